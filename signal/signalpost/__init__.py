@@ -1,0 +1,3 @@
+"""The Signalpost service: TURN credentials, iceServers and signaling over aiohttp."""
+
+__version__ = "0.1.0"

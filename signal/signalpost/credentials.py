@@ -1,0 +1,192 @@
+"""TURN REST credentials: mint, read, verify. Owns the `expiry:user` scheme that coturn calls
+`use-auth-secret` (draft-uberti-behave-turn-rest-00, section 2.2) and the policy for their lifetime.
+Refuses to know clocks and configuration: time and secrets are arguments.
+The first secret mints and every secret verifies, so that rotation needs no agreed instant.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Audience",
+    "Credential",
+    "Secret",
+    "TtlPolicy",
+    "Username",
+    "Verdict",
+    "mint",
+    "opaque_user_id",
+    "password_for",
+    "read_username",
+    "verify",
+]
+
+MIN_SECRET_BYTES = 16
+"""128 bit: what a shared secret must at least carry; see `Secret.weakness`."""
+
+
+class Secret:
+    """A value that never shows itself: its repr and str are masked, `reveal()` is explicit."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def weakness(self) -> str | None:
+        """Why this value is no good as a shared secret, or None."""
+        value = self._value
+        if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
+            return "it has quotes or blanks around it, and coturn makes them part of the secret"
+        if not value.isascii() or not value.isprintable() or " " in value:
+            return "it has characters other than printable ASCII"
+        if len(value) < MIN_SECRET_BYTES:
+            return f"it has {len(value)} characters, and at least {MIN_SECRET_BYTES} are needed"
+        if len(set(value)) < MIN_SECRET_BYTES // 2:
+            return "it repeats a few characters; use one from a random generator"
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(
+            self._value.encode(), other._value.encode()
+        )
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Username:
+    """A TURN REST username taken apart.
+
+    `expires` is Unix time in seconds, None when the name carries no timestamp (then it is a
+    static user's name). `user` is the part after the colon, "" when there is none.
+    """
+
+    expires: int | None
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A minted credential. `expires` is Unix time and `ttl` its distance from minting, in s."""
+
+    username: str
+    password: str = field(repr=False)
+    expires: int
+    ttl: int
+
+
+class Verdict(StrEnum):
+    """What `verify` found."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105  a verdict's name
+    NO_TIMESTAMP = "no-timestamp"
+
+
+def password_for(secret: Secret, username: str) -> str:
+    """base64(HMAC-SHA1(secret, username)): draft-uberti-behave-turn-rest-00, section 2.2.
+
+    SHA-1 is what coturn and every other TURN server compute here; HMAC does not need its
+    collision resistance.
+    """
+    digest = hmac.digest(secret.reveal().encode(), username.encode(), hashlib.sha1)
+    return base64.b64encode(digest).decode("ascii")
+
+
+def mint(secrets: Sequence[Secret], user: str, *, now: float, ttl: int) -> Credential:
+    """A credential for `user` that ends `ttl` seconds after `now` (Unix time).
+
+    Raises ValueError without a secret, with a ttl below one second, or when `user` has a colon
+    or a character outside printable ASCII (coturn counts quotas by the part after the colon).
+    """
+    if not secrets:
+        raise ValueError("no TURN secret to mint with")
+    if ttl < 1:
+        raise ValueError(f"ttl must be at least 1 second, not {ttl}")
+    if ":" in user or not user.isascii() or (user and not user.isprintable()):
+        raise ValueError(f"user id {user!r} must be printable ASCII without a colon")
+    expires = int(now) + ttl
+    username = f"{expires}:{user}" if user else str(expires)
+    return Credential(username, password_for(secrets[0], username), expires, ttl)
+
+
+def read_username(username: str) -> Username:
+    """Take a username apart; never fails, since any text can be a static user's name."""
+    stamp, _, user = username.partition(":")
+    if stamp.isascii() and stamp.isdigit() and len(stamp) <= 12:
+        return Username(int(stamp), user)
+    return Username(None, username)
+
+
+def verify(secrets: Sequence[Secret], username: str, password: str, *, now: float) -> Verdict:
+    """Judge a credential as coturn would at a session's first authentication."""
+    expires = read_username(username).expires
+    if expires is None:
+        return Verdict.NO_TIMESTAMP
+    given = password.encode()
+    matches = [
+        hmac.compare_digest(password_for(secret, username).encode(), given) for secret in secrets
+    ]
+    if not any(matches):
+        return Verdict.WRONG_PASSWORD
+    return Verdict.VALID if expires > now else Verdict.EXPIRED
+
+
+def opaque_user_id(id_key: Secret, subject: str) -> str:
+    """A stable id that does not tell who it stands for: 20 hex digits of HMAC-SHA256.
+
+    USERNAME travels in clear in every TURN request, and coturn's `user-quota` counts by it: so
+    it must be the same each time and mean nothing to a listener.
+    """
+    return hmac.digest(id_key.reveal().encode(), subject.encode(), hashlib.sha256).hex()[:20]
+
+
+class Audience(StrEnum):
+    """Who asks for a credential; it decides how long one lasts."""
+
+    NATIVE = "native"
+    """A native client: it gets fresh ones pushed, so a short life costs it nothing."""
+    PAGE = "page"
+    """A caller with a token or key over plain HTTP: its page fetches once."""
+    GUEST = "guest"
+
+
+@dataclass(frozen=True, slots=True)
+class TtlPolicy:
+    """Lifetimes in seconds for each audience, and the cap on what may be asked for.
+
+    Expiry stops new allocations only; coturn lets a running one be refreshed.
+    """
+
+    native: int = 600
+    page: int = 14_400
+    guest: int = 3_600
+    cap: int = 86_400
+
+    def ttl(self, audience: Audience, requested: int | None = None) -> int:
+        """Seconds to grant. Guests may ask for less than their default but never for more."""
+        match audience:
+            case Audience.NATIVE:
+                default, limit = self.native, self.cap
+            case Audience.PAGE:
+                default, limit = self.page, self.cap
+            case Audience.GUEST:
+                default, limit = self.guest, min(self.guest, self.cap)
+        return max(1, min(default if requested is None else requested, limit))
