@@ -1,0 +1,260 @@
+"""What happened: one frozen record a step of a probe, without judgement.
+
+Owns the vocabulary between probes and findings. An observation says what was sent, what came and
+when; what follows from it is `findings`' business. Unknown is an outcome of its own, never False.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+__all__ = [
+    "Allocation",
+    "Binding",
+    "CandidateSeen",
+    "Challenge",
+    "Connection",
+    "Control",
+    "Echo",
+    "Exchange",
+    "IceLeg",
+    "Inbound",
+    "Issuer",
+    "Observation",
+    "Outcome",
+    "Permission",
+    "Reference",
+    "Refresh",
+    "Release",
+    "Resolution",
+    "TlsHandshake",
+    "UrlRejected",
+    "WrongCredential",
+]
+
+Address = tuple[str, int]
+Family = Literal[4, 6]
+RelayProtocol = Literal["udp", "tcp", "tls"]
+
+
+class Outcome(StrEnum):
+    """How a step ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    """A STUN error response; the code says which."""
+    SILENT = "silent"
+    """Nothing came back in time."""
+    REFUSED = "refused"
+    """TCP reset or ICMP port unreachable: the host is there, nobody listens."""
+    UNROUTABLE = "unroutable"
+    """This machine has no route to that address."""
+    CLOSED = "closed"
+    """The other side closed a connection it had accepted."""
+    NOT_STUN = "not-stun"
+    """Bytes came that are no STUN, or STUN that answers nothing we asked."""
+    TLS_FAILED = "tls-failed"
+    UNKNOWN = "unknown"
+    """The step could not be judged from here; `detail` says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began."""
+
+    url: str
+    family: Family | None = None
+    at_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(Observation):
+    """A step that asks and is answered. `code` and `reason` are STUN's (RFC 8489 14.8)."""
+
+    outcome: Outcome
+    elapsed_ms: float = 0.0
+    code: int | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer(Exchange):
+    """The service that hands out iceServers was asked. `code` is the HTTP status."""
+
+    servers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlRejected(Observation):
+    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution(Exchange):
+    """The host's addresses of one family; empty with OK means that it has none."""
+
+    host: str
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection(Exchange):
+    """TCP connect, the first step for TCP and TLS."""
+
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsHandshake(Exchange):
+    """TLS on an open connection. `problem` is the cause of a refused certificate or handshake."""
+
+    problem: Literal["", "refused", "untrusted", "name-mismatch", "expired"] = ""
+    version: str = ""
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    not_after: str = ""
+    days_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding(Exchange):
+    """STUN Binding (RFC 8489 section 3). `remote` is the server's address that was asked."""
+
+    protocol: RelayProtocol
+    remote: Address
+    local: Address | None = None
+    mapped: Address | None = None
+    software: str = ""
+    same_host: bool = False
+    """Whether the server's address is one of this machine's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge(Exchange):
+    """An Allocate without credentials: ERROR 401 is right, OK means an open relay."""
+
+    realm: str | None = None
+    nonce: str | None = None
+    relayed: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation(Exchange):
+    """An authenticated Allocate (RFC 8656 section 7).
+
+    `label` is "a" for the one that is proved, "b" for its partner in the echo, "fresh" and
+    "far-future" for experiments on a refused credential. `held` and `released` count this
+    check's own allocations of the same user when it asked.
+    """
+
+    label: Literal["a", "b", "fresh", "far-future"] = "a"
+    username: str = ""
+    relayed: Address | None = None
+    mapped: Address | None = None
+    lifetime: int | None = None
+    held: int = 0
+    released: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongCredential(Exchange):
+    """An Allocate with a password made up on the spot: ERROR is right, OK means an open relay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission(Exchange):
+    """CreatePermission or ChannelBind for one peer, and whose address that is."""
+
+    peer: str
+    purpose: Literal["client", "own-relay", "public"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound(Exchange):
+    """A packet from an own socket to the relayed address, and a reply through the relay.
+
+    OK when both arrived; SILENT when the packet never came; UNKNOWN when that proves nothing.
+    """
+
+    relayed: Address
+    sent: int = 0
+    received: int = 0
+    replied: bool = False
+    same_host: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo(Exchange):
+    """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds."""
+
+    sent: int = 0
+    rtts_ms: tuple[float, ...] = ()
+
+    @property
+    def received(self) -> int:
+        return len(self.rtts_ms)
+
+    @property
+    def loss(self) -> float:
+        """Lost share, 0 to 1."""
+        return 1 - self.received / self.sent if self.sent else 0.0
+
+    def percentile(self, share: float) -> float | None:
+        """Nearest-rank percentile of the round trips in ms, None when nothing returned."""
+        if not self.rtts_ms:
+            return None
+        return self.rtts_ms[min(len(self.rtts_ms) - 1, int(share * len(self.rtts_ms)))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh(Exchange):
+    """Refresh of a running allocation; `lifetime` in seconds as granted."""
+
+    lifetime: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Exchange):
+    """Refresh with lifetime 0 (RFC 8656 section 8)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control(Exchange):
+    """The same host and port tried over the other transport, after the configured one failed."""
+
+    transport: Literal["udp", "tcp"]
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Exchange):
+    """STUN over UDP to a server that has nothing to do with the target (`--stun-echo`)."""
+
+    mapped: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IceLeg(Exchange):
+    """Two ICE agents that had to connect with candidates of one type only."""
+
+    kind: Literal["relay", "srflx"]
+    local: Address | None = None
+    remote: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateSeen(Observation):
+    """An ICE candidate as it was found (RFC 8445 section 5.1); `at_ms` is its time."""
+
+    type: Literal["host", "srflx", "relay"]
+    protocol: Literal["udp"] = "udp"
+    address: str
+    port: int
+    priority: int
+    foundation: str
+    relay_protocol: RelayProtocol | None = None

@@ -1,0 +1,44 @@
+"""Blocking calls (DNS, HTTP) in threads that cannot keep the process alive.
+
+asyncio's own executor is joined at exit, so one hanging getaddrinfo would outlive Ctrl-C. These
+threads are daemons: an abandoned one costs nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["call"]
+
+T = TypeVar("T")
+
+
+async def call(function: Callable[[], T], *, patience: float) -> T:
+    """`function()` in a thread. Raises TimeoutError after `patience` seconds."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = function()
+        except BaseException as raised:  # carried to the waiting task, whatever it is
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, daemon=True, name="turnctl-blocking").start()
+    async with asyncio.timeout(patience):
+        return await done

@@ -1,0 +1,107 @@
+"""How an exchange on the wire can fail, one class an outcome.
+
+WireError
+├── Silent            nothing came back in time
+├── Refused           TCP reset, ICMP port unreachable
+├── Unroutable        no route from this machine
+├── Closed            an accepted connection was closed
+├── NotStun           something came that is no answer in STUN
+├── TlsFailed         handshake or certificate
+└── ErrorResponse     a STUN error response
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar, Literal
+
+from turnctl.observations import Outcome
+from turnctl.wire.stun import Message
+
+__all__ = [
+    "Closed",
+    "ErrorResponse",
+    "NotStun",
+    "Refused",
+    "Silent",
+    "TlsFailed",
+    "TlsProblem",
+    "Unroutable",
+    "WireError",
+    "from_os_error",
+]
+
+TlsProblem = Literal["refused", "untrusted", "name-mismatch", "expired"]
+
+EVIDENCE_BYTES = 48
+"""How much of a strange answer is kept: enough to know an HTTP status line by."""
+
+
+class WireError(Exception):
+    """A failed exchange; its text is the evidence."""
+
+    outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+
+
+class Silent(WireError):
+    outcome = Outcome.SILENT
+
+
+class Refused(WireError):
+    outcome = Outcome.REFUSED
+
+
+class Unroutable(WireError):
+    outcome = Outcome.UNROUTABLE
+
+
+class Closed(WireError):
+    outcome = Outcome.CLOSED
+
+
+class NotStun(WireError):
+    outcome = Outcome.NOT_STUN
+
+    def __init__(self, what: str, sample: bytes = b"") -> None:
+        shown = f", beginning {sample[:EVIDENCE_BYTES]!r}" if sample else ""
+        super().__init__(f"{what}{shown}")
+
+
+class TlsFailed(WireError):
+    outcome = Outcome.TLS_FAILED
+
+    def __init__(self, problem: TlsProblem, text: str) -> None:
+        self.problem: TlsProblem = problem
+        super().__init__(text)
+
+
+class ErrorResponse(WireError):
+    outcome = Outcome.ERROR
+
+    def __init__(self, response: Message) -> None:
+        self.response = response
+        self.code, self.reason = response.error or (0, "an error response without ERROR-CODE")
+        super().__init__(f"{self.code} {self.reason}".strip())
+
+
+_NO_ROUTE = {
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EINVAL,
+}
+
+
+def from_os_error(error: OSError) -> WireError:
+    """The outcome an operating system's error stands for."""
+    text = error.strerror or str(error)
+    if isinstance(error, ConnectionRefusedError):
+        return Refused(text)
+    if isinstance(error, TimeoutError):
+        return Silent(text or "timed out")
+    if error.errno in _NO_ROUTE:
+        return Unroutable(text)
+    return Closed(text)

@@ -1,0 +1,233 @@
+"""Links: UDP, TCP and TLS sockets that carry whole STUN messages and ChannelData frames.
+
+Owns framing (RFC 8656 section 12.5: over a stream ChannelData is padded to four bytes) and the
+translation of socket trouble into `WireError`. Refuses to know what a message means. A stream is
+never read further than one frame of 64 KiB before it must make sense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+from turnctl.observations import Address, RelayProtocol
+from turnctl.wire import tls
+from turnctl.wire.errors import Closed, NotStun, Silent, WireError, from_os_error
+from turnctl.wire.stun import COOKIE, HEADER
+
+__all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
+
+UDP_RECEIVE_BUFFER = 256 * 1024
+"""Room for a burst of echo packets while the loop is busy elsewhere."""
+
+
+class Receiver(Protocol):
+    """What a link tells: whole frames, and its end."""
+
+    def frame(self, data: bytes) -> None: ...
+
+    def lost(self, error: WireError) -> None: ...
+
+
+class Link(Protocol):
+    """An open path to one server."""
+
+    protocol: RelayProtocol
+
+    @property
+    def local(self) -> Address: ...
+
+    @property
+    def remote(self) -> Address: ...
+
+    def send(self, data: bytes) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Frames:
+    """Cuts a byte stream into STUN messages and ChannelData; sans-I/O."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Whole frames so far. Raises NotStun as soon as the stream cannot be STUN."""
+        self._buffer += data
+        buffer = self._buffer
+        while len(buffer) >= 4:
+            kind = buffer[0] & 0xC0
+            length = int.from_bytes(buffer[2:4], "big")
+            if kind == 0x00:
+                if buffer[4:8] != COOKIE[: len(buffer) - 4]:
+                    raise NotStun("the answer is no STUN message", bytes(buffer))
+                size, wanted = HEADER + length, HEADER + length
+            elif kind == 0x40:
+                size, wanted = 4 + length, 4 + length + -length % 4
+            else:
+                raise NotStun("the answer is no STUN message", bytes(buffer))
+            if len(buffer) < wanted:
+                return
+            frame = bytes(buffer[:size])
+            del buffer[:wanted]
+            yield frame
+
+    @property
+    def rest(self) -> int:
+        """Bytes of a frame that has begun and not ended."""
+        return len(self._buffer)
+
+
+class DatagramLink(asyncio.DatagramProtocol):
+    """A connected UDP socket: the kernel drops what comes from elsewhere."""
+
+    protocol: RelayProtocol = "udp"
+    _transport: asyncio.DatagramTransport
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._receiver.frame(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if isinstance(exc, OSError):
+            self._receiver.lost(from_os_error(exc))
+
+    @property
+    def local(self) -> Address:
+        return cast(Address, self._transport.get_extra_info("sockname")[:2])
+
+    @property
+    def remote(self) -> Address:
+        return cast(Address, self._transport.get_extra_info("peername")[:2])
+
+    def send(self, data: bytes) -> None:
+        self._transport.sendto(data)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class StreamLink(asyncio.Protocol):
+    """TCP, or TLS over it."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, receiver: Receiver, protocol: RelayProtocol) -> None:
+        self.protocol = protocol
+        self._receiver = receiver
+        self._frames = Frames()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._frames.feed(data):
+                self._receiver.frame(frame)
+        except NotStun as error:
+            self._receiver.lost(error)
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, OSError):
+            self._receiver.lost(Closed(exc.strerror or str(exc)))
+        elif self._frames.rest:
+            self._receiver.lost(
+                NotStun(f"the connection ended {self._frames.rest} bytes into a message")
+            )
+        else:
+            self._receiver.lost(Closed("the server closed the connection"))
+
+    @property
+    def local(self) -> Address:
+        return cast(Address, self._transport.get_extra_info("sockname")[:2])
+
+    @property
+    def remote(self) -> Address:
+        return cast(Address, self._transport.get_extra_info("peername")[:2])
+
+    def send(self, data: bytes) -> None:
+        self._transport.write(data + bytes(-len(data) % 4))
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+async def open_datagram(remote: Address, receiver: Receiver) -> Link:
+    """A UDP link. Nothing is sent yet. Raises Unroutable."""
+    loop = asyncio.get_running_loop()
+    try:
+        transport, link = await loop.create_datagram_endpoint(
+            lambda: DatagramLink(receiver), remote_addr=remote, family=_family(remote[0])
+        )
+    except OSError as error:
+        raise from_os_error(error) from error
+    sock = cast(socket.socket, transport.get_extra_info("socket"))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
+    return link
+
+
+async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
+    """A connected TCP socket, within `patience` seconds.
+
+    Raises Refused, Silent, Unroutable or Closed.
+    """
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(_family(remote[0]), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(patience):
+            await loop.sock_connect(sock, remote)
+    except TimeoutError:
+        sock.close()
+        raise Silent(f"no answer to the TCP connect in {patience:.1f} s") from None
+    except OSError as error:
+        sock.close()
+        raise from_os_error(error) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def open_stream(
+    sock: socket.socket,
+    receiver: Receiver,
+    *,
+    context: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    patience: float = 5.0,
+) -> Link:
+    """A link over a connected socket, which it owns from here on; TLS when `context` is given.
+
+    Raises TlsFailed when the handshake fails or is not over in `patience` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    protocol: RelayProtocol = "tcp" if context is None else "tls"
+    try:
+        async with asyncio.timeout(patience):
+            _, link = await loop.create_connection(
+                lambda: StreamLink(receiver, protocol),
+                sock=sock,
+                ssl=context,
+                server_hostname=server_name if context else None,
+            )
+    except (TimeoutError, OSError) as error:
+        with contextlib.suppress(OSError):
+            sock.close()
+        raise tls.failure(error, patience) from error
+    return link

@@ -1,0 +1,44 @@
+"""Names to addresses, one family at a time, with a deadline."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from turnctl.observations import Family
+from turnctl.wire import background
+
+__all__ = ["ResolutionFailed", "resolve"]
+
+_NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA, getattr(socket, "EAI_ADDRFAMILY", -9)}
+
+
+class ResolutionFailed(Exception):
+    """The resolver could not answer; the text is its own."""
+
+
+async def resolve(host: str, family: Family, *, patience: float) -> tuple[str, ...]:
+    """The host's addresses of that family, empty when it has none.
+
+    Raises ResolutionFailed when the resolver failed or was silent.
+    """
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return (str(literal),) if literal.version == family else ()
+    wanted = socket.AF_INET if family == 4 else socket.AF_INET6
+    try:
+        found = await background.call(
+            lambda: socket.getaddrinfo(host, None, wanted, socket.SOCK_DGRAM), patience=patience
+        )
+    except TimeoutError:
+        raise ResolutionFailed(f"the resolver did not answer in {patience:.1f} s") from None
+    except socket.gaierror as error:
+        if error.errno in _NO_ADDRESS:
+            return ()
+        raise ResolutionFailed(error.strerror or str(error)) from error
+    except (OSError, UnicodeError) as error:
+        raise ResolutionFailed(str(error)) from error
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,0 +1,330 @@
+"""A client's session with one TURN server over one link (RFC 8656), built for diagnosis.
+
+Owns transactions, the long-term credential (RFC 8489 section 9.2) and the allocation. Every request
+has its own patience and ends in an answer or a `WireError` that says what was seen instead. What
+was allocated is released by `close`, whatever happened before: that rule must not be broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from aioice.turn import make_integrity_key
+
+from turnctl.observations import Address
+from turnctl.wire import stun
+from turnctl.wire.errors import ErrorResponse, NotStun, Silent, WireError
+from turnctl.wire.links import Link
+from turnctl.wire.stun import Attribute, Class, Message, Method
+
+__all__ = ["Allocated", "Login", "Session"]
+
+FIRST_RETRANSMISSION = 0.25
+"""Half of RFC 8489's 500 ms: a probe has seconds, not the 39.5 s of the full schedule."""
+
+NONCE_ROUNDS = 3
+"""How often a stale nonce (438) is answered with a new try before it is taken for a loop."""
+
+STRAY_LIMIT = 256 * 1024
+"""Bytes that may arrive without belonging to anything before the peer is no TURN server."""
+
+DEFAULT_LIFETIME = 600
+"""Seconds; what RFC 8656 section 3.2 and every browser ask for."""
+
+RELEASE_PATIENCE = 0.4
+"""Seconds for the farewell: Ctrl-C has to end within one."""
+
+UDP_TRANSPORT = b"\x11\x00\x00\x00"
+FAMILY_CODE = {4: b"\x01\x00\x00\x00", 6: b"\x02\x00\x00\x00"}
+FIRST_CHANNEL = 0x4000
+
+Attributes = Iterable[tuple[Attribute, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A TURN user and password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """A granted allocation; `lifetime` in seconds."""
+
+    relayed: Address
+    mapped: Address | None
+    lifetime: int
+
+
+class Session:
+    """One 5-tuple. Call `attach` with a link before anything else."""
+
+    def __init__(
+        self, login: Login | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._login = login
+        self._clock = clock
+        self._link: Link | None = None
+        self._lost: WireError | None = None
+        self._waiting: dict[bytes, asyncio.Future[Message]] = {}
+        self._strays = 0
+        self._stray_bytes = 0
+        self._sample = b""
+        self._realm: str | None = None
+        self._nonce: bytes = b""
+        self._key: bytes | None = None
+        self._channels: dict[int, Address] = {}
+        self.allocated = False
+        self.on_data: Callable[[Address, bytes], None] | None = None
+
+    # --- the link's side -----------------------------------------------------------------------
+
+    def attach(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def link(self) -> Link:
+        if self._link is None:
+            raise RuntimeError("the session has no link yet")
+        return self._link
+
+    def frame(self, data: bytes) -> None:
+        if data and data[0] & 0xC0 == 0x40:
+            self._channel_data(data)
+            return
+        try:
+            message = stun.read(data)
+        except stun.Malformed:
+            self._stray(data)
+            return
+        waiter = self._waiting.get(message.transaction_id)
+        if message.cls in (Class.SUCCESS, Class.ERROR) and waiter and not waiter.done():
+            waiter.set_result(message)
+        elif message.cls is Class.INDICATION and message.method == Method.DATA:
+            peer = message.address(Attribute.XOR_PEER_ADDRESS)
+            payload = message.get(Attribute.DATA)
+            if peer and payload is not None and self.on_data:
+                self.on_data(peer, payload)
+        else:
+            self._stray(data)
+
+    def _channel_data(self, data: bytes) -> None:
+        peer = self._channels.get(int.from_bytes(data[:2], "big"))
+        length = int.from_bytes(data[2:4], "big")
+        if peer is None or len(data) < 4 + length:
+            self._stray(data)
+        elif self.on_data:
+            self.on_data(peer, data[4 : 4 + length])
+
+    def _stray(self, data: bytes) -> None:
+        self._strays += 1
+        self._stray_bytes += len(data)
+        self._sample = self._sample or data[:64]
+        if self._stray_bytes > STRAY_LIMIT:
+            self.lost(NotStun("the server sends without end and answers nothing", self._sample))
+            self.link.abort()
+
+    def lost(self, error: WireError) -> None:
+        if self._lost is None:
+            self._lost = error
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(self._lost)
+
+    # --- transactions --------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: Method,
+        attributes: Callable[[bytes], Attributes] = lambda _: (),
+        *,
+        patience: float,
+        authenticate: bool = True,
+    ) -> Message:
+        """One request and its success response.
+
+        A first 401 teaches realm and nonce, a 438 a new nonce. Raises WireError.
+        """
+        deadline = self._clock() + patience
+        for _ in range(1 + NONCE_ROUNDS):
+            key = self._key if authenticate else None
+            response = await self._exchange(method, attributes, key, deadline - self._clock())
+            if response.cls is Class.SUCCESS:
+                if key is not None and not response.signed_by(key):
+                    raise NotStun("a success response is not signed with the credential's key")
+                return response
+            error = ErrorResponse(response)
+            learned = self._learn(response)
+            if authenticate and learned and (error.code == 438 or (error.code == 401 and not key)):
+                continue
+            raise error
+        raise error
+
+    def _learn(self, response: Message) -> bool:
+        """Take realm and nonce from a 401 or 438; False when there is nothing to go on with."""
+        nonce = response.get(Attribute.NONCE)
+        realm = response.text(Attribute.REALM)
+        if nonce is None or self._login is None or (realm is None and self._realm is None):
+            return False
+        self._nonce = nonce
+        self._realm = realm if realm is not None else self._realm
+        self._key = make_integrity_key(
+            self._login.username, self._realm or "", self._login.password
+        )
+        return True
+
+    async def _exchange(
+        self,
+        method: Method,
+        attributes: Callable[[bytes], Attributes],
+        key: bytes | None,
+        patience: float,
+    ) -> Message:
+        if self._lost is not None:
+            raise self._lost
+        transaction_id = stun.new_transaction_id()
+        parts = list(attributes(transaction_id))
+        if key is not None and self._login is not None:
+            parts += [
+                (Attribute.USERNAME, self._login.username.encode()),
+                (Attribute.REALM, (self._realm or "").encode()),
+                (Attribute.NONCE, self._nonce),
+            ]
+        data = stun.build(method, Class.REQUEST, parts, transaction_id=transaction_id, key=key)
+        waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[transaction_id] = waiter
+        strays = self._strays
+        resender = asyncio.ensure_future(self._transmit(data))
+        try:
+            async with asyncio.timeout(max(0.0, patience)):
+                return await waiter
+        except TimeoutError:
+            if self._strays > strays:
+                raise NotStun(
+                    f"{self._strays - strays} packets came, none an answer to our transaction",
+                    self._sample,
+                ) from None
+            raise Silent(f"no answer in {patience:.1f} s") from None
+        finally:
+            resender.cancel()
+            del self._waiting[transaction_id]
+
+    async def _transmit(self, data: bytes) -> None:
+        """Send, and over UDP again after 0.25, 0.75, 1.75 … s (RFC 8489 section 6.2.1)."""
+        self.link.send(data)
+        pause = FIRST_RETRANSMISSION
+        while self.link.protocol == "udp":
+            await asyncio.sleep(pause)
+            self.link.send(data)
+            pause *= 2
+
+    # --- STUN and TURN methods -----------------------------------------------------------------
+
+    async def binding(self, *, patience: float) -> Message:
+        """STUN Binding (RFC 8489 section 3)."""
+        return await self.request(Method.BINDING, patience=patience, authenticate=False)
+
+    async def challenge(self, *, patience: float) -> Message:
+        """Allocate without credentials. A right server raises ErrorResponse 401.
+
+        When it grants the allocation instead, `close` releases that.
+        """
+        try:
+            response = await self.request(
+                Method.ALLOCATE, _allocate(None), patience=patience, authenticate=False
+            )
+        except ErrorResponse as error:
+            if error.code == 401:
+                self._learn(error.response)
+            raise
+        self.allocated = True
+        return response
+
+    async def allocate(self, *, patience: float, family: int | None = None) -> Allocated:
+        """Allocate (RFC 8656 section 7); `family` 4 or 6 asks for a relay of that family."""
+        response = await self.request(Method.ALLOCATE, _allocate(family), patience=patience)
+        self.allocated = True
+        relayed = response.address(Attribute.XOR_RELAYED_ADDRESS)
+        if relayed is None:
+            raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
+        lifetime = response.number(Attribute.LIFETIME)
+        return Allocated(relayed, response.mapped, DEFAULT_LIFETIME if lifetime is None else lifetime)
+
+    async def refresh(self, lifetime: int = DEFAULT_LIFETIME, *, patience: float) -> int | None:
+        """Refresh; the granted lifetime in seconds. 0 releases (RFC 8656 section 8)."""
+        response = await self.request(
+            Method.REFRESH,
+            lambda _: [(Attribute.LIFETIME, lifetime.to_bytes(4, "big"))],
+            patience=patience,
+        )
+        if lifetime == 0:
+            self.allocated = False
+        return response.number(Attribute.LIFETIME)
+
+    async def permit(self, peer: Address, *, patience: float) -> None:
+        """CreatePermission for a peer's address (RFC 8656 section 10)."""
+        await self.request(
+            Method.CREATE_PERMISSION,
+            lambda tid: [(Attribute.XOR_PEER_ADDRESS, stun.xor_address(peer, tid))],
+            patience=patience,
+        )
+
+    async def bind(self, peer: Address, *, patience: float) -> int:
+        """ChannelBind (RFC 8656 section 12); the channel's number."""
+        channel = FIRST_CHANNEL + len(self._channels)
+        await self.request(
+            Method.CHANNEL_BIND,
+            lambda tid: [
+                (Attribute.CHANNEL_NUMBER, channel.to_bytes(2, "big") + bytes(2)),
+                (Attribute.XOR_PEER_ADDRESS, stun.xor_address(peer, tid)),
+            ],
+            patience=patience,
+        )
+        self._channels[channel] = peer
+        return channel
+
+    def send_channel(self, channel: int, payload: bytes) -> None:
+        """ChannelData (RFC 8656 section 12.4)."""
+        self.link.send(channel.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload)
+
+    def send_indication(self, peer: Address, payload: bytes) -> None:
+        """Send indication (RFC 8656 section 11.1)."""
+        transaction_id = stun.new_transaction_id()
+        parts = [
+            (Attribute.XOR_PEER_ADDRESS, stun.xor_address(peer, transaction_id)),
+            (Attribute.DATA, payload),
+        ]
+        self.link.send(
+            stun.build(Method.SEND, Class.INDICATION, parts, transaction_id=transaction_id)
+        )
+
+    async def close(self) -> WireError | None:
+        """Release the allocation if there is one, then drop the link.
+
+        Never raises: gives the error that kept the release from being confirmed.
+        """
+        failed: WireError | None = None
+        try:
+            if self._link is not None and self.allocated:
+                await self.refresh(0, patience=RELEASE_PATIENCE)
+        except WireError as error:
+            failed = error
+        finally:
+            if self._link is not None:
+                self._link.abort()
+        return failed
+
+
+def _allocate(family: int | None) -> Callable[[bytes], Attributes]:
+    attributes = [
+        (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),
+        (Attribute.LIFETIME, DEFAULT_LIFETIME.to_bytes(4, "big")),
+    ]
+    if family is not None:
+        attributes.append((Attribute.REQUESTED_ADDRESS_FAMILY, FAMILY_CODE[family]))
+    return lambda _: attributes

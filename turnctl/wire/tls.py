@@ -1,0 +1,80 @@
+"""TLS to a TURN server: the context, what the certificate says, why a handshake failed."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnctl.wire.errors import TlsFailed, TlsProblem
+
+__all__ = ["Certificate", "context", "failure", "read_certificate"]
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h, as Python gives them in `verify_code`.
+_EXPIRED = {9, 10}  # not yet valid, has expired
+_WRONG_NAME = {62, 64}  # hostname mismatch, IP address mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a report tells of the server's own certificate."""
+
+    names: tuple[str, ...]
+    issuer: str
+    not_after: datetime.datetime
+
+    def days_left(self, now: float) -> float:
+        """Days from `now` (Unix time) to the end of its validity, negative once it is over."""
+        return (self.not_after.timestamp() - now) / 86_400
+
+
+def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+    """A client's context as a browser would use it; `ca` is a PEM bundle used instead of the
+    system's. Raises OSError (ssl.SSLError is one) when the bundle cannot be used.
+    """
+    made = ssl.create_default_context(cafile=str(ca) if ca else None)
+    if not verify:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def failure(error: Exception, patience: float) -> TlsFailed:
+    """The named problem behind an exception from a handshake."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        problem: TlsProblem = "untrusted"
+        if error.verify_code in _EXPIRED:
+            problem = "expired"
+        elif error.verify_code in _WRONG_NAME:
+            problem = "name-mismatch"
+        return TlsFailed(problem, error.verify_message)
+    if isinstance(error, TimeoutError):
+        return TlsFailed("refused", f"the TLS handshake was not over in {patience:.1f} s")
+    if isinstance(error, ssl.SSLError):
+        return TlsFailed("refused", (error.reason or str(error)).lower().replace("_", " "))
+    return TlsFailed("refused", f"the connection ended in the TLS handshake: {error}")
+
+
+def read_certificate(der: bytes) -> Certificate | None:
+    """Take a DER certificate apart; None when it cannot be."""
+    # Imported here: it costs 30 ms, and only TLS URLs need it.
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        names: tuple[str, ...] = ()
+        try:
+            san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            names = tuple(str(name.value) for name in san.value)
+        except x509.ExtensionNotFound:
+            names = tuple(
+                str(attribute.value)
+                for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            )
+        return Certificate(
+            names, certificate.issuer.rfc4514_string(), certificate.not_valid_after_utc
+        )
+    except ValueError:
+        return None
