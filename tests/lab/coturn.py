@@ -1,0 +1,237 @@
+"""A real turnserver as a local process, for one test.
+
+`with running(address) as server:` starts it with a small base configuration plus the test's own
+lines, waits until it answers on every listener, and ends it by its pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from signalpost.credentials import Credential, Secret, mint
+from signalpost.iceservers import IceUri
+
+from tests.lab.certs import Certificate
+from tests.lab.parts import require
+
+__all__ = ["REALM", "Server", "own_address", "own_address6", "running"]
+
+REALM = "lab.signalpost.test"
+START_DEADLINE = 15.0
+"""Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
+BINDING_REQUEST = bytes.fromhex("000100002112a442")
+"""STUN Binding request header without its transaction id (RFC 8489, section 5)."""
+CLONE_NEWNET = 0x40000000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running coturn: where it listens, the secret it verifies with, what it logged."""
+
+    host: str
+    port: int
+    tls_port: int | None
+    secret: str = field(repr=False)
+    pid: int
+    directory: Path
+
+    def uri(self, transport: Literal["udp", "tcp", "tls"] = "udp") -> str:
+        """The turn or turns URI of one listener."""
+        if transport == "tls":
+            if self.tls_port is None:
+                raise ValueError("this coturn was started without a certificate")
+            return str(IceUri("turns", self.host, self.tls_port, "tcp"))
+        return str(IceUri("turn", self.host, self.port, transport))
+
+    def credential(self, user: str = "lab", ttl: int = 600) -> Credential:
+        """A fresh credential that this server accepts."""
+        return mint([Secret(self.secret)], user, now=time.time(), ttl=ttl)
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+
+def own_address() -> str:
+    """This machine's primary IPv4 address; coturn refuses to relay on loopback.
+
+    Connecting a UDP socket sends nothing: it only asks the kernel for the route's source.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            require("a network interface with an IPv4 address")
+        return str(probe.getsockname()[0])
+
+
+def own_address6() -> str:
+    """This machine's primary IPv6 address that is not link-local."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1", 9))
+        except OSError:
+            # No default route: an address of the link is as good.
+            for line in Path("/proc/net/if_inet6").read_text().splitlines():
+                digits, _, _, scope, _, _ = line.split()
+                if scope == "00":
+                    return str(ipaddress.IPv6Address(int(digits, 16)))
+            require("a network interface with an IPv6 address")
+        return str(probe.getsockname()[0])
+
+
+@contextlib.contextmanager
+def running(
+    address: str,
+    *,
+    lines: Sequence[str] = (),
+    tls: Certificate | None = None,
+    secret: str | None = None,
+    auth: bool = True,
+    port: int | None = None,
+    namespace: str | None = None,
+) -> Iterator[Server]:
+    """Start coturn on `address` and yield it once every listener answers.
+
+    `lines` are appended to the base configuration. `secret` is a random one when left out;
+    `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
+    namespace to run in.
+    """
+    require("turnserver", root=namespace is not None)
+    secret = secret or secrets.token_hex(16)
+    listeners = _Listeners(address, namespace)
+    port = port or listeners.free_port()
+    tls_port = listeners.free_port() if tls else None
+    with tempfile.TemporaryDirectory(prefix="signalpost-coturn-") as name:
+        directory = Path(name)
+        config = [
+            f"listening-ip={address}",
+            f"relay-ip={address}",
+            f"listening-port={port}",
+            # Real hosts carry both kinds of peer; the machine's own address is often private.
+            f"allowed-peer-ip={address}",
+            f"realm={REALM}",
+            f"userdb={directory / 'turndb'}",
+            f"pidfile={directory / 'pid'}",
+            "log-file=stdout",
+            "no-cli",
+            "no-dtls",
+        ]
+        if auth:
+            config += ["use-auth-secret", f"static-auth-secret={secret}"]
+        if tls:
+            config += [f"tls-listening-port={tls_port}", f"cert={tls.chain}", f"pkey={tls.key}"]
+        else:
+            config.append("no-tls")
+        (directory / "turnserver.conf").write_text("\n".join([*config, *lines, ""]))
+        argv = ["turnserver", "-c", str(directory / "turnserver.conf")]
+        if namespace:
+            argv = ["ip", "netns", "exec", namespace, *argv]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+        server = Server(address, port, tls_port, secret, process.pid, directory)
+        try:
+            _wait_until_answering(process, server, listeners)
+            yield server
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_answering(
+    process: subprocess.Popen[bytes], server: Server, listeners: _Listeners
+) -> None:
+    pending = [lambda: listeners.answers_udp(server.port)]
+    for port in (server.port, server.tls_port):
+        if port is not None:
+            pending.append(lambda port=port: listeners.answers_tcp(port))  # type: ignore[misc]
+    deadline = time.monotonic() + START_DEADLINE
+    while pending:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"coturn does not answer; its log:\n{server.log()}")
+        if pending[0]():
+            pending.pop(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Sockets towards one address, made inside the namespace that has it."""
+
+    address: str
+    namespace: str | None
+
+    @property
+    def _family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+    def _open(self, kind: socket.SocketKind) -> socket.socket:
+        opened = _within(self.namespace, lambda: socket.socket(self._family, kind))
+        opened.settimeout(0.1)
+        return opened
+
+    def free_port(self) -> int:
+        """A port free for TCP and UDP alike, as coturn takes both."""
+        while True:
+            with (
+                self._open(socket.SOCK_STREAM) as stream,
+                self._open(socket.SOCK_DGRAM) as datagram,
+            ):
+                stream.bind((self.address, 0))
+                port = int(stream.getsockname()[1])
+                with contextlib.suppress(OSError):
+                    datagram.bind((self.address, port))
+                    return port
+
+    def answers_udp(self, port: int) -> bool:
+        with self._open(socket.SOCK_DGRAM) as probe:
+            transaction = secrets.token_bytes(12)
+            try:
+                probe.connect((self.address, port))
+                probe.send(BINDING_REQUEST + transaction)
+                return probe.recv(2048)[8:20] == transaction
+            except OSError:
+                return False
+
+    def answers_tcp(self, port: int) -> bool:
+        with self._open(socket.SOCK_STREAM) as probe:
+            return probe.connect_ex((self.address, port)) == 0
+
+
+def _within(namespace: str | None, make: Callable[[], T]) -> T:
+    """Call `make` in a network namespace.
+
+    setns(2) moves the calling thread alone, so a thread of its own spares the test's namespace.
+    """
+    if namespace is None:
+        return make()
+    made: list[T] = []
+
+    def enter() -> None:
+        descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
+                return
+        finally:
+            os.close(descriptor)
+        made.append(make())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if not made:
+        raise RuntimeError(f"cannot enter network namespace {namespace}")
+    return made[0]
