@@ -42,13 +42,20 @@ class Secret:
     def reveal(self) -> str:
         return self._value
 
-    def weakness(self) -> str | None:
-        """Why this value is no good as a shared secret, or None."""
+    def malformation(self) -> str | None:
+        """Why coturn and we would read this value differently, or None."""
         value = self._value
         if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
             return "it has quotes or blanks around it, and coturn makes them part of the secret"
         if not value.isascii() or not value.isprintable() or " " in value:
             return "it has characters other than printable ASCII"
+        return None
+
+    def weakness(self) -> str | None:
+        """Why this value is no good as a shared secret of our own, or None."""
+        value = self._value
+        if malformation := self.malformation():
+            return malformation
         if len(value) < MIN_SECRET_BYTES:
             return f"it has {len(value)} characters, and at least {MIN_SECRET_BYTES} are needed"
         if len(set(value)) < MIN_SECRET_BYTES // 2:

@@ -1,0 +1,91 @@
+"""What to probe: a pure function from iceServers and options to a list of probes.
+
+Refuses to know the network: whether a name has addresses of a family is found out by the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from signalpost.iceservers import DEFAULT_PORTS, IceServer, IceUri, IceUriError, parse_uri
+from turnctl.observations import Family, RelayProtocol, UrlRejected
+
+__all__ = ["Plan", "Probe", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One URL over one family.
+
+    `stun_port` is where the same host should answer STUN over UDP: needed to learn our own
+    mapped address, also when this URL itself is TCP or TLS.
+    """
+
+    url: str
+    uri: IceUri
+    family: Family
+    username: str | None
+    credential: str | None = field(repr=False)
+    stun_port: int
+
+    @property
+    def protocol(self) -> RelayProtocol:
+        """What runs to the server. Browsers take `turns:` with transport=udp for TCP; so do we."""
+        if self.uri.secure:
+            return "tls"
+        return self.uri.transport
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Probes in the order of the URLs, and the URLs that cannot be probed at all.
+
+    `unauthenticated` are TURN URLs that came without username and credential.
+    """
+
+    probes: tuple[Probe, ...]
+    rejected: tuple[UrlRejected, ...] = ()
+    unauthenticated: tuple[str, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(probe.url for probe in self.probes))
+
+
+def make_plan(
+    servers: Sequence[IceServer], *, families: Sequence[Family] = (4, 6), relay_only: bool = False
+) -> Plan:
+    """Each well-formed URL once for each family it can have (a literal address has one)."""
+    parsed: dict[tuple[str, str | None], tuple[IceUri, IceServer]] = {}
+    rejected: dict[str, UrlRejected] = {}
+    unauthenticated: dict[str, None] = {}
+    for server in servers:
+        for url in server.urls:
+            try:
+                uri = parse_uri(url)
+            except IceUriError as error:
+                rejected[url] = UrlRejected(url=url, reason=error.reason)
+                continue
+            if uri.relays and (server.username is None or server.credential is None):
+                unauthenticated[url] = None
+            elif uri.relays or not relay_only:
+                parsed.setdefault((url, server.username), (uri, server))
+    udp_ports: dict[str, int] = {}
+    for uri, _ in parsed.values():
+        if uri.transport == "udp" and not uri.secure:
+            udp_ports.setdefault(uri.host, uri.port)
+    probes = [
+        Probe(
+            url=url,
+            uri=uri,
+            family=family,
+            username=server.username if uri.relays else None,
+            credential=server.credential if uri.relays else None,
+            stun_port=udp_ports.get(uri.host, DEFAULT_PORTS["stun"] if uri.secure else uri.port),
+        )
+        for (url, _), (uri, server) in parsed.items()
+        for family in families
+        if uri.address is None or uri.address.version == family
+    ]
+    return Plan(tuple(probes), tuple(rejected.values()), tuple(unauthenticated))

@@ -1,0 +1,47 @@
+"""Reading a secret from a file, with the refusals that keep it one."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+
+from signalpost.credentials import Secret
+
+__all__ = ["SecretFileError", "read_secrets"]
+
+
+class SecretFileError(ValueError):
+    """The file cannot be used; the text names it and says what to do."""
+
+
+def read_secrets(path: Path) -> list[Secret]:
+    """The secrets in a file, one a line, the first one mints. "-" reads standard input.
+
+    Raises SecretFileError when it is missing, unreadable, empty, open to others, or holds a
+    secret that coturn would read differently.
+    """
+    if str(path) == "-":
+        text = sys.stdin.read()
+    else:
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text()
+        except OSError as error:
+            raise SecretFileError(
+                f"secret file {path}: {error.strerror}; give a readable file with one secret a line"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise SecretFileError(f"secret file {path}: is not text") from error
+        if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SecretFileError(
+                f"secret file {path}: others may read it (mode {stat.S_IMODE(mode):04o}); "
+                f"run: chmod 600 {path}"
+            )
+    secrets = [Secret(line) for line in text.splitlines() if line.strip()]
+    if not secrets:
+        raise SecretFileError(f"secret file {path}: is empty; put one secret on a line")
+    for number, secret in enumerate(secrets, 1):
+        if quoted := secret.malformation():
+            raise SecretFileError(f"secret file {path}, line {number}: {quoted}")
+    return secrets

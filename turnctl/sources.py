@@ -1,0 +1,181 @@
+"""Where iceServers come from: a service's URL, a stun or turn URI, a JSON file, standard input.
+
+Owns the reading of a TARGET. What a person typed wrong is a SourceError (exit status 2); what a
+service answered wrong is an observation, since naming that is the check's purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from urllib.parse import urlsplit
+
+from signalpost import credentials
+from signalpost.credentials import Secret
+from signalpost.iceservers import (
+    IceServer,
+    IceServersError,
+    IceUriError,
+    parse_ice_servers,
+    parse_uri,
+)
+from turnctl.observations import Issuer, Outcome
+from turnctl.wire import http
+
+__all__ = ["DEFAULT_TARGET", "Access", "Source", "SourceError", "load"]
+
+DEFAULT_TARGET = "http://127.0.0.1:8080"
+ICE_SERVERS_PATH = "/v1/ice-servers"
+CREDENTIAL_TTL = 600
+"""Seconds for credentials minted here: longer than any check, short when one leaks."""
+
+ACCEPTED = (
+    "a service's http:// or https:// URL, a stun:, turn: or turns: URI, "
+    "or a JSON file with iceServers (- is standard input)"
+)
+
+
+class SourceError(ValueError):
+    """A TARGET that cannot be used, or an option that does not fit it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the caller may present: a shared secret, a fixed credential, a service's key."""
+
+    secret: Secret | None = None
+    login: tuple[str, str] | None = None
+    api_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The servers of one target, and how its issuer behaved (None when there is none)."""
+
+    target: str
+    servers: tuple[IceServer, ...]
+    issuer: Issuer | None = None
+
+
+async def load(
+    target: str,
+    access: Access,
+    *,
+    context: ssl.SSLContext,
+    patience: float,
+    now: Callable[[], float] = time.time,
+) -> Source:
+    """Turn a TARGET into iceServers. Raises SourceError."""
+    scheme = target.partition(":")[0].lower()
+    if scheme in {"stun", "stuns", "turn", "turns"}:
+        return Source(target, (_from_uri(target, access, now()),))
+    if scheme in {"http", "https"}:
+        return await _from_service(target, access, context, patience)
+    if "://" in target:
+        raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
+    return Source(target, tuple(_with_login(s, access, now()) for s in _from_file(target)))
+
+
+def _from_uri(target: str, access: Access, now: float) -> IceServer:
+    try:
+        uri = parse_uri(target)
+    except IceUriError as error:
+        raise SourceError(f"target {error}") from error
+    if not uri.relays:
+        return IceServer((target,))
+    server = _with_login(IceServer((target,)), access, now)
+    if server.username is None:
+        raise SourceError(
+            f"target {target!r} needs a credential: "
+            "give --secret-file FILE, or --username NAME --credential PASSWORD"
+        )
+    return server
+
+
+def _with_login(server: IceServer, access: Access, now: float) -> IceServer:
+    """The server with the credential from the command line, unless it brings its own."""
+    if server.username is not None:
+        return server
+    if access.login is not None:
+        return IceServer(server.urls, *access.login)
+    if access.secret is not None:
+        user = f"turnctl-{token_hex(4)}"
+        made = credentials.mint([access.secret], user, now=now, ttl=CREDENTIAL_TTL)
+        return IceServer(server.urls, made.username, made.password)
+    return server
+
+
+def _from_file(target: str) -> tuple[IceServer, ...]:
+    name = "standard input" if target == "-" else f"file {target}"
+    try:
+        text = sys.stdin.read() if target == "-" else Path(target).read_text()
+    except UnicodeDecodeError:
+        raise SourceError(f"target {name}: is not text") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceError(f"target {name}: {reason}; give {ACCEPTED}") from error
+    try:
+        return parse_ice_servers(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise SourceError(
+            f"target {name}: line {error.lineno}, column {error.colno}: {error.msg}; "
+            "expected JSON with iceServers"
+        ) from error
+    except (IceServersError, RecursionError) as error:
+        raise SourceError(f"target {name}: {error}") from error
+
+
+async def _from_service(
+    target: str, access: Access, context: ssl.SSLContext, patience: float
+) -> Source:
+    try:
+        parts = urlsplit(target)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise SourceError(f"target {target!r}: {error}; give {ACCEPTED}") from error
+    if not usable:
+        raise SourceError(f"target {target!r} has no host; give {ACCEPTED}")
+    url = target if parts.path.strip("/") else target.rstrip("/") + ICE_SERVERS_PATH
+    headers = {"Accept": "application/json", "User-Agent": "turnctl"}
+    if access.api_key is not None:
+        headers["Authorization"] = f"Bearer {access.api_key.reveal()}"
+    started = time.monotonic()
+
+    def issuer(outcome: Outcome, detail: str = "", code: int | None = None, n: int = 0) -> Issuer:
+        elapsed = (time.monotonic() - started) * 1000
+        return Issuer(
+            url=url, outcome=outcome, elapsed_ms=elapsed, code=code, detail=detail, servers=n
+        )
+
+    try:
+        response = await http.get(url, headers, context=context, patience=patience)
+    except http.FetchFailed as error:
+        return Source(target, (), issuer(Outcome.SILENT, str(error)))
+    if response.status not in {200, 201}:
+        return Source(target, (), issuer(Outcome.ERROR, _problem(response.body), response.status))
+    try:
+        servers = parse_ice_servers(json.loads(response.body or b""))
+    except ValueError as error:
+        kind = response.headers.get("content-type", "no Content-Type")
+        said = error if isinstance(error, IceServersError) else f"no JSON ({kind})"
+        return Source(target, (), issuer(Outcome.NOT_STUN, str(said), response.status))
+    except RecursionError:
+        return Source(target, (), issuer(Outcome.NOT_STUN, "JSON nested too deep", response.status))
+    return Source(target, servers, issuer(Outcome.OK, "", response.status, len(servers)))
+
+
+def _problem(body: bytes | None) -> str:
+    """The text of a problem document (RFC 9457), when the service sent one."""
+    try:
+        document = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    return str(document.get("detail") or document.get("title") or "")[:200]
