@@ -1,0 +1,158 @@
+"""The rendered configuration: safe lines, no line the version does not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import tempfile
+
+import pytest
+
+from signalpost.credentials import Secret
+from tests.lab import parts
+from tests.lab.coturn import running
+from turnctl import coturn
+from turnctl.addresses import DENIED
+from turnctl.coturn import Configuration, Version
+
+CURRENT = Configuration(
+    version=Version(4, 18, 0),
+    realm="turn.example.org",
+    secrets=(Secret("0123456789abcdef0123456789abcdef"),),
+    addresses=("198.51.100.7",),
+    directory="/var/lib/signalpost/coturn",
+    note="EXTERNAL_IP says so.",
+)
+OLD = dataclasses.replace(CURRENT, version=Version(4, 6, 1))
+
+
+def settings(configuration: Configuration) -> list[str]:
+    """The lines coturn reads, without comments and blanks."""
+    lines = coturn.render(configuration).splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4.6.1", Version(4, 6, 1)),
+        ("4.18.0\n", Version(4, 18, 0)),
+        ("Version Coturn-4.5.2 'dan Eider'", Version(4, 5, 2)),
+        ("4.6.2-r12", Version(4, 6, 2)),
+        ("4.18", Version(4, 18, 0)),
+    ],
+)
+def test_version_is_read(text: str, expected: Version) -> None:
+    """Old and new spellings of `turnserver --version` and image tags give the version."""
+    assert expected == coturn.parse_version(text)
+
+
+@pytest.mark.parametrize("text", ["", "latest", "4", "1.2.3.4", "socket: Protocol not supported"])
+def test_no_version_is_refused(text: str) -> None:
+    """What holds no version raises, and the message shows a version that would do."""
+    with pytest.raises(ValueError, match=r"4\.18\.0"):
+        coturn.parse_version(text)
+
+
+def test_versions_compare_as_numbers() -> None:
+    """4.6 is older than 4.17, whatever their text sorts like, and its holes are named."""
+    assert coturn.is_too_old_for_public(Version(4, 6, 1))
+    assert not coturn.is_too_old_for_public(Version(4, 17, 0))
+    assert any("CVE-2026-27624" in hole for hole in coturn.holes(Version(4, 6, 1)))
+    assert coturn.holes(Version(4, 18, 0)) == ()
+
+
+def test_current_version_whole() -> None:
+    """The settings for a current coturn on a public address, all of them, in their order."""
+    expected = [
+        "log-file=stdout",
+        "listening-port=3478",
+        "listening-ip=8.8.4.4",
+        "relay-ip=8.8.4.4",
+        "min-port=49152",
+        "max-port=65535",
+        "use-auth-secret",
+        "static-auth-secret=0123456789abcdef0123456789abcdef",
+        "realm=turn.example.org",
+        "userdb=/var/lib/signalpost/coturn/turndb",
+        "pidfile=/var/lib/signalpost/coturn/turnserver.pid",
+        "no-tcp-relay",
+        "no-multicast-peers",
+        "stale-nonce=600",
+        "user-quota=60",
+        "total-quota=8192",
+        "max-bps=1500000",
+        "no-software-attribute",
+        "no-tls",
+        *(f"denied-peer-ip={denied}" for denied in DENIED),
+    ]
+    assert expected == settings(dataclasses.replace(CURRENT, addresses=("8.8.4.4",)))
+
+
+def test_old_version_gets_its_own_options() -> None:
+    """4.6 needs what later versions do by themselves, and exactly that in addition."""
+    assert {
+        "no-cli",
+        "no-dtls",
+        "no-tlsv1",
+        "no-tlsv1_1",
+        "no-rfc5780",
+        "no-stun-backward-compatibility",
+        "response-origin-only-with-rfc5780",
+    } == set(settings(OLD)) - set(settings(CURRENT))
+
+
+def test_behind_nat_the_pair_is_written() -> None:
+    """A public address alone would refuse relay to relay; the IPv6 address is no part of it."""
+    lines = settings(
+        dataclasses.replace(CURRENT, addresses=("10.0.0.5", "2a00::5"), external="8.8.4.4")
+    )
+    assert "external-ip=8.8.4.4/10.0.0.5" in lines
+    assert "allowed-peer-ip=10.0.0.5" in lines
+    assert [] == [line for line in lines if "allowed" in line and ("8.8" in line or "2a" in line)]
+
+
+def test_own_denied_address_is_the_only_one_allowed() -> None:
+    """A relay on a documentation address allows exactly itself; the range stays denied."""
+    lines = settings(CURRENT)
+    assert ["allowed-peer-ip=198.51.100.7"] == [x for x in lines if x.startswith("allowed")]
+    assert "denied-peer-ip=198.51.100.0-198.51.100.255" in lines
+
+
+def test_several_secrets_overlap() -> None:
+    """Each secret has a line of its own, as rotation needs."""
+    two = (Secret("a" * 8 + "bcdefghi"), Secret("b" * 8 + "cdefghij"))
+    lines = settings(dataclasses.replace(CURRENT, secrets=two))
+    assert 2 == sum(line.startswith("static-auth-secret=") for line in lines)
+
+
+def test_no_line_has_a_trailing_comment() -> None:
+    """coturn takes text after a value as part of the value."""
+    assert all(re.fullmatch(r"[a-z0-9_-]+(=[^ #]+)?", line) for line in settings(OLD))
+
+
+def test_the_repr_hides_the_secret() -> None:
+    """A configuration that ends up in a log or a traceback tells no secret."""
+    assert "0123456789abcdef" not in repr(CURRENT)
+
+
+def test_real_coturn_takes_every_line(own_address: str) -> None:
+    """The installed turnserver starts with the file and complains about none of its lines."""
+    parts.require("turnserver")
+    said = subprocess.run(["turnserver", "--version"], capture_output=True, text=True, check=False)
+    version = coturn.parse_version(said.stdout)
+    with tempfile.TemporaryDirectory() as directory:
+        configuration = dataclasses.replace(
+            CURRENT, version=version, addresses=(own_address,), directory=directory
+        )
+        # The lab sets these itself, for a free port and a directory of its own.
+        mine = ("listening-", "relay-ip", "realm", "userdb", "pidfile", "log-file", "no-tls")
+        lines = [line for line in settings(configuration) if not line.startswith(mine)]
+        with running(own_address, lines=lines, auth=False) as server:
+            assert [] == complaints(server.log())
+
+
+def complaints(log: str) -> list[str]:
+    """Lines of coturn's log that say a configuration line is wrong."""
+    return [line for line in log.splitlines() if re.search(r"Bad config|ERROR|Unknown", line)]

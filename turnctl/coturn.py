@@ -1,0 +1,193 @@
+"""The configuration of coturn, for the version that will run.
+
+Owns which options exist in which version, and why each one is set. Pure: values in, text out.
+coturn has no trailing comments (text after a value becomes part of it), so every reason stands on
+a line of its own; and it runs on with an option it does not know, so none may be written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from signalpost.credentials import Secret
+from turnctl.addresses import DENIED, is_denied
+
+__all__ = [
+    "FIRST_SAFE",
+    "Configuration",
+    "Version",
+    "holes",
+    "is_too_old_for_public",
+    "parse_version",
+    "render",
+]
+
+USER_QUOTA = 60
+"""Allocations a user. A check or a mesh call of five with three URLs needs more than 12 at once,
+and released ones count for a while longer (measured on 4.6.1)."""
+MAX_BYTES_PER_SECOND = 1_500_000
+"""For one allocation: 12 Mbit/s, room for 1080p video and a shared screen."""
+NONCE_SECONDS = 600
+
+
+class Version(NamedTuple):
+    """coturn's version, comparable."""
+
+    major: int
+    minor: int
+    patch: int = 0
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
+
+
+FIRST_SAFE = Version(4, 17, 0)
+
+_FIXED_IN = (
+    (Version(4, 5, 2), "CVE-2020-26262: relays to its own loopback"),
+    (Version(4, 9, 0), "CVE-2026-27624: IPv4-mapped IPv6 peers pass the deny list"),
+    (Version(4, 10, 0), "CVE-2026-40613: one packet before authentication ends it on ARM64"),
+    (Version(4, 12, 0), "SQL injection"),
+    (Version(4, 13, 0), "format string in the Redis driver"),
+    (Version(4, 15, 0), "reads attributes after MESSAGE-INTEGRITY"),
+    (Version(4, 16, 0), "IPv6 ranges of the deny list under-block"),
+    (Version(4, 17, 0), "leaks relay ports"),
+)
+
+# (option, first version that no longer needs or knows it, why it is set before that)
+_UNTIL = (
+    ("no-cli", Version(4, 10), "no telnet console; off by itself from 4.10"),
+    ("no-dtls", Version(4, 17), "browsers do not speak TURN over DTLS; opt-in from 4.17"),
+    ("no-tlsv1", Version(4, 7), "TLS 1.2 or better; nothing older exists from 4.7"),
+    ("no-tlsv1_1", Version(4, 7), "the same"),
+    ("no-rfc5780", Version(4, 17), "NAT discovery answers amplify; the default later"),
+    ("no-stun-backward-compatibility", Version(4, 7), "RFC 3489 answers amplify"),
+    ("response-origin-only-with-rfc5780", Version(4, 17), "a smaller answer amplifies less"),
+)
+
+
+def parse_version(text: str) -> Version:
+    """Read what `turnserver --version` prints, or a version from a setting.
+
+    Raises ValueError when there is none in it.
+    """
+    found = re.search(r"(?<![\d.])(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?![\d.])", text)
+    if found is None:
+        raise ValueError(f"{text.strip()[:60]!r} is not a coturn version such as 4.18.0")
+    major, minor, patch = found.groups(default="0")
+    return Version(int(major), int(minor), int(patch))
+
+
+def holes(version: Version) -> tuple[str, ...]:
+    """Known holes of this version, the oldest first."""
+    return tuple(text for fixed, text in _FIXED_IN if version < fixed)
+
+
+def is_too_old_for_public(version: Version) -> bool:
+    """Whether known holes forbid it to listen where the internet can reach it."""
+    return version < FIRST_SAFE
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What one coturn needs to know.
+
+    `addresses` are this host's own, to listen and to relay on, never a wildcard or loopback.
+    `external` is the public IPv4 address that a NAT in front maps to the IPv4 one of them.
+    `directory` is where coturn keeps its database and its pid, absolute.
+    `note` tells how the addresses were found; it becomes a comment.
+    """
+
+    version: Version
+    realm: str
+    secrets: tuple[Secret, ...] = field(repr=False)
+    addresses: tuple[str, ...]
+    directory: str
+    external: str | None = None
+    port: int = 3478
+    min_port: int = 49152
+    max_port: int = 65535
+    note: str = ""
+
+
+def render(configuration: Configuration) -> str:
+    """turnserver.conf, each line with its reason."""
+    lines = [
+        "# Made by `turnctl init`, which writes it anew each time it runs: do not edit.",
+        f"# For coturn {configuration.version}.",
+    ]
+    if configuration.note:
+        lines.append(f"# {configuration.note}")
+    for reason, settings in _sections(configuration):
+        lines += ["", f"# {reason}", *settings]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(c: Configuration) -> Iterator[tuple[str, list[str]]]:
+    # First of all: until it is read, coturn opens a log file under /var/log.
+    yield "The log belongs to whoever runs coturn.", ["log-file=stdout"]
+    yield "UDP and TCP alike.", [f"listening-port={c.port}"]
+    yield (
+        "Addresses by name: a wildcard would also answer on every other interface.",
+        [
+            f"{option}={address}"
+            for option in ("listening-ip", "relay-ip")
+            for address in c.addresses
+        ],
+    )
+    own = list(c.addresses)
+    if c.external is not None:
+        inner = next(address for address in c.addresses if ":" not in address)
+        own.append(c.external)
+        yield (
+            "PUBLIC/PRIVATE: the public address alone makes relay to relay fail behind a NAT.",
+            [f"external-ip={c.external}/{inner}"],
+        )
+    yield (
+        "Relayed addresses: open these ports for UDP in front of this host.",
+        [f"min-port={c.min_port}", f"max-port={c.max_port}"],
+    )
+    yield (
+        "Credentials are expiry:user with an HMAC by this secret. Never beside lt-cred-mech.",
+        ["use-auth-secret", *(f"static-auth-secret={s.reveal()}" for s in c.secrets)],
+    )
+    yield "Secrets of the database count for this realm alone.", [f"realm={c.realm}"]
+    yield (
+        "Beside the configuration, so that a rotated secret outlives a restart.",
+        [f"userdb={c.directory}/turndb", f"pidfile={c.directory}/turnserver.pid"],
+    )
+    yield (
+        "No TCP connections to peers: WebRTC needs none, and scans of inner hosts do.",
+        ["no-tcp-relay"],
+    )
+    yield "No multicast: off by default even in 4.17.", ["no-multicast-peers"]
+    yield "A captured nonce is of use for this many seconds.", [f"stale-nonce={NONCE_SECONDS}"]
+    yield (
+        "A mesh call of five, or a check, needs more than 12 allocations at once.",
+        [f"user-quota={USER_QUOTA}"],
+    )
+    yield (
+        "Half the ports, so that one crowd cannot take them all.",
+        [f"total-quota={max(1, (c.max_port - c.min_port + 1) // 2)}"],
+    )
+    yield "Bytes per second of one allocation: 12 Mbit/s.", [f"max-bps={MAX_BYTES_PER_SECOND}"]
+    yield "A shorter answer amplifies less, and tells no version.", ["no-software-attribute"]
+    yield "It has no certificate of its own.", ["no-tls"]
+    for option, until, reason in _UNTIL:
+        if c.version < until:
+            yield f"{reason[0].upper()}{reason[1:]}.", [option]
+    allowed = [address for address in own if is_denied(address)]
+    if allowed:
+        yield (
+            "This relay's own address lies in a denied range: allow exactly it, or two clients of"
+            "\n# this relay could not reach each other.",
+            [f"allowed-peer-ip={address}" for address in allowed],
+        )
+    yield (
+        "Where a relay must never send: inner networks, loopback, metadata services, and the IPv6"
+        "\n# forms that embed them. Ranges, because CIDR is ignored by 4.6 and fatal from 4.11.",
+        [line for denied in DENIED for line in (f"# {denied.reason}", f"denied-peer-ip={denied}")],
+    )
