@@ -204,9 +204,7 @@ def build(
     if stun:
         servers.append(IceServer(tuple(map(str, stun))))
     if turn:
-        servers.append(
-            IceServer(tuple(map(str, turn)), credential.username, credential.password)
-        )
+        servers.append(IceServer(tuple(map(str, turn)), credential.username, credential.password))
     return tuple(servers)
 
 

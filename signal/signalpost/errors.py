@@ -1,0 +1,152 @@
+"""Errors by blame. Each carries a stable `code` for machines and a sentence for people.
+
+    SignalpostError
+    ├── ProtocolBroken      the client sent what the protocol does not allow
+    │   ├── Malformed         malformed
+    │   ├── BadParameter      bad-parameter
+    │   ├── BinaryFrame       binary-frame
+    │   ├── SubprotocolMissing subprotocol-missing
+    │   ├── HelloExpected     hello-expected
+    │   └── HelloTimeout      hello-timeout
+    ├── NotAllowed          the caller lacks the right
+    │   ├── Unauthorized      unauthorized
+    │   ├── WrongKey          wrong-key
+    │   ├── OriginRefused     origin-refused
+    │   ├── GuestRefused      guest-refused
+    │   └── PermissionDenied  permission-denied
+    ├── NotPossible         allowed, but not as things are
+    │   ├── AlreadyJoined     already-joined
+    │   ├── NotInRoom         not-in-room
+    │   ├── NoSuchPeer        no-such-peer
+    │   ├── RoomFull          room-full
+    │   ├── TooManyRooms      too-many-rooms
+    │   ├── TooManyConnections too-many-connections
+    │   ├── RateLimited       rate-limited
+    │   ├── TooSlow           too-slow
+    │   └── NoRelays          no-relays
+    └── NotConfigured       not-configured: the operator has not set this up
+
+`web/problems.py` is the one place that makes an HTTP status or a close code of them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SignalpostError(Exception):
+    """The root. `message` goes to the client: it must hold no secret and nothing of the inside."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+class ProtocolBroken(SignalpostError):
+    """The client sent what the protocol does not allow."""
+
+
+class Malformed(ProtocolBroken):
+    code = "malformed"
+
+
+class BadParameter(ProtocolBroken):
+    code = "bad-parameter"
+
+
+class BinaryFrame(ProtocolBroken):
+    code = "binary-frame"
+
+
+class SubprotocolMissing(ProtocolBroken):
+    code = "subprotocol-missing"
+
+
+class HelloExpected(ProtocolBroken):
+    code = "hello-expected"
+
+
+class HelloTimeout(ProtocolBroken):
+    code = "hello-timeout"
+
+
+class NotAllowed(SignalpostError):
+    """The caller lacks the right."""
+
+
+class Unauthorized(NotAllowed):
+    code = "unauthorized"
+
+
+class WrongKey(NotAllowed):
+    """The key of the TURN REST draft: 403 there, where everything else says 401."""
+
+    code = "wrong-key"
+
+
+class OriginRefused(NotAllowed):
+    code = "origin-refused"
+
+
+class GuestRefused(NotAllowed):
+    code = "guest-refused"
+
+
+class PermissionDenied(NotAllowed):
+    code = "permission-denied"
+
+
+class NotPossible(SignalpostError):
+    """Allowed, but not as things are."""
+
+
+class AlreadyJoined(NotPossible):
+    code = "already-joined"
+
+
+class NotInRoom(NotPossible):
+    code = "not-in-room"
+
+
+class NoSuchPeer(NotPossible):
+    code = "no-such-peer"
+
+
+class RoomFull(NotPossible):
+    code = "room-full"
+
+
+class TooManyRooms(NotPossible):
+    code = "too-many-rooms"
+
+
+class TooManyConnections(NotPossible):
+    code = "too-many-connections"
+
+
+class RateLimited(NotPossible):
+    """Too often. `retry_after` is in seconds."""
+
+    code = "rate-limited"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TooSlow(NotPossible):
+    """The client does not read what is sent to it."""
+
+    code = "too-slow"
+
+
+class NoRelays(NotPossible):
+    code = "no-relays"
+
+
+class NotConfigured(SignalpostError):
+    """The operator has not set this up."""
+
+    code = "not-configured"

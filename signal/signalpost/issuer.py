@@ -1,0 +1,106 @@
+"""The issuer: a Principal → iceServers with a fresh TURN credential, within the mint limits.
+
+Owns who gets a credential, for how long and how often. Refuses to know HTTP and sockets; both
+clocks are arguments. The credential's user is always the principal's opaque id, never a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from signalpost.auth import Kind, Permission, Principal
+from signalpost.credentials import Audience, Credential, mint
+from signalpost.errors import NoRelays, RateLimited
+from signalpost.iceservers import IceServer, build
+from signalpost.limits import Buckets
+from signalpost.settings import Limits, Turn
+
+__all__ = ["Issued", "Issuer"]
+
+_BLANK = Credential("", "", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    servers: tuple[IceServer, ...]
+    credential: Credential
+    audience: Audience
+
+
+class Issuer:
+    """`clock` gives Unix time, `monotonic` seconds for the limits."""
+
+    __slots__ = ("_by_address", "_by_user", "_clock", "_monotonic", "_templates", "_turn")
+
+    def __init__(
+        self,
+        turn: Turn,
+        limits: Limits,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._turn = turn
+        self._clock = clock
+        self._monotonic = monotonic
+        self._by_user = Buckets(limits.mints_per_user)
+        self._by_address = Buckets(limits.mints_per_address)
+        # Which URLs go out depends on the region alone, so they are chosen once.
+        regions = {relay.region for relay in turn.relays} | {None}
+        self._templates = {region: build(turn.relays, _BLANK, region=region) for region in regions}
+
+    @property
+    def has_relays(self) -> bool:
+        return bool(self._turn.relays)
+
+    def usable(self) -> bool:
+        """Whether a credential can be minted at all: what /readyz asks."""
+        try:
+            mint(self._turn.secrets, "readyz", now=self._clock(), ttl=1)
+        except ValueError:
+            return False
+        return True
+
+    def issue(
+        self,
+        principal: Principal,
+        network: str,
+        *,
+        native: bool = False,
+        ttl: int | None = None,
+        region: str | None = None,
+    ) -> Issued:
+        """iceServers for `principal`, who calls from `network` (the limits' key).
+
+        A native client gets fresh credentials pushed, hence short ones. A back end mints for many
+        users from one address, so only its users are limited.
+        Raises PermissionDenied, NoRelays and RateLimited.
+        """
+        principal.require(Permission.ICE)
+        if not self._turn.relays:
+            raise NoRelays("no TURN server is configured: see turn.relays")
+        now = self._monotonic()
+        by_address = principal.kind is not Kind.SERVER
+        user_wait = self._by_user.wait(principal.user_id, now)
+        address_wait = self._by_address.wait(network, now) if by_address else 0.0
+        if user_wait or address_wait:
+            whom = "user" if user_wait >= address_wait else "address"
+            raise RateLimited(f"too many credentials for this {whom}", max(user_wait, address_wait))
+        self._by_user.take(principal.user_id, now)
+        if by_address:
+            self._by_address.take(network, now)
+        audience = Audience.NATIVE if native else principal.audience
+        credential = mint(
+            self._turn.secrets,
+            principal.user_id,
+            now=self._clock(),
+            ttl=self._turn.ttl.ttl(audience, ttl),
+        )
+        template = self._templates.get(region) or self._templates[None]
+        servers = tuple(
+            server
+            if server.username is None
+            else IceServer(server.urls, credential.username, credential.password)
+            for server in template
+        )
+        return Issued(servers, credential, audience)

@@ -1,0 +1,105 @@
+"""Limits: token buckets and counted places, keyed, in bounded memory.
+
+Owns the arithmetic only. Refuses to know what is limited, and clocks: the monotonic clock is an
+argument. A key that is not remembered has a full bucket, so forgetting can only be kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from signalpost.settings import Rate
+
+__all__ = ["Bucket", "Buckets", "Places"]
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+MAX_KEYS = 50_000
+"""Remembered keys of one kind: some 8 MB at worst."""
+
+
+class Bucket:
+    """One token bucket kept as one number, the time at which it is full again (GCRA).
+
+    `rate` refills it, `burst` is its size; the rate's own count by default.
+    """
+
+    __slots__ = ("_full_at", "_interval", "_slack")
+
+    def __init__(self, rate: Rate, burst: int | None = None) -> None:
+        self._interval = rate.seconds / rate.count
+        self._slack = self._interval * ((burst or rate.count) - 1)
+        self._full_at = 0.0
+
+    def take(self, now: float) -> float:
+        """Take a token: 0.0, or the seconds until there is one (then none is taken)."""
+        full_at = self._full_at if self._full_at > now else now
+        wait = full_at - now - self._slack
+        if wait > 1e-9:
+            return wait
+        self._full_at = full_at + self._interval
+        return 0.0
+
+
+class Buckets:
+    """A token bucket for each key."""
+
+    __slots__ = ("_full_at", "_interval", "_max_keys", "_slack")
+
+    def __init__(self, rate: Rate, *, max_keys: int = MAX_KEYS) -> None:
+        self._interval = rate.seconds / rate.count
+        self._slack = self._interval * (rate.count - 1)
+        self._max_keys = max_keys
+        self._full_at: dict[str, float] = {}
+
+    def wait(self, key: str, now: float) -> float:
+        """Seconds until `key` has a token, 0.0 when it has one now. Takes nothing."""
+        wait = self._full_at.get(key, now) - now - self._slack
+        return wait if wait > 1e-9 else 0.0
+
+    def take(self, key: str, now: float) -> None:
+        """Take a token that `wait` said is there."""
+        full_at = self._full_at.get(key, now)
+        if key not in self._full_at and len(self._full_at) >= self._max_keys:
+            self._forget(now)
+        self._full_at[key] = max(full_at, now) + self._interval
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def _forget(self, now: float) -> None:
+        """Drop full buckets; if none is, the half that is nearest to being full."""
+        kept = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
+        if len(kept) >= self._max_keys:
+            emptiest = sorted(kept, key=kept.__getitem__, reverse=True)[: self._max_keys // 2]
+            kept = {key: kept[key] for key in emptiest}
+        self._full_at = kept
+
+
+class Places:
+    """Counted places: so many in all, so many a key."""
+
+    __slots__ = ("_each", "_taken", "_total", "total")
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self._taken: dict[str, int] = {}
+        self.total = 0
+
+    def take(self, key: str) -> bool:
+        taken = self._taken.get(key, 0)
+        if self.total >= self._total or taken >= self._each:
+            return False
+        self._taken[key] = taken + 1
+        self.total += 1
+        return True
+
+    def give_back(self, key: str) -> None:
+        self.total -= 1
+        left = self._taken[key] - 1
+        if left:
+            self._taken[key] = left
+        else:
+            del self._taken[key]

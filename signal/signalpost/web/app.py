@@ -1,0 +1,105 @@
+"""The application: routes, the one middleware, and the request log.
+
+The middleware is where Origin is judged, where every error becomes a problem document and where
+the headers that every answer carries are set. Nothing of an error's inside reaches the client.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.typedefs import Handler
+
+from signalpost.errors import OriginRefused, SignalpostError
+from signalpost.logs import LOGGER, emit
+from signalpost.web import http
+from signalpost.web.problems import from_aiohttp, problem
+from signalpost.web.service import CLIENT, SERVICE, USER, Service
+
+__all__ = ["access_log", "make_app"]
+
+MAX_BODY = 65_536
+MAX_LOGGED_PATH = 200
+PREFLIGHT_SECONDS = "600"
+
+
+@web.middleware
+async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    service = request.app[SERVICE]
+    origin = request.headers.get("Origin")
+    request[CLIENT] = service.network(request)
+    response: web.StreamResponse
+    try:
+        if origin is not None and not service.origins.admits(origin):
+            raise OriginRefused("pages of this origin may not call this service")
+        response = await handler(request)
+    except SignalpostError as error:
+        service.metrics.refused(error.code)
+        response = problem(error)
+    except web.HTTPException as error:
+        response = _preflight(request, error) or from_aiohttp(error)
+    except Exception:
+        LOGGER.exception("unexpected error")
+        response = problem(SignalpostError("something went wrong on this side"))
+    if response.prepared:  # a WebSocket's answer left long ago
+        return response
+    headers = response.headers
+    headers["Server"] = "signalpost"
+    headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    if origin is not None and service.origins.admits(origin):
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = "Retry-After"
+        headers["Vary"] = "Origin"
+    return response
+
+
+def _preflight(request: web.Request, error: web.HTTPException) -> web.Response | None:
+    """The answer to OPTIONS (Fetch, CORS preflight) on a path that has other methods."""
+    if request.method != "OPTIONS" or not isinstance(error, web.HTTPMethodNotAllowed):
+        return None
+    methods = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+    headers = {"Allow": methods}
+    if "Origin" in request.headers:
+        headers["Access-Control-Allow-Methods"] = methods
+        headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        headers["Access-Control-Max-Age"] = PREFLIGHT_SECONDS
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
+
+
+def make_app(service: Service) -> web.Application:
+    app = web.Application(middlewares=[_edge], client_max_size=MAX_BODY)
+    app[SERVICE] = service
+    for method, path, handler in http.ROUTES:
+        app.router.add_route(method, path, handler)
+    return app
+
+
+def access_log(service: Service) -> type[AbstractAccessLogger]:
+    """The request log: one line a request, and the request metrics.
+
+    A WebSocket's line is its session's, written when it ends; here it is passed over.
+    """
+
+    class AccessLog(AbstractAccessLogger):
+        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+            status = response.status
+            if status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return
+            service.metrics.request(status, time)
+            client = request.get(CLIENT)
+            emit(
+                logging.INFO,
+                "request",
+                method=request.method,
+                path=request.rel_url.raw_path[:MAX_LOGGED_PATH],
+                status=status,
+                ms=round(time * 1000, 2),
+                user=request.get(USER),
+                client=None if client is None else service.client_id(client),
+            )
+
+    return AccessLog

@@ -1,0 +1,192 @@
+"""HTTP endpoints: each reads its request, asks the parts that decide, and answers JSON.
+
+Refuses to decide anything itself; errors leave as SignalpostError and become problem documents in
+`app`. What is said here about parameters is said to machines in `openapi`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+
+import signalpost
+from signalpost.auth import MAX_TOKEN_TTL, Kind, Permission, Principal, RoomName, UserName
+from signalpost.errors import BadParameter, Malformed, PermissionDenied, Unauthorized, WrongKey
+from signalpost.iceservers import SHAPES
+from signalpost.issuer import Issued
+from signalpost.web.openapi import DOCUMENT
+from signalpost.web.service import CLIENT, SERVICE, USER, Service
+
+__all__ = ["JSON", "ROUTES", "caller", "json_response"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+JSON = "application/json; charset=utf-8"
+MAX_USER = 256
+_NONE: Mapping[str, str] = {}
+
+
+def json_response(value: object, *, status: int = 200) -> web.Response:
+    # The header is given whole: web.json_response would parse it apart on every answer.
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers={"Content-Type": JSON}
+    )
+
+
+def caller(request: web.Request, service: Service) -> Principal:
+    """Who sends this request, by its Authorization header or as a guest."""
+    authorization = request.headers.get("Authorization")
+    if authorization is not None:
+        scheme, _, credentials = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not credentials:
+            raise Unauthorized("Authorization must be: Bearer, a blank, an API key or token")
+        return service.authenticator.bearer(credentials.strip())
+    return guest(request, service)
+
+
+def guest(request: web.Request, service: Service) -> Principal:
+    headers = request.headers
+    own_page = service.origins.own_page(
+        headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Host")
+    )
+    return service.authenticator.guest(request[CLIENT], own_page=own_page)
+
+
+def _acting_for(service: Service, principal: Principal, user: str | None) -> Principal:
+    """A back end acts for the user it names; nobody else may name one."""
+    if user is None:
+        return principal
+    if principal.kind is not Kind.SERVER:
+        raise PermissionDenied("only the holder of an API key may name a user")
+    if not 1 <= len(user) <= MAX_USER:
+        raise BadParameter(f"user must have 1 to {MAX_USER} characters")
+    return Principal(Kind.SERVER, service.authenticator.user_id(user))
+
+
+def _seconds(query: Mapping[str, str]) -> int | None:
+    text = query.get("ttl")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= len(text) <= 9 or int(text) == 0:
+        raise BadParameter("ttl must be a whole number of seconds, 1 or more")
+    return int(text)
+
+
+def _issue(
+    request: web.Request,
+    service: Service,
+    principal: Principal,
+    *,
+    ttl: int | None = None,
+    region: str | None = None,
+) -> Issued:
+    request[USER] = principal.user_id
+    issued = service.issuer.issue(principal, request[CLIENT], ttl=ttl, region=region)
+    service.metrics.minted(issued.audience.value)
+    return issued
+
+
+async def ice_servers(request: web.Request) -> web.Response:
+    """GET /v1/ice-servers. Every shape answers 200: Twilio's and Cloudflare's 201 belong to the
+    POST of their own paths, and a GET creates nothing.
+    """
+    service = request.app[SERVICE]
+    query = request.query if request.query_string else _NONE
+    shape = SHAPES.get(query.get("shape", "signalpost"))
+    if shape is None:
+        raise BadParameter(f"shape must be one of {', '.join(SHAPES)}")
+    ttl = _seconds(query)
+    principal = _acting_for(service, caller(request, service), query.get("user"))
+    issued = _issue(request, service, principal, ttl=ttl, region=query.get("region"))
+    return json_response(shape(issued.servers, issued.credential))
+
+
+async def turn(request: web.Request) -> web.Response:
+    """GET, POST /turn: draft-uberti-behave-turn-rest-00. The key is an API key, as `key` or, as
+    Janus sends it, `api`; the form body counts as the query does.
+    """
+    service = request.app[SERVICE]
+    given: dict[str, str] = dict(request.query)
+    if request.method == "POST":
+        given |= {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
+    if given.get("service") != "turn":
+        raise BadParameter("service must be turn")
+    key = given.get("key") or given.get("api") or ""
+    if not service.authenticator.holds_api_key(key):
+        raise WrongKey("key is not one of this service's API keys")
+    server = service.authenticator.bearer(key)
+    principal = _acting_for(service, server, given.get("username") or None)
+    issued = _issue(request, service, principal)
+    return json_response(SHAPES["draft"](issued.servers, issued.credential))
+
+
+class _TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
+    user: UserName
+    rooms: list[RoomName] | None = None
+    permissions: list[Permission] | None = None
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKEN_TTL)] = 3_600
+
+
+async def tokens(request: web.Request) -> web.Response:
+    """POST /v1/tokens: a join token for a user of the back end that asks."""
+    service = request.app[SERVICE]
+    if "Authorization" not in request.headers:
+        raise Unauthorized("an API key is needed")
+    principal = caller(request, service)
+    request[USER] = principal.user_id
+    if principal.kind is not Kind.SERVER:
+        raise PermissionDenied("only the holder of an API key may ask for tokens")
+    try:
+        wanted = msgspec.json.decode(await request.read(), type=_TokenRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the body is not a token request: {error}") from None
+    except RecursionError:
+        raise Malformed("the body is nested too deep") from None
+    issued = service.authenticator.issue(
+        wanted.user, ttl=wanted.ttl, rooms=wanted.rooms, permissions=wanted.permissions
+    )
+    return json_response({"token": issued.token, "ttl": issued.ttl, "expires": issued.expires})
+
+
+async def healthz(request: web.Request) -> web.Response:
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: 200 when every check passes, else 503; the body tells which did not."""
+    checks = {"secret": request.app[SERVICE].issuer.usable()}
+    ready = all(checks.values())
+    body: dict[str, Any] = {
+        "status": "ready" if ready else "not ready",
+        "checks": {name: "ok" if passed else "failed" for name, passed in checks.items()},
+    }
+    return json_response(body, status=200 if ready else 503)
+
+
+async def root(request: web.Request) -> web.Response:
+    return json_response(
+        {
+            "name": "signalpost",
+            "version": signalpost.__version__,
+            "links": {"iceServers": "/v1/ice-servers", "openapi": "/openapi.json"},
+        }
+    )
+
+
+async def openapi(request: web.Request) -> web.Response:
+    return json_response(DOCUMENT)
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/", root),
+    ("GET", "/healthz", healthz),
+    ("GET", "/readyz", readyz),
+    ("GET", "/openapi.json", openapi),
+    ("GET", "/v1/ice-servers", ice_servers),
+    ("GET", "/turn", turn),
+    ("POST", "/turn", turn),
+    ("POST", "/v1/tokens", tokens),
+)
