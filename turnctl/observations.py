@@ -240,11 +240,15 @@ class Reference(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceLeg(Exchange):
-    """Two ICE agents that had to connect with candidates of one type only."""
+    """Two ICE agents that had to connect with a candidate of that kind, and exchanged data.
+
+    `via` is the type of the remote candidate in the pair that was nominated.
+    """
 
     kind: Literal["relay", "srflx"]
     local: Address | None = None
     remote: Address | None = None
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from signalpost.iceservers import (
     parse_ice_servers,
     parse_uri,
 )
+
 from turnctl.observations import Issuer, Outcome
 from turnctl.wire import http
 

@@ -44,6 +44,9 @@ class Link(Protocol):
     @property
     def remote(self) -> Address: ...
 
+    @property
+    def tls(self) -> ssl.SSLObject | None: ...
+
     def send(self, data: bytes) -> None: ...
 
     def abort(self) -> None: ...
@@ -109,6 +112,10 @@ class DatagramLink(asyncio.DatagramProtocol):
     def remote(self) -> Address:
         return cast(Address, self._transport.get_extra_info("peername")[:2])
 
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        return None
+
     def send(self, data: bytes) -> None:
         self._transport.sendto(data)
 
@@ -154,6 +161,10 @@ class StreamLink(asyncio.Protocol):
     @property
     def remote(self) -> Address:
         return cast(Address, self._transport.get_extra_info("peername")[:2])
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        return cast(ssl.SSLObject | None, self._transport.get_extra_info("ssl_object"))
 
     def send(self, data: bytes) -> None:
         self._transport.write(data + bytes(-len(data) % 4))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from turnctl.observations import Family
+from turnctl.observations import Family, Outcome
 from turnctl.wire import background
+from turnctl.wire.errors import WireError
 
 __all__ = ["ResolutionFailed", "resolve"]
 
 _NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA, getattr(socket, "EAI_ADDRFAMILY", -9)}
 
 
-class ResolutionFailed(Exception):
+class ResolutionFailed(WireError):
     """The resolver could not answer; the text is its own."""
+
+    outcome = Outcome.SILENT
 
 
 async def resolve(host: str, family: Family, *, patience: float) -> tuple[str, ...]:

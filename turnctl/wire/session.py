@@ -253,7 +253,9 @@ class Session:
         if relayed is None:
             raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
         lifetime = response.number(Attribute.LIFETIME)
-        return Allocated(relayed, response.mapped, DEFAULT_LIFETIME if lifetime is None else lifetime)
+        return Allocated(
+            relayed, response.mapped, DEFAULT_LIFETIME if lifetime is None else lifetime
+        )
 
     async def refresh(self, lifetime: int = DEFAULT_LIFETIME, *, patience: float) -> int | None:
         """Refresh; the granted lifetime in seconds. 0 releases (RFC 8656 section 8)."""

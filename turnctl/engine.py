@@ -1,0 +1,200 @@
+"""Runs a plan: every URL over every family at once, each under its own deadline.
+
+Owns order, concurrency and deadlines. Refuses to judge. Whatever happens, cancellation included,
+each session it opened has been closed before `run` ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from signalpost.credentials import Secret
+from signalpost.iceservers import IceUri
+
+from turnctl.allowance import Allowances
+from turnctl.observations import Family, Observation, Outcome, Resolution
+from turnctl.plan import Plan, Probe
+from turnctl.probes import allocate, contact, ice, relay
+from turnctl.probes.attempt import Attempt, OutOfTime
+from turnctl.wire import tls
+from turnctl.wire.errors import WireError
+from turnctl.wire.resolve import ResolutionFailed, resolve
+from turnctl.wire.session import Session
+
+__all__ = ["Options", "run"]
+
+PLACES_A_URL = 2
+"""Allocations a URL's probe holds at once: the one that is proved and its partner in the echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`timeout` in seconds a URL; `reference` an independent STUN server."""
+
+    timeout: float = 5.0
+    relay_only: bool = False
+    insecure: bool = False
+    ca: Path | None = None
+    secrets: tuple[Secret, ...] = ()
+    reference: IceUri | None = None
+
+
+async def run(
+    plan: Plan,
+    options: Options,
+    record: Callable[[Observation], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Run every probe; observations go to `record` as they are made."""
+    for rejected in plan.rejected:
+        record(rejected)
+    await _Run(options, record, clock, now).everything(plan)
+
+
+class _Run:
+    def __init__(
+        self,
+        options: Options,
+        record: Callable[[Observation], None],
+        clock: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        self._options = options
+        self._report = record
+        self._clock = clock
+        self._now = now
+        self._started = clock()
+        self._allowances = Allowances()
+        self._context = cache(lambda verify: tls.context(options.ca, verify=verify))
+        self._answering: list[Attempt] = []
+        """Attempts over UDP whose server answered Binding."""
+        self._legs: set[str] = set()
+
+    async def everything(self, plan: Plan) -> None:
+        relays_udp = any(probe.uri.relays and probe.protocol == "udp" for probe in plan.probes)
+        async with asyncio.TaskGroup() as legs:
+            async with asyncio.TaskGroup() as probes:
+                for probe in plan.probes:
+                    probes.create_task(self._probe(probe, legs, relays_udp))
+                if self._options.reference is not None:
+                    probes.create_task(self._reference(self._options.reference))
+            # No UDP relay carried data: srflx still has to be proved where STUN answered.
+            for attempt in self._answering[:1]:
+                self._start_leg("srflx", attempt, legs, relay=False)
+
+    # --- one URL over one family ---------------------------------------------------------------
+
+    async def _probe(self, probe: Probe, legs: asyncio.TaskGroup, relays_udp: bool) -> None:
+        attempt = self._attempt(probe)
+        if not await self._resolve(attempt):
+            return
+        carried = False
+        try:
+            # Outermost, so that the places are given back after the session released its part.
+            async with (
+                AsyncExitStack() as places,
+                attempt.session(attempt.login(), report=True) as session,
+            ):
+                await contact.bind(attempt, session)
+                if probe.protocol == "udp" and probe.family == 4:
+                    self._answering.append(attempt)
+                if probe.uri.relays and await allocate.challenge(attempt, session):
+                    await self._take_places(attempt, places)
+                    carried = await self._relay(attempt, session)
+        except WireError as error:
+            if error.outcome in {Outcome.SILENT, Outcome.REFUSED} and not attempt.answered:
+                await self._try_other_transport(attempt)
+        if carried:
+            self._start_leg("relay", attempt, legs, relay=True)
+        if attempt in self._answering and (carried or not relays_udp):
+            self._start_leg("srflx", attempt, legs, relay=carried)
+
+    def _attempt(self, probe: Probe) -> Attempt:
+        return Attempt(
+            probe=probe,
+            address="",
+            timeout=self._options.timeout,
+            deadline=self._clock() + self._options.timeout,
+            started=self._started,
+            clock=self._clock,
+            now=self._now,
+            report=self._report,
+            allowance=self._allowances.of(probe.username or ""),
+            tls=self._context,
+            insecure=self._options.insecure,
+        )
+
+    async def _resolve(self, attempt: Attempt) -> bool:
+        host, begun = attempt.probe.uri.host, attempt.clock()
+        try:
+            found = await resolve(host, attempt.probe.family, patience=attempt.patience())
+        except ResolutionFailed as error:
+            attempt.emit(Resolution, host=host, **attempt.ending(error, begun))
+            return False
+        attempt.emit(Resolution, host=host, addresses=found, **attempt.ending(None, begun))
+        attempt.address = found[0] if found else ""
+        return bool(found)
+
+    async def _take_places(self, attempt: Attempt, places: AsyncExitStack) -> None:
+        """The wait for other URLs' allocations is not this URL's time."""
+        waiting = attempt.clock()
+        await places.enter_async_context(attempt.allowance.take(PLACES_A_URL))
+        attempt.deadline += attempt.clock() - waiting
+
+    async def _relay(self, attempt: Attempt, session: Session) -> bool:
+        """The allocation and what it must carry; whether it carried data."""
+        granted, _ = await asyncio.gather(
+            allocate.allocate(attempt, session), allocate.try_wrong_credential(attempt)
+        )
+        if granted is None:
+            if self._options.secrets:
+                await allocate.explain_refusal(attempt, self._options.secrets)
+            return False
+        attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
+        carried = await relay.inbound(attempt, session, granted)
+        async with attempt.session(attempt.login()) as partner:
+            other = await allocate.allocate(attempt, partner, "b")
+            if other is not None:
+                carried |= await relay.echo(attempt, (session, granted), (partner, other))
+        await relay.refresh(attempt, session)
+        return carried
+
+    async def _try_other_transport(self, attempt: Attempt) -> None:
+        with contextlib.suppress(OutOfTime):
+            await contact.try_other_transport(attempt)
+
+    # --- beside the URLs -----------------------------------------------------------------------
+
+    async def _reference(self, uri: IceUri) -> None:
+        """Ask the reference over the first family that has an address of it."""
+        families: tuple[Family, ...] = (4, 6)
+        for family in families:
+            probe = Probe(str(uri), uri, family, None, None, uri.port)
+            attempt = self._attempt(probe)
+            if await self._resolve(attempt):
+                await contact.ask_reference(attempt)
+                return
+
+    def _start_leg(
+        self, kind: str, attempt: Attempt, legs: asyncio.TaskGroup, *, relay: bool
+    ) -> None:
+        """Each leg runs once, on the first URL that is fit for it."""
+        if kind in self._legs or (kind == "srflx" and self._options.relay_only):
+            return
+        self._legs.add(kind)
+        fresh = replace(attempt, deadline=self._clock() + self._options.timeout)
+        legs.create_task(self._leg(kind, fresh, relay))
+
+    async def _leg(self, kind: str, attempt: Attempt, relay: bool) -> None:
+        leg = ice.relay_leg if kind == "relay" else ice.srflx_leg
+        async with attempt.allowance.take(ice.PLACES):
+            await leg(attempt, relay)

@@ -1,0 +1,127 @@
+"""Allocation: the challenge, the credential that must be taken, the one that must be refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Sequence
+from typing import Literal
+
+from signalpost import credentials
+from signalpost.credentials import Secret
+
+from turnctl.observations import Allocation, Challenge, WrongCredential
+from turnctl.probes.attempt import Attempt
+from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.session import Allocated, Login, Session
+from turnctl.wire.stun import Attribute
+
+__all__ = ["allocate", "challenge", "explain_refusal", "try_wrong_credential"]
+
+Label = Literal["a", "b", "fresh", "far-future"]
+
+FAR_FUTURE = 10 * 365 * 86_400
+"""Seconds: past any clock that is merely wrong."""
+
+ADDRESS_FAMILY_NOT_SUPPORTED = 440
+
+
+async def challenge(attempt: Attempt, session: Session) -> bool:
+    """Allocate without credentials; True when the server asked for them, as it must.
+
+    Raises WireError when nothing in STUN answers.
+    """
+    begun = attempt.clock()
+    try:
+        granted = await session.challenge(patience=attempt.patience())
+    except ErrorResponse as error:
+        nonce = error.response.get(Attribute.NONCE)
+        attempt.emit(
+            Challenge,
+            **attempt.ending(error, begun),
+            realm=error.response.text(Attribute.REALM),
+            nonce=None if nonce is None else nonce.decode("latin-1"),
+        )
+        return error.code == 401
+    except WireError as error:
+        attempt.emit(Challenge, **attempt.ending(error, begun))
+        raise
+    relayed = granted.address(Attribute.XOR_RELAYED_ADDRESS)
+    attempt.emit(Challenge, **attempt.ending(None, begun), relayed=relayed)
+    return False
+
+
+async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Allocated | None:
+    """An authenticated Allocate; None when it was refused, which the observation tells.
+
+    Raises WireError when nothing in STUN answers.
+    """
+    begun = attempt.clock()
+    counts = {"held": attempt.allowance.held, "released": attempt.allowance.released}
+    username = attempt.probe.username or ""
+    failure: WireError
+    try:
+        granted = await _allocate(attempt, session)
+    except WireError as error:
+        failure = error
+    else:
+        attempt.emit(
+            Allocation,
+            **attempt.ending(None, begun),
+            **counts,
+            label=label,
+            username=username,
+            relayed=granted.relayed,
+            mapped=granted.mapped,
+            lifetime=granted.lifetime,
+        )
+        return granted
+    attempt.emit(
+        Allocation, **attempt.ending(failure, begun), **counts, label=label, username=username
+    )
+    if isinstance(failure, ErrorResponse):
+        return None
+    raise failure
+
+
+async def _allocate(attempt: Attempt, session: Session) -> Allocated:
+    """As browsers do, without naming a family first: that means IPv4 (RFC 8656 section 7.2)."""
+    try:
+        return await session.allocate(patience=attempt.patience())
+    except ErrorResponse as error:
+        if error.code != ADDRESS_FAMILY_NOT_SUPPORTED:
+            raise
+    return await session.allocate(patience=attempt.patience(), family=6)
+
+
+async def try_wrong_credential(attempt: Attempt) -> None:
+    """A password made up on the spot, for the same user name: the server must refuse it."""
+    begun = attempt.clock()
+    login = Login(attempt.probe.username or "", secrets.token_urlsafe(15))
+    try:
+        async with attempt.session(login) as session:
+            await session.allocate(patience=attempt.patience())
+    except WireError as error:
+        attempt.emit(WrongCredential, **attempt.ending(error, begun))
+    else:
+        attempt.emit(WrongCredential, **attempt.ending(None, begun))
+
+
+async def explain_refusal(attempt: Attempt, keys: Sequence[Secret]) -> None:
+    """After a 401: does the secret at hand open the door now, or in ten years' time?
+
+    A fresh credential that passes says that the configured one was the trouble; a far-future one
+    that passes alone says that the clocks differ.
+    """
+    experiments: tuple[tuple[Label, int], ...] = (("fresh", 600), ("far-future", FAR_FUTURE))
+    for label, ttl in experiments:
+        user = credentials.read_username(attempt.probe.username or "").user or "turnctl"
+        made = credentials.mint(keys, user, now=attempt.now(), ttl=ttl)
+        probe = dataclasses.replace(attempt.probe, username=made.username, credential=made.password)
+        trial = dataclasses.replace(attempt, probe=probe)
+        try:
+            async with trial.session(trial.login()) as session:
+                if await allocate(trial, session, label):
+                    return
+        except WireError:
+            return

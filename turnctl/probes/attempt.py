@@ -1,0 +1,133 @@
+"""An attempt: one URL over one family at one address, under one deadline.
+
+Owns what the probes of a URL share: how a session is opened and surely closed, how long a step may
+wait, and where observations go. Refuses to judge.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aioice.candidate import candidate_foundation, candidate_priority
+
+from turnctl.allowance import Allowance
+from turnctl.observations import (
+    Address,
+    CandidateSeen,
+    Observation,
+    Outcome,
+    RelayProtocol,
+    Release,
+)
+from turnctl.plan import Probe
+from turnctl.probes.link import dial
+from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.session import Login, Session
+
+__all__ = ["Attempt", "OutOfTime"]
+
+STEP_SHARE = 0.6
+"""No single step may use more of a URL's time: silence over one transport must leave enough to
+try the other, or the cause cannot be told."""
+
+MIN_PATIENCE = 0.25
+"""Seconds below which a step is not begun: its silence would prove nothing."""
+
+
+class OutOfTime(WireError):
+    """The URL's deadline came before the step could be made."""
+
+    outcome = Outcome.UNKNOWN
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """`deadline` and `started` are on `clock`, in seconds; `now` gives Unix time."""
+
+    probe: Probe
+    address: str
+    timeout: float
+    deadline: float
+    started: float
+    clock: Callable[[], float]
+    now: Callable[[], float]
+    report: Callable[[Observation], None]
+    allowance: Allowance
+    tls: Callable[[bool], ssl.SSLContext]
+    insecure: bool = False
+    local: str = ""
+    """This machine's address towards the server, known once there is a link."""
+    answered: bool = False
+    """Whether anything in STUN has come back yet."""
+
+    @property
+    def server(self) -> Address:
+        return (self.address, self.probe.uri.port)
+
+    def emit(self, kind: Callable[..., Observation], **facts: Any) -> None:
+        """Record an observation of this URL and family, stamped with the time."""
+        at_ms = (self.clock() - self.started) * 1000
+        self.report(kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts))
+
+    def patience(self, most: float | None = None) -> float:
+        """Seconds the next step may wait. Raises OutOfTime."""
+        left = self.deadline - self.clock()
+        if left < min(MIN_PATIENCE, self.timeout / 2):
+            raise OutOfTime(f"{self.timeout:g} s were over before this step")
+        return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
+
+    def login(self) -> Login | None:
+        if self.probe.username is None or self.probe.credential is None:
+            return None
+        return Login(self.probe.username, self.probe.credential)
+
+    @asynccontextmanager
+    async def session(self, login: Login | None, *, report: bool = False) -> AsyncIterator[Session]:
+        """A session with the server, closed and released at the end whatever happens.
+
+        With `report` the TCP connect, the TLS handshake and the release become observations.
+        Raises WireError when the link cannot be opened.
+        """
+        session = Session(login, clock=self.clock)
+        self.allowance.enter(session)
+        try:
+            await dial(self, session, report=report)
+            yield session
+        finally:
+            begun, held = self.clock(), session.allocated
+            try:
+                failed = await session.close()
+                if held and report:
+                    self.emit(Release, **self.ending(failed, begun))
+            finally:
+                self.allowance.leave(session, released=held)
+
+    def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
+        """The Exchange fields for a step that began at `begun` and ended now; None is success."""
+        facts: dict[str, Any] = {
+            "outcome": error.outcome if error else Outcome.OK,
+            "elapsed_ms": (self.clock() - begun) * 1000,
+        }
+        if isinstance(error, ErrorResponse):
+            facts |= {"code": error.code, "reason": error.reason}
+        elif error is not None:
+            facts["detail"] = str(error)
+        return facts
+
+    def candidate(
+        self, kind: str, address: Address, base: str, relay_protocol: RelayProtocol | None = None
+    ) -> None:
+        """Record an ICE candidate; priority and foundation as aioice computes them (RFC 8445)."""
+        self.emit(
+            CandidateSeen,
+            type=kind,
+            address=address[0],
+            port=address[1],
+            priority=candidate_priority(1, kind),
+            foundation=candidate_foundation(kind, "udp", base),
+            relay_protocol=relay_protocol,
+        )

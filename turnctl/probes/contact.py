@@ -1,0 +1,94 @@
+"""First contact: the link, then STUN Binding, which gives host and srflx candidates."""
+
+from __future__ import annotations
+
+from turnctl.observations import Binding, Control, Reference
+from turnctl.probes.attempt import Attempt
+from turnctl.wire import stun
+from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.links import connect_stream, open_datagram
+from turnctl.wire.session import Session
+
+__all__ = ["ask_reference", "bind", "try_other_transport"]
+
+
+async def bind(attempt: Attempt, session: Session) -> None:
+    """STUN Binding over the session's link. Raises WireError when nothing in STUN answers.
+
+    An error response is an answer: the server is there, and may yet allocate.
+    """
+    begun = attempt.clock()
+    protocol = attempt.probe.protocol
+    local, remote = session.link.local, session.link.remote
+    attempt.local = local[0]
+    if protocol == "udp":
+        attempt.candidate("host", local, local[0])
+    known = {
+        "protocol": protocol,
+        "local": local,
+        "remote": remote,
+        "same_host": local[0] == remote[0],
+    }
+    try:
+        answer = await session.binding(patience=attempt.patience())
+    except WireError as error:
+        attempt.emit(Binding, **known, **attempt.ending(error, begun))
+        if isinstance(error, ErrorResponse):
+            attempt.answered = True
+            return
+        raise
+    attempt.answered = True
+    attempt.emit(
+        Binding,
+        **known,
+        **attempt.ending(None, begun),
+        mapped=answer.mapped,
+        software=answer.text(stun.Attribute.SOFTWARE) or "",
+    )
+    if protocol == "udp" and answer.mapped:
+        attempt.candidate("srflx", answer.mapped, local[0])
+
+
+async def try_other_transport(attempt: Attempt) -> None:
+    """The same host over TCP when UDP was silent, and the other way round.
+
+    It tells a closed transport from a dead host. Raises OutOfTime.
+    """
+    begun = attempt.clock()
+    patience = attempt.patience()
+    over_udp = attempt.probe.protocol != "udp"
+    remote = (attempt.address, attempt.probe.stun_port if over_udp else attempt.probe.uri.port)
+    session = Session(clock=attempt.clock)
+    failure: WireError | None = None
+    try:
+        if over_udp:
+            session.attach(await open_datagram(remote, session))
+            await session.binding(patience=patience)
+        else:
+            (await connect_stream(remote, patience=patience)).close()
+    except WireError as error:
+        failure = None if isinstance(error, ErrorResponse) else error
+    finally:
+        await session.close()
+    attempt.emit(
+        Control,
+        transport="udp" if over_udp else "tcp",
+        remote=remote,
+        **attempt.ending(failure, begun),
+    )
+
+
+async def ask_reference(attempt: Attempt) -> None:
+    """STUN over UDP to a server that has nothing to do with the target."""
+    begun = attempt.clock()
+    failure: WireError | None = None
+    mapped = None
+    session = Session(clock=attempt.clock)
+    try:
+        session.attach(await open_datagram(attempt.server, session))
+        mapped = (await session.binding(patience=attempt.patience())).mapped
+    except WireError as error:
+        failure = error
+    finally:
+        await session.close()
+    attempt.emit(Reference, mapped=mapped, **attempt.ending(failure, begun))

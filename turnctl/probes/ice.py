@@ -1,0 +1,155 @@
+"""The closing legs: pairs of ICE agents (RFC 8445) that must connect, with data both ways.
+
+One leg may use nothing but relay candidates. The other must use a srflx candidate on one side; the
+other side offers srflx and relay, since two agents behind one NAT reach each other's mapped address
+only where that NAT hairpins (RFC 4787 section 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+
+from aioice import Candidate, Connection, TransportPolicy
+
+from turnctl.observations import Address, IceLeg, Outcome
+from turnctl.probes.attempt import Attempt
+from turnctl.wire.errors import WireError
+
+__all__ = ["PLACES", "relay_leg", "srflx_leg"]
+
+PLACES = 2
+"""Allocations a leg may hold."""
+
+FAREWELL = 0.4
+"""Seconds to release: aioice itself would retransmit for a minute to a server that is gone."""
+
+MESSAGE = b"signalpost"
+
+
+class _Agent(Connection):
+    """A Connection that gathers on one address and within the check's patience.
+
+    aioice gathers on every interface and waits 5 s for the slowest: a Docker bridge from which
+    the server cannot be reached would cost the whole of it.
+    """
+
+    base: str
+    gather_timeout: float
+
+    async def get_component_candidates(
+        self, component: int, addresses: list[str], timeout: int = 5
+    ) -> list[Candidate]:
+        chosen = [self.base] if addresses or self._transport_policy is TransportPolicy.ALL else []
+        return await super().get_component_candidates(
+            component,
+            chosen,
+            timeout=self.gather_timeout,  # type: ignore[arg-type]  # asyncio.wait takes a float
+        )
+
+    def selected(self) -> tuple[Address, Address, str] | None:
+        """The nominated pair: local and remote address, and the remote candidate's type."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return None
+        return pair.local_addr, pair.remote_addr, pair.remote_candidate.type
+
+
+def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> _Agent:
+    login = attempt.login()
+    context: ssl.SSLContext | bool = False
+    # TLS needs the name, and aioice takes the host it connects to for it.
+    host = attempt.address
+    if attempt.probe.protocol == "tls":
+        context = attempt.tls(not attempt.insecure)
+        host = attempt.probe.uri.host.rstrip(".")
+    agent = _Agent(
+        ice_controlling=controlling,
+        stun_server=(attempt.address, attempt.probe.stun_port) if srflx else None,
+        turn_server=(host, attempt.probe.uri.port) if relay and login else None,
+        turn_username=login.username if login else None,
+        turn_password=login.password if login else None,
+        turn_ssl=context,  # type: ignore[arg-type]  # asyncio takes a context here, aioice says bool
+        turn_transport="udp" if attempt.probe.protocol == "udp" else "tcp",
+        transport_policy=TransportPolicy.ALL if srflx else TransportPolicy.RELAY,
+    )
+    agent.base = attempt.local
+    agent.gather_timeout = attempt.patience()
+    return agent
+
+
+async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
+    """relay ↔ relay through the attempt's URL."""
+    agents = [
+        _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
+    ]
+    await _run(attempt, "relay", agents, ({"relay"}, {"relay"}))
+
+
+async def srflx_leg(attempt: Attempt, relay: bool) -> None:
+    """srflx ↔ srflx, or srflx ↔ relay when `relay` allows the second agent an allocation.
+
+    IPv4 only, as aioice gathers no other srflx candidates.
+    """
+    agents = [
+        _agent(attempt, controlling=True, relay=False, srflx=True),
+        _agent(attempt, controlling=False, relay=relay, srflx=True),
+    ]
+    await _run(attempt, "srflx", agents, ({"srflx"}, {"srflx", "relay"}))
+
+
+async def _run(
+    attempt: Attempt, kind: str, agents: Sequence[_Agent], types: Sequence[set[str]]
+) -> None:
+    begun = attempt.clock()
+    try:
+        async with asyncio.timeout(attempt.patience()):
+            selected = await _connect(agents, types)
+    except (TimeoutError, ConnectionError, OSError, WireError) as error:
+        attempt.emit(
+            IceLeg,
+            kind=kind,
+            outcome=Outcome.SILENT,
+            elapsed_ms=(attempt.clock() - begun) * 1000,
+            detail=str(error) or "no pair of candidates connected in time",
+        )
+    else:
+        local, remote, via = selected
+        attempt.emit(
+            IceLeg,
+            kind=kind,
+            local=local,
+            remote=remote,
+            via=via,
+            **attempt.ending(None, begun),
+        )
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(agent.close() for agent in agents))
+
+
+async def _connect(
+    agents: Sequence[_Agent], types: Sequence[set[str]]
+) -> tuple[Address, Address, str]:
+    await asyncio.gather(*(agent.gather_candidates() for agent in agents))
+    for agent, other, offered in zip(agents, reversed(agents), types, strict=True):
+        candidates = [c for c in agent.local_candidates if c.type in offered]
+        if not candidates:
+            raise ConnectionError(f"no {' or '.join(sorted(offered))} candidate was gathered")
+        for candidate in candidates:
+            await other.add_remote_candidate(candidate)
+        await other.add_remote_candidate(None)
+        other.remote_username = agent.local_username
+        other.remote_password = agent.local_password
+    await asyncio.gather(*(agent.connect() for agent in agents))
+    for sender, receiver in (agents, reversed(agents)):
+        await sender.send(MESSAGE)
+        if await receiver.recv() != MESSAGE:
+            raise ConnectionError("what arrived is not what was sent")
+    selected = agents[0].selected()
+    if selected is None:
+        raise ConnectionError("no pair was nominated")
+    return selected

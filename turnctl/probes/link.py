@@ -1,0 +1,103 @@
+"""The way to the server: UDP socket, TCP connect, TLS handshake with its certificate."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from turnctl.observations import Connection, TlsHandshake
+from turnctl.wire import tls
+from turnctl.wire.errors import TlsFailed, WireError
+from turnctl.wire.links import connect_stream, open_datagram, open_stream
+from turnctl.wire.session import Session
+
+if TYPE_CHECKING:
+    from turnctl.probes.attempt import Attempt
+
+__all__ = ["dial"]
+
+
+async def dial(attempt: Attempt, session: Session, *, report: bool) -> None:
+    """Give the session its link. With `report` each step becomes an observation.
+
+    Raises WireError.
+    """
+    if attempt.probe.protocol == "udp":
+        session.attach(await open_datagram(attempt.server, session))
+        return
+    await _connect(attempt, session, report, verify=not attempt.insecure)
+
+
+async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: bool) -> None:
+    begun = attempt.clock()
+    try:
+        sock = await connect_stream(attempt.server, patience=attempt.patience())
+    except WireError as error:
+        if report:
+            attempt.emit(Connection, remote=attempt.server, **attempt.ending(error, begun))
+        raise
+    if report:
+        attempt.emit(Connection, remote=attempt.server, **attempt.ending(None, begun))
+    secure = attempt.probe.protocol == "tls"
+    begun = attempt.clock()
+    try:
+        patience = attempt.patience()
+        link = await open_stream(
+            sock,
+            session,
+            context=attempt.tls(verify) if secure else None,
+            server_name=attempt.probe.uri.host.rstrip("."),
+            patience=patience,
+        )
+    except TlsFailed as error:
+        if report:
+            certificate = await _unverified_certificate(attempt, error)
+            attempt.emit(
+                TlsHandshake,
+                problem=error.problem,
+                **attempt.ending(error, begun),
+                **_described(certificate, attempt.now()),
+            )
+        raise
+    except WireError:
+        sock.close()
+        raise
+    session.attach(link)
+    if report and link.tls is not None:
+        attempt.emit(
+            TlsHandshake,
+            **attempt.ending(None, begun),
+            version=link.tls.version() or "",
+            **_described(_certificate(link.tls), attempt.now()),
+        )
+
+
+async def _unverified_certificate(attempt: Attempt, error: TlsFailed) -> tls.Certificate | None:
+    """The certificate that verification refused: a second handshake, for the evidence only."""
+    if error.problem == "refused":
+        return None
+    session = Session()
+    try:
+        await _connect(attempt, session, False, verify=False)
+        ssl_object = session.link.tls
+        return _certificate(ssl_object) if ssl_object else None
+    except WireError:
+        return None
+    finally:
+        await session.close()
+
+
+def _certificate(ssl_object: ssl.SSLObject) -> tls.Certificate | None:
+    der = ssl_object.getpeercert(binary_form=True)
+    return tls.read_certificate(der) if der else None
+
+
+def _described(certificate: tls.Certificate | None, now: float) -> dict[str, Any]:
+    if certificate is None:
+        return {}
+    return {
+        "names": certificate.names,
+        "issuer": certificate.issuer,
+        "not_after": certificate.not_after.isoformat(),
+        "days_left": round(certificate.days_left(now), 2),
+    }
