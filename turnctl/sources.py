@@ -165,9 +165,9 @@ async def _from_service(
     except ValueError as error:
         kind = response.headers.get("content-type", "no Content-Type")
         said = error if isinstance(error, IceServersError) else f"no JSON ({kind})"
-        return Source(target, (), issuer(Outcome.NOT_STUN, str(said), response.status))
+        return Source(target, (), issuer(Outcome.FOREIGN, str(said), response.status))
     except RecursionError:
-        return Source(target, (), issuer(Outcome.NOT_STUN, "JSON nested too deep", response.status))
+        return Source(target, (), issuer(Outcome.FOREIGN, "JSON nested too deep", response.status))
     return Source(target, servers, issuer(Outcome.OK, "", response.status, len(servers)))
 
 

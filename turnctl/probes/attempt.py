@@ -68,7 +68,7 @@ class Attempt:
     def server(self) -> Address:
         return (self.address, self.probe.uri.port)
 
-    def emit(self, kind: Callable[..., Observation], **facts: Any) -> None:
+    def emit(self, kind: Callable[..., Observation], /, **facts: Any) -> None:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
         self.report(kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts))

@@ -59,8 +59,10 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
                 **_described(certificate, attempt.now()),
             )
         raise
-    except WireError:
+    except WireError as error:
         sock.close()
+        if report:
+            attempt.emit(TlsHandshake, **attempt.ending(error, begun))
         raise
     session.attach(link)
     if report and link.tls is not None:

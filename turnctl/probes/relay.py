@@ -43,8 +43,8 @@ PUBLIC_PEERS = {4: ("1.1.1.1", 9), 6: ("2606:4700:4700::1111", 9)}
 async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool:
     """Send from an own socket to the relayed address, then a reply through the relay.
 
-    Gives whether both arrived. The socket's mapped address gets a permission first: without one the server drops the packet
-    whatever the firewall does (RFC 8656 section 9).
+    Gives whether both arrived. The socket's mapped address gets a permission first: without one
+    the server drops the packet whatever the firewall does (RFC 8656 section 9).
     """
     begun = attempt.clock()
     facts = {"relayed": granted.relayed, "same_host": _same_host(session)}
@@ -107,9 +107,9 @@ class _Outsider(asyncio.DatagramProtocol):
             message = stun.read(data)
         except stun.Malformed:
             return
-        if message.transaction_id == self._transaction and message.mapped:
-            if not self._mapped.done():
-                self._mapped.set_result(message.mapped)
+        ours = message.transaction_id == self._transaction
+        if ours and message.mapped and not self._mapped.done():
+            self._mapped.set_result(message.mapped)
 
     async def open(self, attempt: Attempt, relayed: Address) -> Address:
         """Bind, and learn the own mapped address by STUN over UDP. Raises WireError."""

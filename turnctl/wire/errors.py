@@ -60,7 +60,7 @@ class Closed(WireError):
 
 
 class NotStun(WireError):
-    outcome = Outcome.NOT_STUN
+    outcome = Outcome.FOREIGN
 
     def __init__(self, what: str, sample: bytes = b"") -> None:
         shown = f", beginning {sample[:EVIDENCE_BYTES]!r}" if sample else ""

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from email.message import Message
 from typing import IO
 
 from turnctl.wire import background
@@ -82,7 +83,7 @@ async def get(
         raise FetchFailed(_cause(error)) from error
 
 
-def _response(status: int, headers: http.client.HTTPMessage, body: IO[bytes]) -> Response:
+def _response(status: int, headers: Message, body: IO[bytes]) -> Response:
     data = body.read(MAX_BODY + 1)
     return Response(
         status,

@@ -253,9 +253,9 @@ class Session:
         if relayed is None:
             raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
         lifetime = response.number(Attribute.LIFETIME)
-        return Allocated(
-            relayed, response.mapped, DEFAULT_LIFETIME if lifetime is None else lifetime
-        )
+        if lifetime is None:
+            raise NotStun("the Allocate success response lacks LIFETIME")
+        return Allocated(relayed, response.mapped, lifetime)
 
     async def refresh(self, lifetime: int = DEFAULT_LIFETIME, *, patience: float) -> int | None:
         """Refresh; the granted lifetime in seconds. 0 releases (RFC 8656 section 8)."""
