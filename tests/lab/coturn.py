@@ -23,7 +23,6 @@ from typing import Literal, TypeVar
 
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
-
 from tests.lab.certs import Certificate
 from tests.lab.parts import require
 

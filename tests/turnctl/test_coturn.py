@@ -110,13 +110,13 @@ def test_behind_nat_the_pair_is_written() -> None:
     )
     assert "external-ip=8.8.4.4/10.0.0.5" in lines
     assert "allowed-peer-ip=10.0.0.5" in lines
-    assert [] == [line for line in lines if "allowed" in line and ("8.8" in line or "2a" in line)]
+    assert [line for line in lines if "allowed" in line and ("8.8" in line or "2a" in line)] == []
 
 
 def test_own_denied_address_is_the_only_one_allowed() -> None:
     """A relay on a documentation address allows exactly itself; the range stays denied."""
     lines = settings(CURRENT)
-    assert ["allowed-peer-ip=198.51.100.7"] == [x for x in lines if x.startswith("allowed")]
+    assert [x for x in lines if x.startswith("allowed")] == ["allowed-peer-ip=198.51.100.7"]
     assert "denied-peer-ip=198.51.100.0-198.51.100.255" in lines
 
 
@@ -124,7 +124,7 @@ def test_several_secrets_overlap() -> None:
     """Each secret has a line of its own, as rotation needs."""
     two = (Secret("a" * 8 + "bcdefghi"), Secret("b" * 8 + "cdefghij"))
     lines = settings(dataclasses.replace(CURRENT, secrets=two))
-    assert 2 == sum(line.startswith("static-auth-secret=") for line in lines)
+    assert sum(line.startswith("static-auth-secret=") for line in lines) == 2
 
 
 def test_no_line_has_a_trailing_comment() -> None:
@@ -150,7 +150,7 @@ def test_real_coturn_takes_every_line(own_address: str) -> None:
         mine = ("listening-", "relay-ip", "realm", "userdb", "pidfile", "log-file", "no-tls")
         lines = [line for line in settings(configuration) if not line.startswith(mine)]
         with running(own_address, lines=lines, auth=False) as server:
-            assert [] == complaints(server.log())
+            assert complaints(server.log()) == []
 
 
 def complaints(log: str) -> list[str]:

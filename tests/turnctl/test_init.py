@@ -1,0 +1,180 @@
+"""`turnctl init` as a user runs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from turnctl.init import init
+
+VERSION = "--coturn-version=4.18.0"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EXTERNAL_IP", "STUN_SERVERS", "NO_STUN", "COTURN_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(directory: Path, *options: str, **environment: str) -> Result:
+    """Run init in a directory, with STUN off unless the options say otherwise."""
+    arguments = ["--dir", str(directory), *options]
+    if not any("stun" in option for option in options):
+        arguments.append("--no-stun")
+    return CliRunner().invoke(init, arguments, env=environment)
+
+
+def settings(directory: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((directory / "signalpost.yaml").read_text())
+    return loaded
+
+
+def test_a_fresh_directory_gets_everything(tmp_path: Path, own_address: str) -> None:
+    """Four secrets, the service's settings and coturn's, which share the TURN secret."""
+    result = run(tmp_path / "data", VERSION)
+    assert result.exit_code == 0, result.output
+    for name in ("turn-secret", "api-key", "token-key", "id-key"):
+        assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
+    assert settings(tmp_path / "data") == {
+        "http": {"host": "0.0.0.0", "port": 8080},
+        "turn": {
+            "secrets_file": "turn-secret",
+            "relays": [{"host": own_address, "udp": 3478, "tcp": 3478}],
+        },
+        "auth": {
+            "api_keys_file": "api-key",
+            "token_keys_file": "token-key",
+            "id_key_file": "id-key",
+        },
+    }
+    secret = (tmp_path / "data" / "turn-secret").read_text().strip()
+    conf = tmp_path / "data" / "coturn" / "turnserver.conf"
+    assert f"\nstatic-auth-secret={secret}\n" in conf.read_text()
+    assert conf.stat().st_mode & 0o777 == 0o400
+
+
+def test_the_secrets_differ(tmp_path: Path) -> None:
+    """None of the three keys is the TURN secret, so that rotating it changes no user id."""
+    run(tmp_path, VERSION)
+    names = ("turn-secret", "api-key", "token-key", "id-key")
+    assert len({(tmp_path / name).read_text() for name in names}) == 4
+
+
+def test_no_secret_is_printed(tmp_path: Path) -> None:
+    """What init says can stand in a log."""
+    output = run(tmp_path, VERSION).output
+    for name in ("turn-secret", "api-key", "token-key", "id-key"):
+        assert (tmp_path / name).read_text().strip() not in output
+
+
+def test_how_the_address_was_found_is_told(tmp_path: Path) -> None:
+    """The terminal, signalpost.yaml and turnserver.conf say where the address is from."""
+    result = run(tmp_path, VERSION, EXTERNAL_IP="8.8.8.8")
+    for text in (
+        result.output,
+        (tmp_path / "signalpost.yaml").read_text(),
+        (tmp_path / "coturn" / "turnserver.conf").read_text(),
+    ):
+        assert "8.8.8.8: from EXTERNAL_IP" in text
+    assert settings(tmp_path)["turn"]["relays"][0]["host"] == "8.8.8.8"
+
+
+def test_again_keeps_secrets_and_renders_anew(tmp_path: Path) -> None:
+    """A second run with another port changes the files and not the secrets."""
+    run(tmp_path, VERSION)
+    secret = (tmp_path / "turn-secret").read_text()
+    result = run(tmp_path, VERSION, "--port", "3479")
+    assert (tmp_path / "turn-secret").read_text() == secret
+    assert settings(tmp_path)["turn"]["relays"][0]["udp"] == 3479
+    assert "listening-port=3479\n" in (tmp_path / "coturn" / "turnserver.conf").read_text()
+    assert "turn-secret: kept" in result.output
+
+
+def test_edited_settings_are_kept(tmp_path: Path) -> None:
+    """A signalpost.yaml somebody edited stays, which is said; --force replaces it."""
+    run(tmp_path, VERSION)
+    path = tmp_path / "signalpost.yaml"
+    edited = path.read_text().replace("8080", "8081")
+    path.write_text(edited)
+    result = run(tmp_path, VERSION, "--port", "3479")
+    assert path.read_text() == edited
+    assert re.search(r"signalpost\.yaml: kept.*--force.*3479", result.output)
+    run(tmp_path, VERSION, "--force")
+    assert settings(tmp_path)["http"]["port"] == 8080
+
+
+def test_local_service_listens_on_loopback(tmp_path: Path) -> None:
+    """A laptop's service is for the laptop, unless another address is named."""
+    run(tmp_path, VERSION, "--local")
+    assert settings(tmp_path)["http"]["host"] == "127.0.0.1"
+    run(tmp_path, VERSION, "--local", "--http-host", "0.0.0.0")
+    assert settings(tmp_path)["http"]["host"] == "0.0.0.0"
+
+
+def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
+    """compose passes empty values for what is not set, and they change nothing."""
+    result = run(tmp_path, COTURN_VERSION="4.17.1", EXTERNAL_IP="", STUN_SERVERS="", NO_STUN="")
+    assert "for coturn 4.17.1" in result.output
+
+
+def test_coturn_file_for_a_group(tmp_path: Path) -> None:
+    """With a group named, that group may read coturn's file and nothing else."""
+    run(tmp_path, VERSION, "--coturn-group", str(tmp_path.stat().st_gid))
+    assert (tmp_path / "coturn" / "turnserver.conf").stat().st_mode & 0o777 == 0o440
+    assert (tmp_path / "turn-secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--external-ip", "example.org"], "'example.org' is not an IP address"),
+        (["--external-ip", "127.0.0.1"], "no address that a relay can serve"),
+        (["--listen", "0.0.0.0"], "no address that a relay can serve"),
+        (["--stun", "a b"], "not a host name"),
+        (["--stun", "stun.example.org", "--no-stun"], "exclude each other"),
+        (["--coturn-version", "latest"], "such as 4.18.0"),
+        (["--realm", "a b"], "letters, digits"),
+        (["--realm", "a\nlt-cred-mech"], "letters, digits"),
+        (["--port", "70000"], "70000"),
+        (["--port", "50000"], "lies in the relay range"),
+        (["--min-port", "60000", "--max-port", "50000"], "--min-port 60000 is above"),
+        (["--http-host", "localhost"], "not an IP address"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, options: list[str], said: str) -> None:
+    """Each wrong option ends with status 2, says what is accepted, and writes nothing."""
+    result = run(tmp_path / "data", VERSION, *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("old", ["4.6.1", "4.16.0"])
+def test_old_coturn_is_refused_on_the_internet(tmp_path: Path, old: str) -> None:
+    """No file is written that would put a coturn with known holes on a public address."""
+    result = run(tmp_path / "data", "--coturn-version", old, "--external-ip", "8.8.8.8")
+    assert result.exit_code == 1
+    assert "Use coturn 4.17.0 or later, or Docker" in result.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_open_secret_is_refused(tmp_path: Path) -> None:
+    """A secret others can read stops init with the command that mends it."""
+    run(tmp_path, VERSION)
+    (tmp_path / "turn-secret").chmod(0o644)
+    result = run(tmp_path, VERSION)
+    assert result.exit_code == 1
+    assert f"chmod 600 {tmp_path / 'turn-secret'}" in result.output
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    """A path through a file is refused with one line that names it."""
+    (tmp_path / "file").write_text("")
+    result = run(tmp_path / "file" / "data", VERSION)
+    assert result.exit_code == 1
+    assert "Not a directory" in result.output

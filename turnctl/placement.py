@@ -1,0 +1,156 @@
+"""Where a relay listens and which address it gives out.
+
+Owns the order in which an address is sought: the one that was named, a public one of an interface,
+the one STUN sees if packets sent to it come back, else the local network. Refuses to know sockets:
+what the host has, what STUN says and what comes back are arguments.
+An old coturn with known holes is never placed where the internet reaches it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from turnctl.addresses import is_documentation, is_private, is_public
+from turnctl.coturn import FIRST_SAFE, Version, holes, is_too_old_for_public
+
+__all__ = ["NoPlace", "Own", "Placement", "Seen", "place"]
+
+
+class NoPlace(Exception):
+    """There is no address to put the relay on; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """This host's addresses, the one its default route leaves from first."""
+
+    v4: tuple[str, ...]
+    v6: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a STUN server saw: this host's mapped address."""
+
+    address: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`listen`: own addresses to bind, IPv4 first. `external`: the public address a NAT maps to
+    the IPv4 one, None without such a NAT. `note`: how they were found, one sentence."""
+
+    listen: tuple[str, ...]
+    external: str | None
+    note: str
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """The hosts that clients are given."""
+        outer = self.external
+        return tuple(
+            outer if outer is not None and ":" not in address else address
+            for address in self.listen
+        )
+
+
+def place(
+    own: Own,
+    *,
+    version: Version,
+    external_ip: str | None = None,
+    listen: Sequence[str] = (),
+    ask: Callable[[], Seen | str],
+    comes_back: Callable[[str, str], bool],
+) -> Placement:
+    """Decide. `ask` gives what STUN saw, or the reason why it saw nothing; `comes_back(public,
+    own)` tells whether a packet sent to the public address reaches a socket on the own one.
+
+    Raises NoPlace.
+    """
+    old = is_too_old_for_public(version)
+    if listen:
+        v4 = tuple(address for address in listen if ":" not in address)
+        v6 = tuple(address for address in listen if ":" in address)
+        if old and any(map(is_public, listen)):
+            raise NoPlace(_too_old(version, f"listen on {', '.join(listen)}"))
+    else:
+        v4 = tuple(address for address in own.v4 if not (old and is_public(address)))
+        v6 = tuple(address for address in own.v6[:1] if not (old and is_public(address)))
+    if external_ip is not None:
+        if old and is_public(external_ip):
+            raise NoPlace(_too_old(version, f"serve {external_ip}"))
+        return _named(external_ip, own, v4, v6)
+    if listen:
+        return Placement((*v4, *v6), None, f"{', '.join(listen)}: as named.")
+    public = next(filter(is_public, v4), None)
+    if public is not None:
+        return Placement((public, *v6), None, f"{public}: a public address of this host.")
+    if not v4:
+        if own.v4:
+            raise NoPlace(_too_old(version, f"listen on {', '.join(own.v4)}"))
+        if not v6:
+            raise NoPlace(
+                "this host has no address beside loopback, and coturn cannot relay there; "
+                "connect it to a network, or name an address with --listen"
+            )
+        return Placement(v6, None, f"{v6[0]}: this host has no IPv4 address.")
+    inner = v4[0]
+    if old:
+        return _local(inner, v6, f"coturn {version} has known holes and stays off the internet")
+    seen = ask()
+    if isinstance(seen, str):
+        return _local(inner, v6, seen)
+    if seen.address == inner:
+        return Placement((inner, *v6), None, f"{inner}: {seen.server} sees the same address.")
+    if comes_back(seen.address, inner):
+        note = (
+            f"{seen.address}: seen by {seen.server}, and a packet sent there came back to {inner}."
+        )
+        return Placement((inner, *v6), seen.address, note)
+    return _local(
+        inner,
+        v6,
+        f"{seen.server} sees {seen.address}, but a packet sent there did not come back: forward "
+        "the relay's ports to this host, or set EXTERNAL_IP if they are",
+    )
+
+
+def _named(external: str, own: Own, v4: tuple[str, ...], v6: tuple[str, ...]) -> Placement:
+    note = f"{external}: from EXTERNAL_IP."
+    if external in (*v4, *v6):
+        others = v6 if ":" not in external else v4[:1]
+        return Placement(tuple(sorted({external, *others}, key=_ipv4_first)), None, note)
+    if ":" in external:
+        have = ", ".join(own.v6) or "none"
+        raise NoPlace(
+            f"EXTERNAL_IP {external} is no address of this host (its IPv6 addresses: {have}); "
+            "give the IPv4 address, since IPv6 is not translated"
+        )
+    if not v4:
+        raise NoPlace(f"EXTERNAL_IP {external} needs an IPv4 address on this host, which has none")
+    return Placement((v4[0], *v6), external, note)
+
+
+def _ipv4_first(address: str) -> tuple[int, str]:
+    return ipaddress.ip_address(address).version, address
+
+
+def _local(inner: str, v6: tuple[str, ...], why: str) -> Placement:
+    reach = "hosts that can reach it" if is_documentation(inner) else "the local network"
+    if any(map(is_public, v6)):
+        reach += " (IPv6: everybody)"
+    if not is_private(inner) and not is_documentation(inner):
+        reach = "whoever can reach it"
+    return Placement((inner, *v6), None, f"{inner}: for {reach} only; {why}.")
+
+
+def _too_old(version: Version, what: str) -> str:
+    return (
+        f"coturn {version} must not {what}, where the internet reaches it: it has "
+        f"{len(holes(version))} known holes ({holes(version)[0]}). Use coturn {FIRST_SAFE} or "
+        "later, or Docker (docker compose up)"
+    )
