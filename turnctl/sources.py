@@ -25,7 +25,6 @@ from signalpost.iceservers import (
     parse_ice_servers,
     parse_uri,
 )
-
 from turnctl.observations import Issuer, Outcome
 from turnctl.wire import http
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from signalpost import credentials
 from signalpost.credentials import Secret
-
 from turnctl.observations import Allocation, Challenge, WrongCredential
 from turnctl.probes.attempt import Attempt
 from turnctl.wire.errors import ErrorResponse, WireError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from turnctl.observations import Connection, TlsHandshake
+from turnctl.observations import Binding, Connection, TlsHandshake
 from turnctl.wire import tls
 from turnctl.wire.errors import TlsFailed, WireError
 from turnctl.wire.links import connect_stream, open_datagram, open_stream
@@ -23,7 +23,14 @@ async def dial(attempt: Attempt, session: Session, *, report: bool) -> None:
     Raises WireError.
     """
     if attempt.probe.protocol == "udp":
-        session.attach(await open_datagram(attempt.server, session))
+        begun = attempt.clock()
+        try:
+            session.attach(await open_datagram(attempt.server, session))
+        except WireError as error:
+            if report:
+                facts = attempt.ending(error, begun)
+                attempt.emit(Binding, protocol="udp", remote=attempt.server, **facts)
+            raise
         return
     await _connect(attempt, session, report, verify=not attempt.insecure)
 

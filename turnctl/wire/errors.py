@@ -86,12 +86,10 @@ class ErrorResponse(WireError):
 
 _NO_ROUTE = {
     errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
     errno.EADDRNOTAVAIL,
     errno.EAFNOSUPPORT,
-    errno.EACCES,
+    errno.EACCES,  # an `unreachable` or `prohibit` route, or a local firewall's reject
     errno.EPERM,
-    errno.EINVAL,
 }
 
 
@@ -100,7 +98,7 @@ def from_os_error(error: OSError) -> WireError:
     text = error.strerror or str(error)
     if isinstance(error, ConnectionRefusedError):
         return Refused(text)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or error.errno == errno.EHOSTUNREACH:
         return Silent(text or "timed out")
     if error.errno in _NO_ROUTE:
         return Unroutable(text)

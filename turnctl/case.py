@@ -1,0 +1,145 @@
+"""A case: everything seen of one URL over one family, and what other cases say of the same host.
+
+Pure lookups over observations, so that the rules in `judge` read as sentences.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from turnctl.observations import (
+    Binding,
+    CandidateSeen,
+    Connection,
+    Control,
+    Echo,
+    Inbound,
+    Observation,
+    Outcome,
+    Reference,
+    Resolution,
+)
+from turnctl.plan import Plan, Probe
+
+__all__ = ["Case", "Record"]
+
+T = TypeVar("T", bound=Observation)
+
+ANSWERED = {Outcome.OK, Outcome.ERROR}
+"""Something in STUN (or TCP) came back."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One URL over one family."""
+
+    probe: Probe
+    seen: tuple[Observation, ...]
+
+    def each(self, kind: type[T]) -> Iterator[T]:
+        return (one for one in self.seen if isinstance(one, kind))
+
+    def first(self, kind: type[T], test: Callable[[T], bool] = lambda _: True) -> T | None:
+        return next((one for one in self.each(kind) if test(one)), None)
+
+    @property
+    def address(self) -> str | None:
+        resolution = self.first(Resolution)
+        return resolution.addresses[0] if resolution and resolution.addresses else None
+
+    @property
+    def answered(self) -> bool:
+        """Whether STUN answered over this URL."""
+        return self.first(Binding, lambda one: one.outcome in ANSWERED) is not None
+
+    @property
+    def unroutable(self) -> bool:
+        """Whether this machine has no way to the address: nothing can be said of the server."""
+        return any(
+            getattr(one, "outcome", None) is Outcome.UNROUTABLE
+            for one in self.seen
+            if isinstance(one, Connection | Binding)
+        )
+
+    @property
+    def skipped(self) -> bool:
+        """Whether there was nothing to probe over this family."""
+        return self.address is None or self.unroutable
+
+    @property
+    def carries_data(self) -> bool:
+        """Whether data went through the relay and came back."""
+        return any(echo.received for echo in self.each(Echo)) or any(
+            inbound.replied for inbound in self.each(Inbound)
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """All cases of a check, and the observations that belong to none."""
+
+    cases: tuple[Case, ...]
+    seen: tuple[Observation, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, seen: Sequence[Observation]) -> Record:
+        return cls(
+            tuple(
+                Case(
+                    probe,
+                    tuple(o for o in seen if (o.url, o.family) == (probe.url, probe.family)),
+                )
+                for probe in plan.probes
+            ),
+            tuple(seen),
+        )
+
+    def each(self, kind: type[T]) -> Iterator[T]:
+        return (one for one in self.seen if isinstance(one, kind))
+
+    def candidates(self) -> Iterator[CandidateSeen]:
+        """Candidates in order of time, each address and port of a kind once."""
+        return iter(
+            {
+                (c.type, c.address, c.port): c for c in reversed(list(self.each(CandidateSeen)))
+            }.copy().values()
+        )
+
+    @property
+    def carries_data(self) -> bool:
+        return any(case.carries_data for case in self.cases)
+
+    def alive_over(self, case: Case, transport: str) -> bool:
+        """Whether the case's server answered over "udp" or "tcp", by whatever URL."""
+        for one in self.seen:
+            if isinstance(one, Control) and one.transport == transport:
+                answered, address = one.outcome in ANSWERED, one.remote[0]
+            elif isinstance(one, Connection) and transport == "tcp":
+                answered, address = one.outcome is Outcome.OK, one.remote[0]
+            elif isinstance(one, Binding) and (one.protocol == "udp") is (transport == "udp"):
+                answered, address = one.outcome in ANSWERED, one.remote[0]
+            else:
+                continue
+            if answered and address == case.address:
+                return True
+        return False
+
+    def reference_answers(self, case: Case) -> bool | None:
+        """Whether UDP to somebody else was answered: `--stun-echo`, or another configured server.
+
+        None when there is nobody else.
+        """
+        answers = [one.outcome in ANSWERED for one in self.each(Reference)]
+        answers += [
+            one.outcome in ANSWERED
+            for one in self.each(Binding)
+            if one.protocol == "udp" and not _same(one.remote[0], case.address)
+        ]
+        return any(answers) if answers else None
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and ipaddress.ip_address(one) == ipaddress.ip_address(other)

@@ -1,0 +1,180 @@
+"""The report for a person: candidates as they arrive, a verdict a URL, causes and cures.
+
+Owns what the rows say. `Plain` prints them as lines; `live` draws the same rows on a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from turnctl.case import Case
+from turnctl.findings import Finding
+from turnctl.observations import (
+    Address,
+    Allocation,
+    Binding,
+    CandidateSeen,
+    Echo,
+    IceLeg,
+    Observation,
+    Resolution,
+)
+from turnctl.reports import Report
+
+__all__ = [
+    "CANDIDATE_COLUMNS",
+    "URL_COLUMNS",
+    "Plain",
+    "candidate_row",
+    "closing",
+    "finding_groups",
+    "url_row",
+]
+
+CANDIDATE_COLUMNS = (
+    "time",
+    "type",
+    "foundation",
+    "protocol",
+    "address",
+    "port",
+    "priority",
+    "URL",
+    "relay",
+)
+"""The columns of the trickle-ice page, and the protocol that runs to the relay."""
+
+URL_COLUMNS = ("verdict", "URL", "over", "mapped", "relayed", "allocated", "rtt ms", "lost")
+
+
+def candidate_row(one: CandidateSeen) -> tuple[str, ...]:
+    """Cells for CANDIDATE_COLUMNS; the priority as type | local | component preference."""
+    priority = f"{one.priority >> 24} | {one.priority >> 8 & 0xFFFF} | {one.priority & 0xFF}"
+    return (
+        f"{one.at_ms / 1000:.3f}",
+        one.type,
+        one.foundation[:8],
+        one.protocol,
+        one.address,
+        str(one.port),
+        priority,
+        "" if one.type == "host" else one.url,
+        one.relay_protocol or "",
+    )
+
+
+def url_row(case: Case, verdict: str) -> tuple[str, ...]:
+    """Cells for URL_COLUMNS; empty where a step was not reached. rtt is p50/p95/max."""
+    binding = case.first(Binding)
+    allocation = case.first(Allocation, lambda one: one.relayed is not None)
+    echo = case.first(Echo)
+    rtt = ""
+    if echo and echo.rtts_ms:
+        figures = (echo.percentile(0.50), echo.percentile(0.95), echo.rtts_ms[-1])
+        rtt = "/".join(f"{figure:.1f}" for figure in figures if figure is not None)
+    return (
+        verdict.upper(),
+        case.probe.url,
+        f"IPv{case.probe.family}",
+        _endpoint(binding.mapped if binding else None),
+        _endpoint(allocation.relayed if allocation else None),
+        f"{allocation.elapsed_ms:.1f} ms" if allocation else "",
+        rtt,
+        f"{echo.sent - echo.received}/{echo.sent}" if echo and echo.sent else "",
+    )
+
+
+def _endpoint(address: Address | None) -> str:
+    if address is None:
+        return ""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def shown_verdicts(report: Report) -> list[tuple[Case, str]]:
+    """A family the host has no address of is no news, unless there is nothing else to show."""
+    some = [
+        (case, verdict)
+        for case, verdict in report.verdicts
+        if verdict != "skipped" or _has_failed_lookup(case)
+    ]
+    return some or list(report.verdicts)
+
+
+def _has_failed_lookup(case: Case) -> bool:
+    return any(one.detail for one in case.each(Resolution))
+
+
+def finding_groups(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]]]:
+    """Findings with the same cause and cure together, in the order they were found."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.code, one.severity, one.fix), []).append(one)
+    return [(group[0], group) for group in groups.values()]
+
+
+def leg_line(leg: IceLeg) -> str:
+    """What became of two ICE agents."""
+    if leg.outcome != "ok":
+        return f"ICE over {leg.kind}: not connected, {leg.detail}"
+    pair = f"{_endpoint(leg.local)} ↔ {_endpoint(leg.remote)} ({leg.via})"
+    return f"ICE over {leg.kind}: connected in {leg.elapsed_ms:.0f} ms, {pair}"
+
+
+def closing(report: Report) -> str:
+    """The last line."""
+    relays = [(case, v) for case, v in report.verdicts if case.probe.uri.relays and v != "skipped"]
+    if relays:
+        good = sum(case.carries_data for case, _ in relays)
+        what = f"{good} of {len(relays)} relay paths carry data"
+    else:
+        answered = sum(case.answered for case, _ in report.verdicts)
+        what = f"{answered} STUN servers answer" if answered != 1 else "1 STUN server answers"
+    return f"{report.verdict.upper()}  {what}, {report.elapsed_ms / 1000:.2f} s"
+
+
+class Plain:
+    """Lines for pipes, files and CI logs; candidates are printed at once."""
+
+    WIDTHS = (6, 5, 10, 8, 15, 5, 17, 0, 0)
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._begun = False
+        self._shown: set[tuple[str, str, int]] = set()
+
+    def observe(self, one: Observation) -> None:
+        if not isinstance(one, CandidateSeen):
+            return
+        key = (one.type, one.address, one.port)
+        if key in self._shown:
+            return
+        self._shown.add(key)
+        if not self._begun:
+            self._begun = True
+            self._write(_line(CANDIDATE_COLUMNS, self.WIDTHS))
+        self._write(_line(candidate_row(one), self.WIDTHS))
+
+    def finish(self, report: Report) -> None:
+        if self._begun:
+            self._write("")
+        rows = [url_row(case, verdict) for case, verdict in shown_verdicts(report)]
+        if rows:
+            table = [URL_COLUMNS, *rows]
+            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+            for row in table:
+                self._write(_line(row, widths))
+            self._write("")
+        for leg in report.record.each(IceLeg):
+            self._write(leg_line(leg))
+        for first, group in finding_groups(report.findings):
+            self._write(f"\n{first.severity.upper()}  {first.code}")
+            for one in group:
+                self._write(f"  {one.url}: {one.summary}")
+            self._write(f"  → {first.fix}")
+        self._write(f"\n{closing(report)}")
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
