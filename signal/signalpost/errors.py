@@ -22,7 +22,6 @@
     │   ├── TooManyRooms      too-many-rooms
     │   ├── TooManyConnections too-many-connections
     │   ├── RateLimited       rate-limited
-    │   ├── TooSlow           too-slow
     │   └── NoRelays          no-relays
     └── NotConfigured       not-configured: the operator has not set this up
 
@@ -134,12 +133,6 @@ class RateLimited(NotPossible):
     def __init__(self, message: str, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(message)
-
-
-class TooSlow(NotPossible):
-    """The client does not read what is sent to it."""
-
-    code = "too-slow"
 
 
 class NoRelays(NotPossible):

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from signalpost.errors import OriginRefused, SignalpostError
 from signalpost.logs import LOGGER, emit
-from signalpost.web import http
+from signalpost.web import http, ws
 from signalpost.web.problems import from_aiohttp, problem
 from signalpost.web.service import CLIENT, SERVICE, USER, Service
 
@@ -75,7 +75,13 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     for method, path, handler in http.ROUTES:
         app.router.add_route(method, path, handler)
+    app.router.add_get("/v1/signal", ws.signal, allow_head=False)
+    app.on_shutdown.append(_say_goodbye)
     return app
+
+
+async def _say_goodbye(app: web.Application) -> None:
+    await ws.close_all(app[SERVICE])
 
 
 def access_log(service: Service) -> type[AbstractAccessLogger]:

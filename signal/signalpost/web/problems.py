@@ -49,7 +49,6 @@ ANSWERS: Mapping[type[errors.SignalpostError], Answer] = {
     errors.TooManyRooms: Answer(HTTPStatus.CONFLICT),
     errors.TooManyConnections: Answer(HTTPStatus.TOO_MANY_REQUESTS, WSCloseCode.TRY_AGAIN_LATER),
     errors.RateLimited: Answer(HTTPStatus.TOO_MANY_REQUESTS, _POLICY),
-    errors.TooSlow: Answer(HTTPStatus.REQUEST_TIMEOUT, _POLICY),
     errors.NoRelays: Answer(HTTPStatus.NOT_FOUND),
     errors.NotConfigured: Answer(HTTPStatus.NOT_IMPLEMENTED),
 }

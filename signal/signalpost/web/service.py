@@ -13,7 +13,9 @@ from functools import lru_cache
 from aiohttp import web
 
 from signalpost.auth import Authenticator
+from signalpost.hub import Hub
 from signalpost.issuer import Issuer
+from signalpost.limits import Places
 from signalpost.settings import Settings
 from signalpost.web.clients import client_address, network_of
 from signalpost.web.metrics import Metrics
@@ -29,6 +31,11 @@ class Service:
     issuer: Issuer
     origins: Origins
     metrics: Metrics
+    hub: Hub
+    places: Places
+    """WebSocket connections, counted by network."""
+    sockets: set[web.WebSocketResponse]
+    monotonic: Callable[[], float]
     client_id: Callable[[str], str]
     """Network → what a log line may show of it: a keyed hash."""
 
@@ -46,12 +53,19 @@ class Service:
         def client_id(network: str) -> str:
             return authenticator.opaque(f"client:{network}")[:12]
 
+        hub = Hub(settings.limits)
+        metrics = Metrics()
+        metrics.rooms.set_function(lambda: hub.room_count)
         return cls(
             settings=settings,
             authenticator=authenticator,
             issuer=Issuer(settings.turn, settings.limits, clock, monotonic),
             origins=Origins(settings.http),
-            metrics=Metrics(),
+            metrics=metrics,
+            hub=hub,
+            places=Places(settings.limits.connections, settings.limits.connections_per_address),
+            sockets=set(),
+            monotonic=monotonic,
             client_id=client_id,
         )
 

@@ -1,0 +1,129 @@
+"""A running service for a test: real sockets on loopback, clocks that the test turns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+
+from signalpost.auth import Permission
+from signalpost.credentials import Secret
+from signalpost.iceservers import Relay
+from signalpost.settings import Auth, Http, Metrics, Settings, Turn
+from signalpost.web.server import Listening, listening
+from signalpost.web.service import Service
+
+TURN_SECRET = "a-turn-secret-0123456789"
+API_KEY = "an-api-key-0123456789"
+TOKEN_KEY = "a-token-key-0123456789-abcdefghijkl"
+ID_KEY = "an-id-key-0123456789"
+NOW = 1_700_000_000.0
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+
+SETTINGS = Settings(
+    http=Http(port=0),
+    metrics=Metrics(port=None),
+    turn=Turn(secrets=(Secret(TURN_SECRET),), relays=(Relay("turn.example.org"),)),
+    auth=Auth(api_keys=(Secret(API_KEY),), token_keys=(Secret(TOKEN_KEY),), id_key=Secret(ID_KEY)),
+)
+
+
+@dataclass
+class Clocks:
+    unix: float = NOW
+    monotonic: float = 100.0
+
+    def advance(self, seconds: float) -> None:
+        self.unix += seconds
+        self.monotonic += seconds
+
+
+@dataclass
+class Running:
+    """A service that listens, and a client for it."""
+
+    service: Service
+    ports: Listening
+    client: aiohttp.ClientSession
+    clocks: Clocks
+    peers: AsyncExitStack = field(repr=False)
+
+    def token(
+        self,
+        user: str,
+        *,
+        rooms: Sequence[str] | None = None,
+        permissions: Sequence[Permission] | None = None,
+    ) -> str:
+        issue = self.service.authenticator.issue
+        return issue(user, ttl=600, rooms=rooms, permissions=permissions).token
+
+    async def connect(self, *protocols: str, **headers: str) -> Peer:
+        """A WebSocket that has not said hello."""
+        socket = await self.peers.enter_async_context(
+            self.client.ws_connect(
+                "/v1/signal",
+                protocols=protocols or ("signalpost.v1",),
+                headers=headers,
+                max_msg_size=0,
+            )
+        )
+        return Peer(socket)
+
+    async def peer(self, token: str | None = None) -> Peer:
+        """A WebSocket that has been welcomed."""
+        peer = await self.connect()
+        await peer.send(type="hello", token=token)
+        welcome = await peer.receive()
+        peer.id = welcome["peer"]
+        return peer
+
+
+@dataclass
+class Peer:
+    socket: aiohttp.ClientWebSocketResponse
+    id: str = ""
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send_str(json.dumps(message))
+
+    async def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self.socket.receive_json(timeout=10)
+        return message
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        await self.send(**message)
+        return await self.receive()
+
+    async def closed(self) -> int | None:
+        """The close code, once everything before it is read."""
+        while (await self.socket.receive(timeout=10)).type not in {
+            aiohttp.WSMsgType.CLOSE,
+            aiohttp.WSMsgType.CLOSED,
+            aiohttp.WSMsgType.CLOSING,
+            aiohttp.WSMsgType.ERROR,
+        }:
+            pass
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def running(settings: Settings = SETTINGS) -> AsyncIterator[Running]:
+    clocks = Clocks()
+    service = Service.make(settings, clock=lambda: clocks.unix, monotonic=lambda: clocks.monotonic)
+    async with AsyncExitStack() as stack:
+        ports = await stack.enter_async_context(listening(service))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(f"http://127.0.0.1:{ports.port}")
+        )
+        peers = await stack.enter_async_context(AsyncExitStack())
+        yield Running(service, ports, client, clocks, peers)
+
+
+def settings(**sections: Any) -> Settings:
+    """SETTINGS with whole sections replaced."""
+    return replace(SETTINGS, **sections)
