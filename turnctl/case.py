@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from turnctl.observations import (
     Binding,
-    CandidateSeen,
     Connection,
     Control,
     Echo,
@@ -100,30 +99,25 @@ class Record:
     def each(self, kind: type[T]) -> Iterator[T]:
         return (one for one in self.seen if isinstance(one, kind))
 
-    def candidates(self) -> Iterator[CandidateSeen]:
-        """Candidates in order of time, each address and port of a kind once."""
-        return iter(
-            {
-                (c.type, c.address, c.port): c for c in reversed(list(self.each(CandidateSeen)))
-            }.copy().values()
-        )
-
     @property
     def carries_data(self) -> bool:
         return any(case.carries_data for case in self.cases)
 
-    def alive_over(self, case: Case, transport: str) -> bool:
-        """Whether the case's server answered over "udp" or "tcp", by whatever URL."""
+    def alive_over(self, case: Case, transport: str, *, port: int | None = None) -> bool:
+        """Whether the case's server answered over "udp" or "tcp", by whatever URL.
+
+        With `port` only that port counts.
+        """
         for one in self.seen:
             if isinstance(one, Control) and one.transport == transport:
-                answered, address = one.outcome in ANSWERED, one.remote[0]
+                answered, remote = one.outcome in ANSWERED, one.remote
             elif isinstance(one, Connection) and transport == "tcp":
-                answered, address = one.outcome is Outcome.OK, one.remote[0]
+                answered, remote = one.outcome is Outcome.OK, one.remote
             elif isinstance(one, Binding) and (one.protocol == "udp") is (transport == "udp"):
-                answered, address = one.outcome in ANSWERED, one.remote[0]
+                answered, remote = one.outcome in ANSWERED, one.remote
             else:
                 continue
-            if answered and address == case.address:
+            if answered and remote[0] == case.address and port in (None, remote[1]):
                 return True
         return False
 

@@ -266,15 +266,15 @@ def _context(ca: Path | None, *, verify: bool) -> ssl.SSLContext:
         raise Misuse(f"--ca {ca}: {reason}; give a PEM file with CA certificates") from error
 
 
-_UNTOLD = {"username", "nonce", "url", "family", "at_ms"}
-"""Fields that -v leaves out: two are told otherwise, and two belong to the credential."""
+_UNTOLD = {"username", "nonce", "rtts_ms", "url", "family", "at_ms"}
+"""Fields that -v leaves out: they belong to the credential, or are told otherwise."""
 
 
 def _trace(one: Any) -> str:
     facts = " ".join(
-        f"{name}={getattr(one, name)}"
+        f"{name}={value:.1f}" if isinstance(value, float) else f"{name}={value}"
         for name in one.__dataclass_fields__
-        if name not in _UNTOLD and getattr(one, name) not in (None, "", ())
+        if name not in _UNTOLD and (value := getattr(one, name)) not in (None, "", ())
     )
     family = f" IPv{one.family}" if one.family else ""
     return f"{one.at_ms / 1000:.3f} {one.url}{family} {type(one).__name__} {facts}"

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri
-
 from turnctl.allowance import Allowances
-from turnctl.observations import Family, Observation, Outcome, Resolution
+from turnctl.observations import CandidateSeen, Family, Observation, Outcome, Resolution
 from turnctl.plan import Plan, Probe
 from turnctl.probes import allocate, contact, ice, relay
 from turnctl.probes.attempt import Attempt, OutOfTime
@@ -69,7 +68,8 @@ class _Run:
         now: Callable[[], float],
     ) -> None:
         self._options = options
-        self._report = record
+        self._record = record
+        self._candidates: set[tuple[str, str, int]] = set()
         self._clock = clock
         self._now = now
         self._started = clock()
@@ -91,6 +91,16 @@ class _Run:
             for attempt in self._answering[:1]:
                 self._start_leg("srflx", attempt, legs, relay=False)
 
+    def _report(self, one: Observation) -> None:
+        """Pass an observation on; a candidate that several URLs found counts once."""
+        if isinstance(one, CandidateSeen):
+            # Each URL has its own socket; for a host candidate the port is of no interest.
+            key = (one.type, one.address, 0 if one.type == "host" else one.port)
+            if key in self._candidates:
+                return
+            self._candidates.add(key)
+        self._record(one)
+
     # --- one URL over one family ---------------------------------------------------------------
 
     async def _probe(self, probe: Probe, legs: asyncio.TaskGroup, relays_udp: bool) -> None:
@@ -111,7 +121,8 @@ class _Run:
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
         except WireError as error:
-            if error.outcome in {Outcome.SILENT, Outcome.REFUSED} and not attempt.answered:
+            unreached = not (attempt.connected or attempt.answered)
+            if unreached and error.outcome in {Outcome.SILENT, Outcome.REFUSED}:
                 await self._try_other_transport(attempt)
         if carried:
             self._start_leg("relay", attempt, legs, relay=True)

@@ -72,7 +72,7 @@ FIXES: Mapping[str, str] = {
         "behind such networks."
     ),
     "not-turn": (
-        "Point the URL at coturn itself: a proxy or CDN in front must pass {port} through as "
+        "Point the URL at coturn itself: a proxy or CDN in front must pass port {port} through as "
         "plain TCP or UDP (L4), and the DNS record must not be proxied."
     ),
     "deadline-reached": "The path is slow: run again with a larger --timeout.",

@@ -257,7 +257,9 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
     if case.probe.family == 6 and _reached_otherwise(record, case):
         summary = f"{uri.host} has the IPv6 address {case.address}, and it is {how}"
         return _about(case, "ipv6-unreachable", FAIL, summary, seen)
-    if not record.alive_over(case, "tcp" if udp else "udp"):
+    # A refusal comes from the host itself: then only the same port tells a closed transport.
+    port = uri.port if udp and seen.outcome is Outcome.REFUSED else None
+    if not record.alive_over(case, "tcp" if udp else "udp", port=port):
         if case.probe.protocol == "tls" and record.alive_over(case, "tcp"):
             return _about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
         summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"

@@ -61,6 +61,8 @@ class Attempt:
     insecure: bool = False
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
+    connected: bool = False
+    """Whether a TCP connection was made."""
     answered: bool = False
     """Whether anything in STUN has come back yet."""
 

@@ -43,6 +43,7 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
         if report:
             attempt.emit(Connection, remote=attempt.server, **attempt.ending(error, begun))
         raise
+    attempt.connected = True
     if report:
         attempt.emit(Connection, remote=attempt.server, **attempt.ending(None, begun))
     secure = attempt.probe.protocol == "tls"

@@ -27,7 +27,7 @@ def document(report: Report) -> dict[str, Any]:
         "target": report.target,
         "startedAt": report.started_at,
         "elapsedMs": _ms(report.elapsed_ms),
-        "candidates": [_candidate(one) for one in report.record.candidates()],
+        "candidates": [_candidate(one) for one in report.record.each(CandidateSeen)],
         "urls": [_url(case, verdict) for case, verdict in report.verdicts],
         "ice": [_leg(leg) for leg in report.record.each(IceLeg)],
         "findings": [

@@ -32,7 +32,6 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._table = _table(CANDIDATE_COLUMNS)
-        self._shown: set[tuple[str, str, int]] = set()
         self._live = Live(Text("gathering …", style="dim"), console=console, refresh_per_second=20)
 
     def start(self, target: str) -> None:
@@ -40,16 +39,12 @@ class Terminal:
         self._live.start()
 
     def observe(self, one: Observation) -> None:
-        if not isinstance(one, CandidateSeen):
-            return
-        key = (one.type, one.address, one.port)
-        if key not in self._shown:
-            self._shown.add(key)
+        if isinstance(one, CandidateSeen):
             self._table.add_row(*candidate_row(one))
             self._live.update(self._table)
 
     def stop(self) -> None:
-        if not self._shown:
+        if not self._table.row_count:
             self._live.update(Text(""))
         self._live.stop()
 
@@ -60,7 +55,7 @@ class Terminal:
             first, *rest = url_row(case, verdict)
             table.add_row(Text(first, style=STYLES.get(verdict, "dim")), *rest)
         if table.row_count:
-            self._console.print(table)
+            self._console.print(Padding(table, (1, 0)))
         for leg in report.record.each(IceLeg):
             self._console.print(Text(leg_line(leg)))
         for first_finding, group in finding_groups(report.findings):

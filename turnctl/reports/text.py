@@ -124,7 +124,9 @@ def leg_line(leg: IceLeg) -> str:
 def closing(report: Report) -> str:
     """The last line."""
     relays = [(case, v) for case, v in report.verdicts if case.probe.uri.relays and v != "skipped"]
-    if relays:
+    if not report.verdicts:
+        what = "no server was asked"
+    elif relays:
         good = sum(case.carries_data for case, _ in relays)
         what = f"{good} of {len(relays)} relay paths carry data"
     else:
@@ -141,15 +143,10 @@ class Plain:
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._begun = False
-        self._shown: set[tuple[str, str, int]] = set()
 
     def observe(self, one: Observation) -> None:
         if not isinstance(one, CandidateSeen):
             return
-        key = (one.type, one.address, one.port)
-        if key in self._shown:
-            return
-        self._shown.add(key)
         if not self._begun:
             self._begun = True
             self._write(_line(CANDIDATE_COLUMNS, self.WIDTHS))

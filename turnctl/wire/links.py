@@ -47,6 +47,9 @@ class Link(Protocol):
     @property
     def tls(self) -> ssl.SSLObject | None: ...
 
+    @property
+    def unfinished(self) -> int: ...
+
     def send(self, data: bytes) -> None: ...
 
     def abort(self) -> None: ...
@@ -57,6 +60,7 @@ class Frames:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Whole frames so far. Raises NotStun as soon as the stream cannot be STUN."""
@@ -69,7 +73,8 @@ class Frames:
                 if buffer[4:8] != COOKIE[: len(buffer) - 4]:
                     raise NotStun("the answer is no STUN message", bytes(buffer))
                 size, wanted = HEADER + length, HEADER + length
-            elif kind == 0x40:
+            # A server speaks STUN before any ChannelData; "HTTP" would pass for a channel number.
+            elif kind == 0x40 and self._begun:
                 size, wanted = 4 + length, 4 + length + -length % 4
             else:
                 raise NotStun("the answer is no STUN message", bytes(buffer))
@@ -77,10 +82,11 @@ class Frames:
                 return
             frame = bytes(buffer[:size])
             del buffer[:wanted]
+            self._begun = True
             yield frame
 
     @property
-    def rest(self) -> int:
+    def unfinished(self) -> int:
         """Bytes of a frame that has begun and not ended."""
         return len(self._buffer)
 
@@ -116,6 +122,10 @@ class DatagramLink(asyncio.DatagramProtocol):
     def tls(self) -> ssl.SSLObject | None:
         return None
 
+    @property
+    def unfinished(self) -> int:
+        return 0
+
     def send(self, data: bytes) -> None:
         self._transport.sendto(data)
 
@@ -147,9 +157,9 @@ class StreamLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, OSError):
             self._receiver.lost(Closed(exc.strerror or str(exc)))
-        elif self._frames.rest:
+        elif self._frames.unfinished:
             self._receiver.lost(
-                NotStun(f"the connection ended {self._frames.rest} bytes into a message")
+                NotStun(f"the connection ended {self._frames.unfinished} bytes into a message")
             )
         else:
             self._receiver.lost(Closed("the server closed the connection"))
@@ -165,6 +175,10 @@ class StreamLink(asyncio.Protocol):
     @property
     def tls(self) -> ssl.SSLObject | None:
         return cast(ssl.SSLObject | None, self._transport.get_extra_info("ssl_object"))
+
+    @property
+    def unfinished(self) -> int:
+        return self._frames.unfinished
 
     def send(self, data: bytes) -> None:
         self._transport.write(data + bytes(-len(data) % 4))

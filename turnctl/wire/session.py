@@ -209,6 +209,10 @@ class Session:
                     f"{self._strays - strays} packets came, none an answer to our transaction",
                     self._sample,
                 ) from None
+            if self.link.unfinished:
+                raise NotStun(
+                    f"the answer broke off after {self.link.unfinished} bytes of a message"
+                ) from None
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
             resender.cancel()

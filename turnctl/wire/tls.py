@@ -53,7 +53,9 @@ def failure(error: Exception, patience: float) -> TlsFailed:
         return TlsFailed("refused", f"the TLS handshake was not over in {patience:.1f} s")
     if isinstance(error, ssl.SSLError):
         return TlsFailed("refused", (error.reason or str(error)).lower().replace("_", " "))
-    return TlsFailed("refused", f"the connection ended in the TLS handshake: {error}")
+    return TlsFailed(
+        "refused", f"{str(error) or 'the server closed the connection'} during the TLS handshake"
+    )
 
 
 def read_certificate(der: bytes) -> Certificate | None:
