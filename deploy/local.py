@@ -1,0 +1,214 @@
+"""The deployment without Docker: coturn from the system's packages, and the service, as processes
+of this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.options import Options
+from deploy.processes import Child, Failed, kept, output_of, run
+from deploy.running import Running, Say, accepts_tcp, is_ready
+
+__all__ = ["local"]
+
+READY_DEADLINE = 20.0
+"""Seconds until both answer; they take less than one on an idle machine."""
+POLL = 0.05
+BACKOFF = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before coturn's next start; the first again once it has lived for a minute."""
+STEADY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the written configuration puts things."""
+
+    http_host: str
+    http_port: int
+    turn_host: str
+    turn_port: int
+
+    @property
+    def url(self) -> str:
+        host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::"} else self.http_host  # noqa: S104  compared, not bound
+        return (
+            f"http://[{host}]:{self.http_port}"
+            if ":" in host
+            else f"http://{host}:{self.http_port}"
+        )
+
+
+@contextlib.asynccontextmanager
+async def local(options: Options, say: Say) -> AsyncIterator[Running]:
+    """Bring everything up; leaving the block ends it, the service first. Raises Failed."""
+    turnserver = await _turnserver(say)
+    data = options.root / ".signalpost"
+    await _init(options, data)
+    addresses = _read(data / "signalpost.yaml", options)
+    _require_free("PORT", addresses.http_host, addresses.http_port, udp=False)
+    _require_free("TURN_PORT", addresses.turn_host, addresses.turn_port, udp=True)
+    if os.geteuid() == 0:
+        say("coturn runs as root here, since you do; for more than trying out take ENGINE=docker")
+    for log in (data / "coturn.log", data / "signalpost.log"):
+        log.unlink(missing_ok=True)
+    coturn = [turnserver, "-c", str(data / "coturn" / "turnserver.conf")]
+    async with (
+        _supervised(coturn, data / "coturn.log", say) as relay,
+        kept("the service", _service(options, data), data / "signalpost.log") as service,
+    ):
+        await _ready(addresses, relay, service)
+        say(f"relay: {addresses.turn_host} port {addresses.turn_port}, log {relay.log}")
+        say(f"service: {addresses.url}, log {service.log}")
+
+        async def ended() -> str:
+            status = await service.process.wait()
+            return f"the service ended with status {status}:\n{service.last_words()}"
+
+        yield Running(addresses.url, ended)
+
+
+@contextlib.asynccontextmanager
+async def _supervised(argv: list[str], log: Path, say: Say) -> AsyncIterator[Child]:
+    """coturn, started again when it dies; yields the first one, which set-up watches."""
+    first: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+
+    async def supervise() -> None:
+        failures = 0
+        while True:
+            started = time.monotonic()
+            async with kept("coturn", argv, log) as child:
+                if not first.done():
+                    first.set_result(child)
+                status = await child.process.wait()
+            failures = 0 if time.monotonic() - started > STEADY else failures
+            pause = BACKOFF[min(failures, len(BACKOFF) - 1)]
+            failures += 1
+            say(f"coturn ended with status {status}; it starts again in {pause:.0f} s, log {log}")
+            await asyncio.sleep(pause)
+
+    supervisor = asyncio.create_task(supervise())
+    try:
+        waiting: set[asyncio.Future[Any]] = {supervisor, first}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if supervisor.done():
+            supervisor.result()  # raises what kept coturn from being started
+        yield first.result()
+    finally:
+        supervisor.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await supervisor
+
+
+async def _turnserver(say: Say) -> str:
+    """The installed turnserver; installed now where that is possible. Raises Failed."""
+    if found := shutil.which("turnserver"):
+        return found
+    if shutil.which("apt-get") is None:
+        raise Failed("coturn is not installed; install it with this system's package manager")
+    if os.geteuid() != 0:
+        raise Failed("coturn is not installed; run: sudo apt-get install -y coturn")
+    say("installing coturn")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    for step in (["update"], ["install", "-y", "--no-install-recommends", "coturn"]):
+        status = await run(["apt-get", "-qq", *step], env=quiet)
+        if status != 0:
+            raise Failed(f"apt-get {step[0]} failed with status {status}; see above")
+    if os.access("/run/systemd/system", os.F_OK):
+        # The package starts a relay of its own on port 3478, with an open configuration.
+        await run(["systemctl", "disable", "--quiet", "--now", "coturn.service"])
+    if found := shutil.which("turnserver"):
+        return found
+    raise Failed("the package coturn holds no turnserver")
+
+
+async def _init(options: Options, data: Path) -> None:
+    argv = [str(options.root / ".venv/bin/turnctl"), "init", "--local", "--dir", str(data)]
+    if options.port is not None:
+        argv += ["--http-port", str(options.port)]
+    if options.turn_port is not None:
+        argv += ["--port", str(options.turn_port)]
+    status, output = await output_of(argv, patience=30)
+    if status != 0:
+        raise Failed(output.strip())
+
+
+def _service(options: Options, data: Path) -> list[str]:
+    argv = [str(options.root / ".venv/bin/signalpost"), "serve"]
+    argv += ["--config", str(data / "signalpost.yaml")]
+    return argv if options.port is None else [*argv, "--port", str(options.port)]
+
+
+def _read(path: Path, options: Options) -> Addresses:
+    """Where things will listen. An edited file may hold anything; the service judges it."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+        relay = settings["turn"]["relays"][0]
+        return Addresses(
+            settings["http"]["host"],
+            options.port or settings["http"]["port"],
+            relay["host"],
+            relay["udp"],
+        )
+    except (yaml.YAMLError, LookupError, TypeError) as error:
+        raise Failed(
+            f"{path} was edited and tells no address of service and relay ({error}); mend it, or "
+            "remove it to have it made anew"
+        ) from error
+
+
+def _require_free(name: str, host: str, port: int, *, udp: bool) -> None:
+    """Raises Failed when somebody has the port. A host that is not ours is not asked."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for kind, text in ((socket.SOCK_STREAM, "TCP"), (socket.SOCK_DGRAM, "UDP"))[: 1 + udp]:
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                # Connections of the last run that linger are no listener.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except PermissionError:
+                raise Failed(
+                    f"port {port} needs root's rights; choose another: {name}=..."
+                ) from None
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    continue
+                raise Failed(
+                    f"{text} port {port} of {host} is in use; end what has it (ss -lntup), or "
+                    f"choose another: make up {name}={port + 1}"
+                ) from None
+
+
+async def _ready(addresses: Addresses, relay: Child, service: Child) -> None:
+    """Wait until both answer. Raises Failed as soon as one has died."""
+    deadline = time.monotonic() + READY_DEADLINE
+    waiting: dict[Child, Callable[[], Awaitable[bool]]] = {
+        relay: lambda: accepts_tcp(addresses.turn_host, addresses.turn_port),
+        service: lambda: is_ready(addresses.url),
+    }
+    for child, answers in waiting.items():
+        while not await answers():
+            for each in waiting:
+                if each.ended:
+                    raise Failed(
+                        f"{each.name} ended with status {each.process.returncode}:\n"
+                        f"{each.last_words()}"
+                    )
+            if time.monotonic() > deadline:
+                raise Failed(
+                    f"{child.name} does not answer after {READY_DEADLINE:.0f} s:\n"
+                    f"{child.last_words()}"
+                )
+            await asyncio.sleep(POLL)
