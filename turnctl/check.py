@@ -149,7 +149,7 @@ class _Check:
         from turnctl.reports import json
 
         if self.format == "json":
-            report = asyncio.run(self._probe(lambda _: None))
+            report = self._run(lambda _: None)
             self._deliver(json.render(report))
         elif self.output is None and sys.stdout.isatty():
             report = self._on_terminal()
@@ -165,7 +165,7 @@ class _Check:
         terminal = Terminal(Console(highlight=False))
         terminal.start(" ".join(self.targets))
         try:
-            report = asyncio.run(self._probe(terminal.observe))
+            report = self._run(terminal.observe)
         finally:
             terminal.stop()
         terminal.finish(report)
@@ -177,7 +177,7 @@ class _Check:
         kept: list[str] = []
         write: Callable[[str], object] = kept.append if self.output else click.echo
         plain = Plain(write)
-        report = asyncio.run(self._probe(plain.observe))
+        report = self._run(plain.observe)
         plain.finish(report)
         if self.output:
             self._deliver("\n".join(kept) + "\n")
@@ -188,6 +188,12 @@ class _Check:
             click.echo(text, nl=False)
         else:
             _write(self.output, text)
+
+    def _run(self, observe: Callable[[Any], None]) -> Any:
+        try:
+            return asyncio.run(self._probe(observe))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
 
     async def _probe(self, observe: Callable[[Any], None]) -> Any:
         """Load the targets, run the plan, judge."""

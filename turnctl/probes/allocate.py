@@ -22,7 +22,8 @@ Label = Literal["a", "b", "fresh", "far-future"]
 FAR_FUTURE = 10 * 365 * 86_400
 """Seconds: past any clock that is merely wrong."""
 
-ADDRESS_FAMILY_NOT_SUPPORTED = 440
+NO_IPV6_RELAY = {440, 508}
+"""Address Family not Supported, and what coturn says when it has no relay address of a family."""
 
 
 async def challenge(attempt: Attempt, session: Session) -> bool:
@@ -84,13 +85,18 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
 
 
 async def _allocate(attempt: Attempt, session: Session) -> Allocated:
-    """As browsers do, without naming a family first: that means IPv4 (RFC 8656 section 7.2)."""
-    try:
-        return await session.allocate(patience=attempt.patience())
-    except ErrorResponse as error:
-        if error.code != ADDRESS_FAMILY_NOT_SUPPORTED:
-            raise
-    return await session.allocate(patience=attempt.patience(), family=6)
+    """Over IPv6 a relay of that family is asked for, and one of IPv4 where there is none.
+
+    Without REQUESTED-ADDRESS-FAMILY a server takes IPv4 for meant (RFC 8656 section 7.2), and
+    coturn 4.6.1 without an IPv4 relay then grants 0.0.0.0 port 0.
+    """
+    if attempt.probe.family == 6:
+        try:
+            return await session.allocate(patience=attempt.patience(), family=6)
+        except ErrorResponse as error:
+            if error.code not in NO_IPV6_RELAY:
+                raise
+    return await session.allocate(patience=attempt.patience())
 
 
 async def try_wrong_credential(attempt: Attempt) -> None:

@@ -52,6 +52,7 @@ async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> boo
     try:
         mapped = await outsider.open(attempt, granted.relayed)
         if not await _permit(attempt, session, mapped, "client"):
+            await _ask_public(attempt, session, granted)
             detail = f"the server forbids {mapped[0]}, this machine's own address, as a peer"
             attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=detail, **facts)
             return False
@@ -177,6 +178,11 @@ async def _permit(attempt: Attempt, session: Session, peer: Address, purpose: st
     return True
 
 
+async def _ask_public(attempt: Attempt, session: Session, granted: Allocated) -> None:
+    """After a refusal: is it this peer that is forbidden, or everybody?"""
+    await _permit(attempt, session, PUBLIC_PEERS[6 if ":" in granted.relayed[0] else 4], "public")
+
+
 async def echo(
     attempt: Attempt, near: tuple[Session, Allocated], far: tuple[Session, Allocated]
 ) -> bool:
@@ -189,8 +195,7 @@ async def echo(
         channel = await _bind(attempt, *near, far[1].relayed)
         back = await _bind(attempt, *far, near[1].relayed)
         if channel is None or back is None:
-            public = PUBLIC_PEERS[6 if ":" in near[1].relayed[0] else 4]
-            await _permit(attempt, near[0], public, "public")
+            await _ask_public(attempt, *near)
             return False
         rtts = await _bounce(attempt, near[0], channel, far[0], back)
     except WireError as error:

@@ -1,0 +1,62 @@
+"""`turnctl check` as its users run it: a process, its exit status, its JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signalpost.credentials import Credential
+from signalpost.iceservers import IceServer
+from tests.lab.netns import Namespace
+
+__all__ = ["TURNCTL", "Checked", "check", "write_ice_servers"]
+
+TURNCTL = str(Path(sys.executable).with_name("turnctl"))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one run said. `seconds` is the wall time of the whole command."""
+
+    status: int
+    report: dict[str, Any]
+    stderr: str
+    seconds: float
+
+    def codes(self, *severities: str) -> set[str]:
+        """Codes of the findings with these severities, of all when none is named."""
+        return {
+            finding["code"]
+            for finding in self.report["findings"]
+            if not severities or finding["severity"] in severities
+        }
+
+    def verdicts(self) -> list[str]:
+        return [url["verdict"] for url in self.report["urls"]]
+
+
+def check(*arguments: str, inside: Namespace | None = None) -> Checked:
+    """Run `turnctl check --format json` with these arguments, in a namespace when given."""
+    argv = [TURNCTL, "check", "--format", "json", *arguments]
+    begun = time.monotonic()
+    if inside is not None:
+        done = inside.run(argv)
+    else:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    seconds = time.monotonic() - begun
+    if done.returncode not in (0, 1):
+        raise AssertionError(f"turnctl check ended with {done.returncode}: {done.stderr}")
+    return Checked(done.returncode, json.loads(done.stdout), done.stderr, seconds)
+
+
+def write_ice_servers(path: Path, urls: Sequence[str], credential: Credential) -> str:
+    """An iceServers file for `check`; its path as text."""
+    server = IceServer(tuple(urls), credential.username, credential.password)
+    path.write_text(json.dumps({"iceServers": [server.as_json()]}))
+    return str(path)
