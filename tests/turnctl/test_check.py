@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -37,11 +38,11 @@ def test_udp_tcp_and_tls_carry_data(
     """A healthy server passes over every transport, with every packet of the echo back."""
     uris = [server.uri("udp"), server.uri("tcp"), server.uri("tls")]
     checked = check("--secret-file", secret_file, "--ca", str(authority.root), *uris)
-    assert (checked.status, checked.report["verdict"]) == (0, "pass")
+    assert (0, "pass") == (checked.status, checked.report["verdict"])
     assert set() == checked.codes("fail", "warn")
     assert uris == [url["url"] for url in checked.report["urls"]]
     for url in checked.report["urls"]:
-        assert (url["verdict"], url["sent"], url["received"]) == ("pass", 20, 20)
+        assert ("pass", 20, 20) == (url["verdict"], url["sent"], url["received"])
         assert 600 == url["lifetime"] == url["refreshedLifetime"]
         assert 0 < url["rttMs"]["p50"] <= url["rttMs"]["p95"] <= url["rttMs"]["max"]
 
@@ -49,7 +50,7 @@ def test_udp_tcp_and_tls_carry_data(
 def test_the_report_keeps_its_schema(server: coturn.Server, secret_file: str) -> None:
     """The members that other people's scripts read are there, with their types."""
     report = check("--secret-file", secret_file, server.uri("udp")).report
-    assert report["schema"] == "signalpost.check/1"
+    assert "signalpost.check/1" == report["schema"]
     assert server.uri("udp") == report["target"]
     assert {"schema", "verdict", "target", "startedAt", "elapsedMs", "candidates", "urls"} < set(
         report
@@ -78,19 +79,19 @@ def test_relay_only_leaves_stun_out(server: coturn.Server, secret_file: str) -> 
     stun = f"stun:{server.host}:{server.port}"
     report = check("--relay-only", "--secret-file", secret_file, server.uri("tcp"), stun).report
     assert [server.uri("tcp")] == [url["url"] for url in report["urls"]]
-    assert [leg["kind"] for leg in report["ice"]] == ["relay"]
+    assert ["relay"] == [leg["kind"] for leg in report["ice"]]
 
 
 def test_a_stun_server_alone_passes(server: coturn.Server) -> None:
     """For a STUN URL an answer with a mapped address is all that is asked."""
     checked = check(f"stun:{server.host}:{server.port}")
-    assert (checked.status, checked.report["verdict"]) == (0, "pass")
+    assert (0, "pass") == (checked.status, checked.report["verdict"])
 
 
 def test_ice_servers_from_a_file(server: coturn.Server, tmp_path: Path) -> None:
     """A JSON file with iceServers is as good as a service."""
     path = write_ice_servers(tmp_path / "ice.json", [server.uri("udp")], server.credential())
-    assert check(path).status == 0
+    assert 0 == check(path).status
 
 
 def test_ipv6_is_probed_over_ipv6(tmp_path: Path) -> None:
@@ -113,12 +114,10 @@ def test_behind_a_nat_the_relay_range_is_proved(kind: netns.Kind, tmp_path: Path
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check(path, inside=site.client)
-        log = server.log()
     assert (0, "pass", set()) == (checked.status, checked.report["verdict"], checked.codes())
     assert {"ok"} == {leg["outcome"] for leg in checked.report["ice"]}
     mapped = {url["mapped"].rpartition(":")[0] for url in checked.report["urls"]}
     assert {site.router.address} == mapped
-    assert log.count("usage:") >= 0  # the server lived to the end
 
 
 def test_never_more_than_eight_allocations_at_once(own_address: str, tmp_path: Path) -> None:
@@ -140,8 +139,8 @@ def test_never_more_than_eight_allocations_at_once(own_address: str, tmp_path: P
         for word in line.split()
         if word.startswith("held=")
     ]
-    assert done.returncode == 0, done.stdout
-    assert len(held) == 20
+    assert 0 == done.returncode, done.stdout
+    assert 20 == len(held)
     assert max(held) < 8
 
 
@@ -150,7 +149,7 @@ def test_a_stopped_check_releases_its_allocations(
     own_address: str, tmp_path: Path, end: signal.Signals, status: int
 ) -> None:
     """Ctrl-C in the middle of the echo ends within a second and leaves no allocation behind."""
-    with coturn.running(own_address) as server:
+    with coturn.running(own_address, lines=["verbose"]) as server:
         path = write_ice_servers(tmp_path / "ice.json", [server.uri("udp")], server.credential())
         process = subprocess.Popen(
             [TURNCTL, "check", "-v", path],
@@ -166,10 +165,11 @@ def test_a_stopped_check_releases_its_allocations(
         _, stderr = process.communicate(timeout=10)
         seconds = time.monotonic() - begun
         log = server.log()
-    assert process.returncode == 130, stderr
+    assert status == process.returncode, stderr
     assert "Traceback" not in stderr
     assert seconds < 1.0
-    assert log.count("new, realm") == 2 or log.count("REFRESH") >= 2 or "delete" in log
+    assert 2 == log.count("new, realm")
+    assert 2 == len(re.findall("refreshed, .*lifetime=0", log))
 
 
 def test_secrets_do_not_show(server: coturn.Server, secret_file: str) -> None:
@@ -180,7 +180,7 @@ def test_secrets_do_not_show(server: coturn.Server, secret_file: str) -> None:
             [*argv, server.uri("udp")], capture_output=True, text=True, timeout=60, check=False
         )
         shown = done.stdout + done.stderr
-        assert done.returncode == 0
+        assert 0 == done.returncode
         assert server.secret not in shown
         assert "nonce=" not in shown
         assert "credential=" not in shown
@@ -193,6 +193,6 @@ def test_output_is_written_whole(server: coturn.Server, secret_file: str, tmp_pa
     done = subprocess.run(
         [TURNCTL, *argv, server.uri("udp")], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "")
-    assert json.loads(path.read_text())["verdict"] == "pass"
-    assert [p for p in os.listdir(tmp_path) if p.endswith("json")] == ["report.json"]
+    assert (0, "") == (done.returncode, done.stdout)
+    assert "pass" == json.loads(path.read_text())["verdict"]
+    assert ["report.json"] == [p for p in os.listdir(tmp_path) if p.endswith("json")]
