@@ -41,7 +41,7 @@ async def obstacle(options: Options, say: Say) -> str | None:
     for what, step, patience in (
         ("coturn's image cannot be pulled", ["pull", "--quiet", "--policy", "missing", "coturn"],
          PULL_PATIENCE),
-        ("the service's image cannot be built", ["build", "--quiet", "signal"], BUILD_PATIENCE),
+        ("the service's image cannot be built", ["build", "--quiet", "init"], BUILD_PATIENCE),
     ):  # fmt: skip
         status, output = await output_of(
             [*COMPOSE, *file, *step], patience=patience, env=environment(options)
