@@ -77,6 +77,8 @@ class _Run:
         self._context = cache(lambda verify: tls.context(options.ca, verify=verify))
         self._answering: list[Attempt] = []
         """Attempts over UDP whose server answered Binding."""
+        self._carrying: list[Attempt] = []
+        """Attempts whose relay carried data."""
         self._legs: set[str] = set()
 
     async def everything(self, plan: Plan) -> None:
@@ -90,6 +92,8 @@ class _Run:
             # No UDP relay carried data: srflx still has to be proved where STUN answered.
             for attempt in self._answering[:1]:
                 self._start_leg("srflx", attempt, legs, relay=False)
+            for attempt in self._carrying[:1]:
+                self._start_leg("relay", attempt, legs, relay=True)
 
     def _report(self, one: Observation) -> None:
         """Pass an observation on; a candidate that several URLs found counts once."""
@@ -125,7 +129,9 @@ class _Run:
             if unreached and error.outcome in {Outcome.SILENT, Outcome.REFUSED}:
                 await self._try_other_transport(attempt)
         if carried:
-            self._start_leg("relay", attempt, legs, relay=True)
+            self._carrying.append(attempt)
+            if ice.can_relay(attempt):
+                self._start_leg("relay", attempt, legs, relay=True)
         if attempt in self._answering and (carried or not relays_udp):
             self._start_leg("srflx", attempt, legs, relay=carried)
 
@@ -170,6 +176,7 @@ class _Run:
             if self._options.secrets:
                 await allocate.explain_refusal(attempt, self._options.secrets)
             return False
+        attempt.relayed = granted.relayed
         attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
         carried = await relay.inbound(attempt, session, granted)
         async with attempt.session(attempt.login()) as partner:

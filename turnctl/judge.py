@@ -435,7 +435,7 @@ def _echo(case: Case) -> Iterator[Finding]:
 
 def _ice(record: Record) -> Iterator[Finding]:
     for leg in record.each(IceLeg):
-        if leg.outcome is Outcome.OK:
+        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN}:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO

@@ -61,6 +61,8 @@ class Attempt:
     insecure: bool = False
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
+    relayed: Address | None = None
+    """The relayed address, once there is an allocation."""
     connected: bool = False
     """Whether a TCP connection was made."""
     answered: bool = False

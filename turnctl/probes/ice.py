@@ -18,7 +18,7 @@ from turnctl.observations import Address, IceLeg, Outcome
 from turnctl.probes.attempt import Attempt
 from turnctl.wire.errors import WireError
 
-__all__ = ["PLACES", "relay_leg", "srflx_leg"]
+__all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
 
 PLACES = 2
 """Allocations a leg may hold."""
@@ -80,8 +80,17 @@ def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> 
     return agent
 
 
+def can_relay(attempt: Attempt) -> bool:
+    """Whether aioice can get this relay: it never asks for a family, and that means IPv4."""
+    return attempt.relayed is not None and ":" not in attempt.relayed[0]
+
+
 async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
     """relay ↔ relay through the attempt's URL."""
+    if not can_relay(attempt):
+        detail = "not tried: aioice cannot ask for an IPv6 relay"
+        attempt.emit(IceLeg, kind="relay", outcome=Outcome.UNKNOWN, detail=detail)
+        return
     agents = [
         _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
     ]

@@ -116,7 +116,8 @@ def finding_groups(findings: Iterable[Finding]) -> list[tuple[Finding, list[Find
 def leg_line(leg: IceLeg) -> str:
     """What became of two ICE agents."""
     if leg.outcome != "ok":
-        return f"ICE over {leg.kind}: not connected, {leg.detail}"
+        how = "not connected, " if leg.outcome != "unknown" else ""
+        return f"ICE over {leg.kind}: {how}{leg.detail}"
     pair = f"{_endpoint(leg.local)} ↔ {_endpoint(leg.remote)} ({leg.via})"
     return f"ICE over {leg.kind}: connected in {leg.elapsed_ms:.0f} ms, {pair}"
 
