@@ -178,6 +178,7 @@ class _Run:
             return False
         attempt.relayed = granted.relayed
         attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
+        await relay.ask_public_peer(attempt, session, granted)
         carried = await relay.inbound(attempt, session, granted)
         async with attempt.session(attempt.login()) as partner:
             other = await allocate.allocate(attempt, partner, "b")

@@ -385,7 +385,9 @@ def _data(record: Record, case: Case, now: float) -> Iterator[Finding]:
     refused = {one.purpose: one for one in case.each(Permission) if one.outcome is Outcome.ERROR}
     if "public" in refused:
         summary = f"forbids public peers such as {refused['public'].peer}"
-        yield _about(case, "permission-refused", FAIL, summary, refused["public"])
+        # A relay inside a private network may be meant for that network alone.
+        severity = WARN if is_private(relayed) else FAIL
+        yield _about(case, "permission-refused", severity, summary, refused["public"])
         return
     if "own-relay" in refused:
         summary = f"forbids its own relay address {relayed} as a peer"

@@ -7,6 +7,7 @@ and a refused permission is reported for what it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.session import Allocated, Session
 
-__all__ = ["echo", "inbound", "refresh"]
+__all__ = ["ask_public_peer", "echo", "inbound", "refresh"]
 
 ECHO_PACKETS = 20
 """Enough for a p95, and still over in a tenth of a second."""
@@ -40,6 +41,13 @@ PUBLIC_PEERS = {4: ("1.1.1.1", 9), 6: ("2606:4700:4700::1111", 9)}
 """Public addresses to ask a permission for. Nothing is ever sent to them."""
 
 
+async def ask_public_peer(attempt: Attempt, session: Session, granted: Allocated) -> None:
+    """Whether the server lets a relay talk to the public internet at all."""
+    family = 6 if ":" in granted.relayed[0] else 4
+    with contextlib.suppress(WireError):
+        await _permit(attempt, session, PUBLIC_PEERS[family], "public")
+
+
 async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool:
     """Send from an own socket to the relayed address, then a reply through the relay.
 
@@ -52,7 +60,6 @@ async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> boo
     try:
         mapped = await outsider.open(attempt, granted.relayed)
         if not await _permit(attempt, session, mapped, "client"):
-            await _ask_public(attempt, session, granted)
             detail = f"the server forbids {mapped[0]}, this machine's own address, as a peer"
             attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=detail, **facts)
             return False
@@ -178,11 +185,6 @@ async def _permit(attempt: Attempt, session: Session, peer: Address, purpose: st
     return True
 
 
-async def _ask_public(attempt: Attempt, session: Session, granted: Allocated) -> None:
-    """After a refusal: is it this peer that is forbidden, or everybody?"""
-    await _permit(attempt, session, PUBLIC_PEERS[6 if ":" in granted.relayed[0] else 4], "public")
-
-
 async def echo(
     attempt: Attempt, near: tuple[Session, Allocated], far: tuple[Session, Allocated]
 ) -> bool:
@@ -195,7 +197,6 @@ async def echo(
         channel = await _bind(attempt, *near, far[1].relayed)
         back = await _bind(attempt, *far, near[1].relayed)
         if channel is None or back is None:
-            await _ask_public(attempt, *near)
             return False
         rtts = await _bounce(attempt, near[0], channel, far[0], back)
     except WireError as error:

@@ -1,0 +1,174 @@
+"""Servers that are wrong on purpose: what a real coturn cannot be made to do.
+
+Each listens on loopback over UDP and TCP on one port, and lives as long as its context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal, cast
+
+__all__ = ["Misbehaviour", "issuer", "responder"]
+
+Misbehaviour = Literal[
+    "http", "silent", "truncated", "endless", "wrong-transaction", "closing", "garbage"
+]
+
+SUCCESS = bytes.fromhex("0101 0000 2112a442")
+"""An empty Binding success response, without its transaction id."""
+
+Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nConnection: close\r\n\r\n<html>")
+    await writer.drain()
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def _truncated(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+    writer.write(bytes.fromhex("0101 0014 2112a442") + os.urandom(12) + b"\x00\x20")
+    await writer.drain()
+    await reader.read()
+
+
+async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+    while True:
+        writer.write((SUCCESS + os.urandom(12)) * 1000)
+        await writer.drain()
+
+
+async def _wrong_transaction(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+    writer.write(SUCCESS + os.urandom(12))
+    await writer.drain()
+    await reader.read()
+
+
+async def _closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+
+
+async def _garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(20)
+    writer.write(b"\xff" * 64)
+    await writer.drain()
+    await reader.read()
+
+
+STREAMS: dict[Misbehaviour, Stream] = {
+    "http": _http,
+    "silent": _silent,
+    "truncated": _truncated,
+    "endless": _endless,
+    "wrong-transaction": _wrong_transaction,
+    "closing": _closing,
+    "garbage": _garbage,
+}
+DATAGRAMS: dict[Misbehaviour, Callable[[], bytes]] = {
+    "garbage": lambda: b"\xff" * 64,
+    "wrong-transaction": lambda: SUCCESS + os.urandom(12),
+    "truncated": lambda: SUCCESS[:10],
+}
+"""What each sends back over UDP; the others are silent there."""
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, answer: Callable[[], bytes]) -> None:
+        self._answer = answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if answer := self._answer():
+            self._transport.sendto(answer, addr)
+
+
+@contextlib.contextmanager
+def responder(kind: Misbehaviour) -> Iterator[int]:
+    """Run one in a thread with a loop of its own; yields its port on 127.0.0.1."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        port = asyncio.run_coroutine_threadsafe(_listen(kind), loop).result(5)
+        yield port
+    finally:
+        asyncio.run_coroutine_threadsafe(_stop(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _listen(kind: Misbehaviour) -> int:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await STREAMS[kind](reader, writer)
+        writer.transport.abort()
+
+    loop = asyncio.get_running_loop()
+    while True:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = int(server.sockets[0].getsockname()[1])
+        answer = DATAGRAMS.get(kind, bytes)
+        try:
+            datagrams, _ = await loop.create_datagram_endpoint(
+                lambda answer=answer: _Datagrams(answer),  # type: ignore[misc]
+                local_addr=("127.0.0.1", port),
+            )
+        except OSError:  # taken for UDP: try the next
+            server.close()
+            continue
+        _open[loop] = [server.close, datagrams.abort]
+        return port
+
+
+_open: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+
+
+async def _stop() -> None:
+    for close in _open.pop(asyncio.get_running_loop()):
+        close()
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def issuer(
+    body: bytes, *, status: int = 200, content_type: str = "application/json"
+) -> Iterator[str]:
+    """A small HTTP server that answers every GET alike; yields its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
