@@ -1,0 +1,75 @@
+"""`turnctl check` as a whole command beside `turnutils_uclient`, against one local coturn.
+
+    .venv/bin/python bench/check.py [RUNS]
+
+Prints medians of whole-process wall times, taken in turn in one run, and the time to the last
+candidate. Targets: check ≤ 1.0 s, help ≤ 0.15 s, gathering ≤ 50 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.lab import coturn
+from tests.lab.prober import TURNCTL, write_ice_servers
+
+
+def wall(argv: Sequence[str]) -> tuple[float, str]:
+    """Seconds from start to end of a process, and what it printed."""
+    begun = time.perf_counter()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    seconds = time.perf_counter() - begun
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return seconds, done.stdout
+
+
+def main(runs: int) -> None:
+    times: dict[str, list[float]] = {"check": [], "help": [], "uclient": []}
+    gathered: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, coturn.running(coturn.own_address()) as server:
+        urls = [server.uri("udp"), server.uri("tcp")]
+        path = write_ice_servers(Path(folder) / "ice.json", urls, server.credential())
+        for _ in range(runs):
+            seconds, report = wall([TURNCTL, "check", "--format", "json", path])
+            times["check"].append(seconds)
+            candidates = json.loads(report)["candidates"]
+            gathered.append(max(one["elapsedMs"] for one in candidates))
+            times["help"].append(wall([TURNCTL, "--help"])[0])
+            uclient = [
+                "turnutils_uclient",
+                "-W",
+                server.secret,
+                "-u",
+                "bench",
+                "-y",
+                "-c",
+                "-n",
+                "5",
+            ]
+            argv = [*uclient, "-p", str(server.port), server.host]
+            times["uclient"].append(wall(argv)[0])
+    rows = {
+        "turnctl check, UDP and TCP URL": times["check"],
+        "turnutils_uclient -y -c -n 5, UDP alone": times["uclient"],
+        "turnctl --help": times["help"],
+        "gathering, start to last candidate": [ms / 1000 for ms in gathered],
+    }
+    for name, values in rows.items():
+        middle, least, most = statistics.median(values), min(values), max(values)
+        print(f"{name:42} median {middle:6.3f} s   {least:.3f} to {most:.3f} s")
+    ratio = statistics.median(u / c for u, c in zip(times["uclient"], times["check"], strict=True))
+    print(f"{'turnutils_uclient / turnctl check':42} median {ratio:6.2f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
