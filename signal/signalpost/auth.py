@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 import jwt
@@ -36,6 +37,7 @@ TOKEN_AUDIENCE = "signalpost"  # noqa: S105
 TOKEN_ALGORITHM = "HS256"  # noqa: S105
 MAX_TOKEN_TTL = 86_400
 MAX_TOKEN_LENGTH = 8_192
+MAX_REMEMBERED = 4_096
 LEEWAY = 5
 """Seconds by which the issuer's clock may be off, for `nbf` only: expiry is never stretched."""
 
@@ -74,7 +76,8 @@ class Principal:
 
     def require(self, permission: Permission) -> None:
         """Raises PermissionDenied when the token does not grant it."""
-        if permission not in self.permissions:
+        # Hashing an enum's member is slow, and most callers have everything.
+        if self.permissions is not EVERYTHING and permission not in self.permissions:
             raise PermissionDenied(f"the token does not grant the permission {permission.value!r}")
 
     def require_room(self, room: str) -> None:
@@ -106,7 +109,15 @@ class JoinToken:
 class Authenticator:
     """Knows the keys. `clock` gives Unix time."""
 
-    __slots__ = ("_api_keys", "_clock", "_guests", "_id_key", "_token_keys")
+    __slots__ = (
+        "_api_keys",
+        "_clock",
+        "_guest_principal",
+        "_guests",
+        "_id_key",
+        "_server",
+        "_token_keys",
+    )
 
     def __init__(self, auth: Auth, clock: Callable[[], float]) -> None:
         if auth.id_key is None:
@@ -116,6 +127,11 @@ class Authenticator:
         self._api_keys = tuple(key.reveal().encode() for key in auth.api_keys)
         self._token_keys = tuple(key.reveal() for key in auth.token_keys)
         self._clock = clock
+        self._server = Principal(Kind.SERVER, self.opaque("server:"))
+        # A page asks again and again from one address: its id is made once.
+        self._guest_principal = lru_cache(MAX_REMEMBERED)(
+            lambda network: Principal(Kind.GUEST, self.opaque(f"guest:{network}"))
+        )
 
     def opaque(self, subject: str) -> str:
         return opaque_user_id(self._id_key, subject)
@@ -133,7 +149,7 @@ class Authenticator:
     def bearer(self, text: str) -> Principal:
         """The holder of an API key or a join token. Raises Unauthorized."""
         if self.holds_api_key(text):
-            return Principal(Kind.SERVER, self.opaque("server:"))
+            return self._server
         return self.token(text)
 
     def token(self, text: str) -> Principal:
@@ -179,7 +195,7 @@ class Authenticator:
             raise GuestRefused(
                 "guests are admitted only from this service's own pages; bring a token or a key"
             )
-        return Principal(Kind.GUEST, self.opaque(f"guest:{network}"))
+        return self._guest_principal(network)
 
     def issue(
         self,

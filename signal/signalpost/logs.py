@@ -16,61 +16,69 @@ import msgspec
 
 from signalpost.settings import Log, LogFormat
 
-__all__ = ["LOGGER", "configure", "emit"]
+__all__ = ["LOGGER", "Entry", "Field", "configure", "emit", "emit_all"]
 
 LOGGER = logging.getLogger("signalpost")
 
 Field = str | int | float | list[str] | None
+Entry = tuple[float, dict[str, Field]]
+"""An event's Unix time and fields. Fields that are None are left out."""
 
 
 def emit(level: int, event: str, **fields: Field) -> None:
-    """Write one line when `level` is on. Fields that are None are left out."""
+    """Write one line when `level` is on."""
+    if LOGGER.isEnabledFor(level):
+        emit_all(level, event, [(time.time(), fields)])
+
+
+def emit_all(level: int, event: str, entries: list[Entry]) -> None:
+    """Write one line an entry, in one go: the way through the handler costs more than a line."""
     if LOGGER.isEnabledFor(level):
         record = logging.LogRecord(LOGGER.name, level, "", 0, event, None, None)
-        record.fields = fields
+        record.entries = entries
         LOGGER.handle(record)
 
 
-class _Stamp(logging.Formatter):
-    """UTC in RFC 3339 with milliseconds; the part that changes once a second is kept."""
+class _Lines(logging.Formatter):
+    """A line an entry, or one line for a record of somebody else's. Times are UTC, RFC 3339."""
 
     _second = 0
     _prefix = ""
 
-    def stamp(self, created: float) -> str:
-        second = int(created)
-        if second != self._second:
+    def format(self, record: logging.LogRecord) -> str:
+        level, event = record.levelname.lower(), record.getMessage()
+        entries: list[Entry] | None = getattr(record, "entries", None)
+        if entries is not None:
+            return "\n".join(
+                self.line(self.stamp(at), level, event, fields) for at, fields in entries
+            )
+        fields: dict[str, Field] = {}
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return self.line(self.stamp(record.created), level, event, fields)
+
+    def line(self, stamp: str, level: str, event: str, fields: dict[str, Field]) -> str:
+        raise NotImplementedError
+
+    def stamp(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:  # the part that changes once a second is kept
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._prefix}.{int((created - second) * 1000):03d}Z"
+        return f"{self._prefix}.{int((at - second) * 1000):03d}Z"
 
 
-class JsonFormatter(_Stamp):
-    def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, object] = {
-            "time": self.stamp(record.created),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-        }
-        for name, value in getattr(record, "fields", {}).items():
-            if value is not None:
-                entry[name] = value
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(entry).decode()
+class JsonFormatter(_Lines):
+    def line(self, stamp: str, level: str, event: str, fields: dict[str, Field]) -> str:
+        entry = {"time": stamp, "level": level, "event": event}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return msgspec.json.encode(entry | given).decode()
 
 
-class TextFormatter(_Stamp):
-    def format(self, record: logging.LogRecord) -> str:
-        parts = [self.stamp(record.created), record.levelname.lower(), record.getMessage()]
-        parts += [
-            f"{name}={value}"
-            for name, value in getattr(record, "fields", {}).items()
-            if value is not None
-        ]
-        if record.exc_info:
-            parts.append("\n" + self.formatException(record.exc_info))
-        return " ".join(parts)
+class TextFormatter(_Lines):
+    def line(self, stamp: str, level: str, event: str, fields: dict[str, Field]) -> str:
+        given = [f"{name}={value}" for name, value in fields.items() if value is not None]
+        return " ".join([stamp, level, event, *given])
 
 
 def configure(log: Log, stream: TextIO | None = None) -> None:
@@ -79,8 +87,6 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     text = log.format is LogFormat.TEXT or (log.format is LogFormat.AUTO and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    # No line shows thread, process or task, and looking them up costs time in every record.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

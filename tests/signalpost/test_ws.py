@@ -26,7 +26,7 @@ async def _pair(run: Running) -> tuple[Peer, Peer]:
 
 
 async def test_welcome() -> None:
-    """A guest's hello is answered with a peer id and iceServers that last as long as native ones."""
+    """A guest's hello is answered with a peer id and iceServers with a native client's ttl."""
     async with running() as run:
         peer = await run.connect()
         welcome = await peer.ask(type="hello", id=7)
@@ -342,13 +342,15 @@ async def test_a_peer_that_does_not_read_is_dropped() -> None:
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
         assert two.socket._conn is not None
-        assert two.socket._conn.transport is not None
-        two.socket._conn.transport.pause_reading()
+        transport = two.socket._conn.transport
+        assert transport is not None
+        transport.pause_reading()
         heard = asyncio.create_task(one.receive())
         text = json.dumps({"type": "signal", "to": two.id, "data": "x" * 65_000})
         while not heard.done():
             await one.socket.send_str(text)
         assert heard.result()["type"] == "peer-left"
+        transport.abort()  # or the client would wait for an answer to its close
 
 
 async def test_shutdown_says_goodbye() -> None:
@@ -369,5 +371,5 @@ async def test_no_relays_still_signals() -> None:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  the condition has no event of its own
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The application: routes, the one middleware, and the request log.
+"""The application: routes and the one middleware.
 
 The middleware is where Origin is judged, where every error becomes a problem document and where
 the headers that every answer carries are set. Nothing of an error's inside reaches the client.
@@ -6,30 +6,29 @@ the headers that every answer carries are set. Nothing of an error's inside reac
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 
-from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from multidict import istr
 
 from signalpost.errors import OriginRefused, SignalpostError
-from signalpost.logs import LOGGER, emit
+from signalpost.logs import LOGGER
 from signalpost.web import http, ws
 from signalpost.web.problems import from_aiohttp, problem
-from signalpost.web.service import CLIENT, SERVICE, USER, Service
+from signalpost.web.service import CLIENT, SERVICE, Service
 
-__all__ = ["access_log", "make_app"]
+__all__ = ["make_app"]
 
 MAX_BODY = 65_536
-MAX_LOGGED_PATH = 200
 PREFLIGHT_SECONDS = "600"
+_NOSNIFF = istr("X-Content-Type-Options")
 
 
 @web.middleware
 async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     service = request.app[SERVICE]
-    origin = request.headers.get("Origin")
+    origin = request.headers.get(hdrs.ORIGIN)
     request[CLIENT] = service.network(request)
     response: web.StreamResponse
     try:
@@ -47,9 +46,9 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     if response.prepared:  # a WebSocket's answer left long ago
         return response
     headers = response.headers
-    headers["Server"] = "signalpost"
-    headers["Cache-Control"] = "no-store"
-    headers["X-Content-Type-Options"] = "nosniff"
+    headers[hdrs.SERVER] = "signalpost"
+    headers[hdrs.CACHE_CONTROL] = "no-store"
+    headers[_NOSNIFF] = "nosniff"
     if origin is not None and service.origins.admits(origin):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = "Retry-After"
@@ -82,30 +81,3 @@ def make_app(service: Service) -> web.Application:
 
 async def _say_goodbye(app: web.Application) -> None:
     await ws.close_all(app[SERVICE])
-
-
-def access_log(service: Service) -> type[AbstractAccessLogger]:
-    """The request log: one line a request, and the request metrics.
-
-    A WebSocket's line is its session's, written when it ends; here it is passed over.
-    """
-
-    class AccessLog(AbstractAccessLogger):
-        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            status = response.status
-            if status == HTTPStatus.SWITCHING_PROTOCOLS:
-                return
-            service.metrics.request(status, time)
-            client = request.get(CLIENT)
-            emit(
-                logging.INFO,
-                "request",
-                method=request.method,
-                path=request.rel_url.raw_path[:MAX_LOGGED_PATH],
-                status=status,
-                ms=round(time * 1000, 2),
-                user=request.get(USER),
-                client=None if client is None else service.client_id(client),
-            )
-
-    return AccessLog

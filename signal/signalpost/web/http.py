@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 import signalpost
 from signalpost.auth import MAX_TOKEN_TTL, Kind, Permission, Principal, RoomName, UserName
@@ -38,7 +38,7 @@ def json_response(value: object, *, status: int = 200) -> web.Response:
 
 def caller(request: web.Request, service: Service) -> Principal:
     """Who sends this request, by its Authorization header or as a guest."""
-    authorization = request.headers.get("Authorization")
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is not None:
         scheme, _, credentials = authorization.partition(" ")
         if scheme.lower() != "bearer" or not credentials:
@@ -48,10 +48,7 @@ def caller(request: web.Request, service: Service) -> Principal:
 
 
 def guest(request: web.Request, service: Service) -> Principal:
-    headers = request.headers
-    own_page = service.origins.own_page(
-        headers.get("Origin"), headers.get("Sec-Fetch-Site"), headers.get("Host")
-    )
+    own_page = service.origins.own_page(request.headers)
     return service.authenticator.guest(request[CLIENT], own_page=own_page)
 
 
@@ -85,7 +82,7 @@ def _issue(
 ) -> Issued:
     request[USER] = principal.user_id
     issued = service.issuer.issue(principal, request[CLIENT], ttl=ttl, region=region)
-    service.metrics.minted(issued.audience.value)
+    service.metrics.minted(issued.audience)
     return issued
 
 

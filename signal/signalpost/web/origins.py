@@ -6,6 +6,8 @@ guest gets. With no name and no list configured every origin is admitted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from signalpost.settings import Http
 
 __all__ = ["Origins"]
@@ -23,7 +25,7 @@ class Origins:
         """Exact comparison: browsers send scheme and host in lower case (RFC 6454, section 6.2)."""
         return not self._allowed or origin in self._allowed
 
-    def own_page(self, origin: str | None, fetch_site: str | None, host: str | None) -> bool:
+    def own_page(self, headers: Mapping[str, str]) -> bool:
         """Whether a page of ours sends this, as `auth.guests: same-origin` asks.
 
         A same-origin GET carries no Origin; `Sec-Fetch-Site`, which no page can set, stands in,
@@ -31,7 +33,8 @@ class Origins:
         """
         if self._public_name is None:
             return True
+        origin = headers.get("Origin")
         if origin is not None:
             return origin in self._allowed
-        name = (host or "").lower().removesuffix(":443")
-        return fetch_site == "same-origin" and name == self._public_name
+        name = headers.get("Host", "").lower().removesuffix(":443")
+        return headers.get("Sec-Fetch-Site") == "same-origin" and name == self._public_name

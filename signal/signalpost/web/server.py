@@ -17,8 +17,9 @@ from aiohttp import web
 
 from signalpost.logs import LOGGER, emit
 from signalpost.settings import Settings
-from signalpost.web.app import access_log, make_app
+from signalpost.web.app import make_app
 from signalpost.web.metrics import metrics_app
+from signalpost.web.requestlog import RequestLog
 from signalpost.web.service import Service
 
 __all__ = ["CannotListen", "Listening", "listening", "serve"]
@@ -65,10 +66,12 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             runner = web.AppRunner(metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where)
+        requests = RequestLog(service.metrics, service.client_id)
+        stack.callback(requests.flush)
         runner = web.AppRunner(
             make_app(service),
             access_log=LOGGER,
-            access_log_class=access_log(service),
+            access_log_class=requests.logger_class(),
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         port = await _open(stack, runner, "http", settings.http.host, settings.http.port)

@@ -185,7 +185,7 @@ class _Session:
             welcome = messages.Welcome(peer, [], ref=hello.id)
         else:
             issued = service.issuer.issue(principal, self._request[CLIENT], native=True)
-            service.metrics.minted(issued.audience.value)
+            service.metrics.minted(issued.audience)
             welcome = messages.Welcome(
                 peer,
                 [server.as_json() for server in issued.servers],
