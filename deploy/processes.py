@@ -73,9 +73,7 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> i
         await _end(process)
 
 
-async def output_of(
-    argv: Sequence[str], *, patience: float, env: Mapping[str, str] | None = None
-) -> tuple[int, str]:
+async def output_of(argv: Sequence[str], *, patience: float | None) -> tuple[int, str]:
     """Run a program to its end quietly: exit status, and what it wrote to either stream.
 
     A program that is not there has status 127, as in a shell; one that takes longer than
@@ -87,7 +85,6 @@ async def output_of(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
             start_new_session=True,
         )
     except FileNotFoundError:
@@ -95,7 +92,7 @@ async def output_of(
     try:
         output, _ = await asyncio.wait_for(process.communicate(), patience)
     except TimeoutError:
-        return 124, f"{argv[0]} took longer than {patience:.0f} s"
+        return 124, f"{' '.join(argv)} took longer than {patience} s"
     finally:
         await _end(process)
     return process.returncode or 0, output.decode(errors="replace")

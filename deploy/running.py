@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-__all__ = ["Running", "Say", "accepts_tcp", "is_ready"]
+from signalpost.iceservers import IceServer, parse_ice_servers, parse_uri
+
+__all__ = ["Running", "Say", "accepts_tcp", "is_ready", "relay_answers"]
 
 Say = Callable[[str], None]
 
@@ -33,6 +36,21 @@ async def is_ready(url: str) -> bool:
         return False
 
     return await asyncio.to_thread(ask)
+
+
+async def relay_answers(url: str) -> bool:
+    """Whether the first relay that the service gives out accepts connections."""
+
+    def ask() -> tuple[IceServer, ...]:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            urllib.request.urlopen(f"{url}/v1/ice-servers", timeout=2) as answer,  # noqa: S310  http, made here
+        ):
+            return parse_ice_servers(json.load(answer))
+        return ()
+
+    uris = [parse_uri(text) for server in await asyncio.to_thread(ask) for text in server.urls]
+    return bool(uris) and await accepts_tcp(uris[0].host, uris[0].port)
 
 
 async def accepts_tcp(host: str, port: int) -> bool:

