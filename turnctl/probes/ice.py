@@ -140,10 +140,22 @@ async def _run(
                 await asyncio.gather(*(agent.close() for agent in agents))
 
 
+async def _gather(agents: Sequence[_Agent]) -> None:
+    """Gather to the end even when cancelled: aioice forgets an allocation that is on its way,
+    and nobody could release it.
+    """
+    gathering = asyncio.gather(*(agent.gather_candidates() for agent in agents))
+    try:
+        await asyncio.shield(gathering)
+    except asyncio.CancelledError:
+        await asyncio.wait([gathering], timeout=FAREWELL)
+        raise
+
+
 async def _connect(
     agents: Sequence[_Agent], types: Sequence[set[str]]
 ) -> tuple[Address, Address, str]:
-    await asyncio.gather(*(agent.gather_candidates() for agent in agents))
+    await _gather(agents)
     for agent, other, offered in zip(agents, reversed(agents), types, strict=True):
         candidates = [c for c in agent.local_candidates if c.type in offered]
         if not candidates:

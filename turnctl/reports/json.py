@@ -6,7 +6,16 @@ import json
 from typing import Any
 
 from turnctl.case import Case
-from turnctl.observations import Address, Allocation, Binding, CandidateSeen, Echo, IceLeg, Refresh
+from turnctl.observations import (
+    Address,
+    Allocation,
+    Binding,
+    CandidateSeen,
+    Echo,
+    IceLeg,
+    Refresh,
+    TlsHandshake,
+)
 from turnctl.reports import Report
 
 __all__ = ["SCHEMA", "document", "render"]
@@ -76,6 +85,7 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
         "sent": echo.sent if echo else 0,
         "received": echo.received if echo else 0,
         "rttMs": None,
+        "tls": _tls(case.first(TlsHandshake)),
     }
     if echo and echo.rtts_ms:
         made["rttMs"] = {
@@ -84,6 +94,20 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
             "max": _ms(echo.rtts_ms[-1]),
         }
     return made
+
+
+def _tls(handshake: TlsHandshake | None) -> dict[str, Any] | None:
+    if handshake is None:
+        return None
+    return {
+        "outcome": str(handshake.outcome),
+        "problem": handshake.problem or None,
+        "version": handshake.version or None,
+        "names": list(handshake.names),
+        "issuer": handshake.issuer or None,
+        "notAfter": handshake.not_after or None,
+        "daysLeft": handshake.days_left,
+    }
 
 
 def _leg(leg: IceLeg) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from turnctl.observations import CandidateSeen, IceLeg, Observation
+from turnctl.observations import CandidateSeen, Observation
 from turnctl.reports import Report
 from turnctl.reports.text import (
     CANDIDATE_COLUMNS,
@@ -16,7 +16,7 @@ from turnctl.reports.text import (
     candidate_row,
     closing,
     finding_groups,
-    leg_line,
+    notes,
     shown_verdicts,
     url_row,
 )
@@ -56,8 +56,8 @@ class Terminal:
             table.add_row(Text(first, style=STYLES.get(verdict, "dim")), *rest)
         if table.row_count:
             self._console.print(Padding(table, (1, 0)))
-        for leg in report.record.each(IceLeg):
-            self._console.print(Text(leg_line(leg)))
+        for note in notes(report):
+            self._console.print(Text(note))
         for first_finding, group in finding_groups(report.findings):
             severity = str(first_finding.severity)
             self._console.print()

@@ -18,6 +18,7 @@ from turnctl.observations import (
     IceLeg,
     Observation,
     Resolution,
+    TlsHandshake,
 )
 from turnctl.reports import Report
 
@@ -28,6 +29,8 @@ __all__ = [
     "candidate_row",
     "closing",
     "finding_groups",
+    "notes",
+    "shown_verdicts",
     "url_row",
 ]
 
@@ -113,7 +116,26 @@ def finding_groups(findings: Iterable[Finding]) -> list[tuple[Finding, list[Find
     return [(group[0], group) for group in groups.values()]
 
 
-def leg_line(leg: IceLeg) -> str:
+def notes(report: Report) -> list[str]:
+    """Certificates and ICE legs, a line each."""
+    certificates = {
+        _certificate_line(case.probe.url, handshake): None
+        for case, _ in report.verdicts
+        for handshake in case.each(TlsHandshake)
+        if handshake.names
+    }
+    return [*certificates, *map(_leg_line, report.record.each(IceLeg))]
+
+
+def _certificate_line(url: str, handshake: TlsHandshake) -> str:
+    names = ", ".join(handshake.names)
+    days = handshake.days_left or 0
+    left = f"{days:.0f} days left" if days >= 0 else f"ended {-days:.0f} days ago"
+    version = f"{handshake.version}, " if handshake.version else ""
+    return f"TLS at {url}: {version}certificate for {names} by {handshake.issuer}, {left}"
+
+
+def _leg_line(leg: IceLeg) -> str:
     """What became of two ICE agents."""
     if leg.outcome != "ok":
         how = "not connected, " if leg.outcome != "unknown" else ""
@@ -163,8 +185,8 @@ class Plain:
             for row in table:
                 self._write(_line(row, widths))
             self._write("")
-        for leg in report.record.each(IceLeg):
-            self._write(leg_line(leg))
+        for note in notes(report):
+            self._write(note)
         for first, group in finding_groups(report.findings):
             self._write(f"\n{first.severity.upper()}  {first.code}")
             for one in group:

@@ -79,6 +79,8 @@ class Session:
         self._nonce: bytes = b""
         self._key: bytes | None = None
         self._channels: dict[int, Address] = {}
+        self._unsettled = False
+        """Whether an Allocate is on its way: the server may have granted it already."""
         self.allocated = False
         self.on_data: Callable[[Address, bytes], None] | None = None
 
@@ -239,20 +241,15 @@ class Session:
         When it grants the allocation instead, `close` releases that.
         """
         try:
-            response = await self.request(
-                Method.ALLOCATE, _allocate(None), patience=patience, authenticate=False
-            )
+            return await self._allocate(None, patience, authenticate=False)
         except ErrorResponse as error:
             if error.code == 401:
                 self._learn(error.response)
             raise
-        self.allocated = True
-        return response
 
     async def allocate(self, *, patience: float, family: int | None = None) -> Allocated:
         """Allocate (RFC 8656 section 7); `family` 4 or 6 asks for a relay of that family."""
-        response = await self.request(Method.ALLOCATE, _allocate(family), patience=patience)
-        self.allocated = True
+        response = await self._allocate(family, patience)
         relayed = response.address(Attribute.XOR_RELAYED_ADDRESS)
         if relayed is None:
             raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
@@ -260,6 +257,20 @@ class Session:
         if lifetime is None:
             raise NotStun("the Allocate success response lacks LIFETIME")
         return Allocated(relayed, response.mapped, lifetime)
+
+    async def _allocate(
+        self, family: int | None, patience: float, *, authenticate: bool = True
+    ) -> Message:
+        self._unsettled = True
+        try:
+            response = await self.request(
+                Method.ALLOCATE, _wanted(family), patience=patience, authenticate=authenticate
+            )
+        except ErrorResponse:
+            self._unsettled = False
+            raise
+        self._unsettled, self.allocated = False, True
+        return response
 
     async def refresh(self, lifetime: int = DEFAULT_LIFETIME, *, patience: float) -> int | None:
         """Refresh; the granted lifetime in seconds. 0 releases (RFC 8656 section 8)."""
@@ -310,13 +321,13 @@ class Session:
         )
 
     async def close(self) -> WireError | None:
-        """Release the allocation if there is one, then drop the link.
+        """Release the allocation if there is or may be one, then drop the link.
 
         Never raises: gives the error that kept the release from being confirmed.
         """
         failed: WireError | None = None
         try:
-            if self._link is not None and self.allocated:
+            if self._link is not None and (self.allocated or self._unsettled):
                 await self.refresh(0, patience=RELEASE_PATIENCE)
         except WireError as error:
             failed = error
@@ -326,7 +337,7 @@ class Session:
         return failed
 
 
-def _allocate(family: int | None) -> Callable[[bytes], Attributes]:
+def _wanted(family: int | None) -> Callable[[bytes], Attributes]:
     attributes = [
         (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),
         (Attribute.LIFETIME, DEFAULT_LIFETIME.to_bytes(4, "big")),
