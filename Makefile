@@ -21,10 +21,11 @@ test: lint parts ## lint, types and every test, with the real coturn, NAT and Do
 soak: setup parts ## the long tests: 100,000 cases, ten-minute loads
 	@SOAK=1 $(PYTEST)
 
-lint: setup ## ruff, mypy
+lint: setup ## ruff, mypy, and compose.yaml where docker compose is there
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@! docker compose version >/dev/null 2>&1 || docker compose config --quiet
 
 bench: setup parts ## the figures of docs, measured here
 	@for bench in bench/*.py; do echo "== $$bench"; $(PYTHON) "$$bench" || exit 1; done
