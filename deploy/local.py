@@ -29,6 +29,7 @@ POLL = 0.05
 BACKOFF = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before coturn's next start; the first again once it has lived for a minute."""
 STEADY = 60.0
+APT_PATIENCE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,11 @@ async def _turnserver(say: Say) -> str:
     if os.geteuid() != 0:
         raise Failed("coturn is not installed; run: sudo apt-get install -y coturn")
     say("installing coturn")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     for step in (["update"], ["install", "-y", "--no-install-recommends", "coturn"]):
-        status = await run(["apt-get", "-qq", *step], env=quiet)
+        status, output = await output_of([*apt, *step], patience=APT_PATIENCE)
         if status != 0:
-            raise Failed(f"apt-get {step[0]} failed with status {status}; see above")
+            raise Failed(f"apt-get {step[0]} failed with status {status}:\n{output.strip()}")
     if os.access("/run/systemd/system", os.F_OK):
         # The package starts a relay of its own on port 3478, with an open configuration.
         await run(["systemctl", "disable", "--quiet", "--now", "coturn.service"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +58,10 @@ async def kept(name: str, argv: Sequence[str], log: Path) -> AsyncIterator[Child
         await _end(process)
 
 
-async def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+async def run(argv: Sequence[str]) -> int:
     """Run a program to its end with its output at the terminal; its exit status."""
     process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
-        start_new_session=True,
+        *argv, stdin=subprocess.DEVNULL, start_new_session=True
     )
     try:
         return await process.wait()

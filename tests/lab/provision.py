@@ -48,7 +48,8 @@ def packages() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     had_coturn = find("turnserver") is not None
     for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-        done = subprocess.run(["apt-get", "-qq", *step], env=environment, check=False)
+        argv = ["apt-get", "-qq", *step]
+        done = subprocess.run(argv, env=environment, check=False, stdout=subprocess.DEVNULL)
         if done.returncode != 0:
             say(f"apt-get {step[0]} failed with status {done.returncode}")
             return
