@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from signalpost.iceservers import DEFAULT_PORTS, IceServer, IceUri, IceUriError, parse_uri
-
 from turnctl.observations import Family, RelayProtocol, UrlRejected
 
 __all__ = ["Plan", "Probe", "make_plan"]
