@@ -141,7 +141,7 @@ class Authenticator:
         return self.opaque(f"user:{user}")
 
     def holds_api_key(self, text: str) -> bool:
-        given = text.encode("utf-8", "replace")
+        given = text.encode("utf-8", "surrogatepass")
         # Every key is compared, so that time does not tell which one was near.
         matches = [hmac.compare_digest(key, given) for key in self._api_keys]
         return any(matches)
@@ -177,8 +177,8 @@ class Authenticator:
         for key in self._token_keys if len(text) <= MAX_TOKEN_LENGTH else ():
             try:
                 signed = _JWS.decode_complete(text, key, algorithms=[TOKEN_ALGORITHM])
-            except jwt.InvalidTokenError:
-                continue
+            except (jwt.InvalidTokenError, UnicodeEncodeError):
+                continue  # header bytes that are not UTF-8 arrive as surrogates
             if signed["header"].get("typ") != TOKEN_TYPE:
                 break
             try:

@@ -320,11 +320,16 @@ def _value(given: _Given) -> Any:
     try:
         return given.setting.read(node)
     except readers.Unusable as unusable:
+        # Which value of a list it is, is told as a count from 1: they stand a line each.
         problems = [
-            (given.node, "", f"{path}{below.replace('[', ', element [')} {text}")
+            (given.node, "", f"{path}{_ordinal(below)} {text}")
             for _, below, text in unusable.problems
         ]
         raise readers.Unusable(problems) from None
+
+
+def _ordinal(below: str) -> str:
+    return f", value {int(below.strip('[]')) + 1}" if below else ""
 
 
 def _secret_lines(path: Path, node: yaml.Node) -> list[str]:
@@ -339,14 +344,16 @@ def _secret_lines(path: Path, node: yaml.Node) -> list[str]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise refused(f"cannot be read: {reason}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise refused("is not a regular file")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise refused(f"is open to other users (mode {mode:04o}): chmod 600 {path}")
-        content = file.read(MAX_SECRET_FILE + 1)
+        content = os.read(descriptor, MAX_SECRET_FILE + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_SECRET_FILE:
         raise refused(f"has more than {MAX_SECRET_FILE} bytes: not a secret file")
     lines = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
