@@ -155,6 +155,27 @@ async def test_turn_by_post(key: str) -> None:
         assert (type(body["ttl"]), bool(body["uris"])) == (int, True)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (400, "application/x-www-form-urlencoded; charset=foo", b"a=b"),
+        (400, "application/x-www-form-urlencoded", b"a=\xff\xfe"),
+        (400, "multipart/form-data; boundary=x", b"--x"),
+        (400, "multipart/form-data", b""),
+        (400, "application/x-www-form-urlencoded", b"a=b&" * 1_000),
+        (403, "text/plain", b"service=turn&key=\xff"),
+    ],
+)
+async def test_turn_by_post_with_garbage(status: int, kind: str, body: bytes) -> None:
+    """A body that is no form is the sender's mistake, not ours."""
+    headers = {"Content-Type": kind}
+    async with (
+        running() as run,
+        run.client.post("/turn", data=body, headers=headers) as response,
+    ):
+        assert response.status == status
+
+
 async def test_tokens() -> None:
     """An API key buys a token, and the token buys iceServers."""
     async with running() as run:

@@ -21,7 +21,7 @@ SERVER = get_args(messages.ServerMessage)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    max_leaves=4,
 )
 NEARLY = st.fixed_dictionaries(
     {"type": st.sampled_from(["hello", "join", "leave", "signal", "dance"])},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import hdrs, web
@@ -26,6 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json; charset=utf-8"
 MAX_USER = 256
+MAX_FIELDS = 20
 _NONE: Mapping[str, str] = {}
 
 
@@ -108,7 +110,7 @@ async def turn(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     given: dict[str, str] = dict(request.query)
     if request.method == "POST":
-        given |= {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
+        given |= _form(await request.read())
     if given.get("service") != "turn":
         raise BadParameter("service must be turn")
     key = given.get("key") or given.get("api") or ""
@@ -118,6 +120,16 @@ async def turn(request: web.Request) -> web.Response:
     principal = _acting_for(service, server, given.get("username") or None)
     issued = _issue(request, service, principal)
     return json_response(SHAPES["draft"](issued.servers, issued.credential))
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """An urlencoded form, read by hand: aiohttp's reader writes uploads to files, and fails on
+    bytes that are not of the charset the client claims.
+    """
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Malformed(f"the form has more than {MAX_FIELDS} fields") from None
 
 
 class _TokenRequest(msgspec.Struct, forbid_unknown_fields=True):

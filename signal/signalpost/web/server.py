@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from signalpost.logs import LOGGER, emit
 from signalpost.settings import Settings
@@ -23,6 +24,20 @@ from signalpost.web.requestlog import RequestLog
 from signalpost.web.service import Service
 
 __all__ = ["CannotListen", "Listening", "listening", "serve"]
+
+
+class _OthersFaults(logging.Filter):
+    """Bytes that are no HTTP are their sender's fault: the request log has their line, and a
+    traceback would put the sender's address and what it sent into the log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+HTTP_LOGGER = logging.getLogger("signalpost.http")
+HTTP_LOGGER.addFilter(_OthersFaults())
 
 SHUTDOWN_SECONDS = 0.5
 """What requests in flight get to finish; an idle service ends at once."""
@@ -70,6 +85,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
         stack.callback(requests.flush)
         runner = web.AppRunner(
             make_app(service),
+            logger=HTTP_LOGGER,
             access_log=LOGGER,
             access_log_class=requests.logger_class(),
             shutdown_timeout=SHUTDOWN_SECONDS,

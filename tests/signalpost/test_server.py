@@ -1,0 +1,176 @@
+"""The command and its process: start, refusals, signals, and what it imports."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from signalpost import __version__
+from signalpost.web.server import CannotListen
+
+SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
+CONFIG = """\
+metrics: {port: null}
+turn:
+  secrets: [a-turn-secret-0123456789]
+  relays: [{host: turn.example.org}]
+auth: {id_key: an-id-key-0123456789}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "signalpost.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def _run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SIGNALPOST_")}
+    return subprocess.run(
+        [SIGNALPOST, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=clean | environ,
+        cwd="/",
+        check=False,
+    )
+
+
+@contextmanager
+def _serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A real process, and its port once it listens."""
+    command = [SIGNALPOST, "serve", "--config", str(config), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            yield process, json.loads(process.stderr.readline())["port"]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(config: Path, number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C end the idle service by itself within a second, with status 0."""
+    with _serving(config) as (process, _):
+        process.send_signal(number)
+        assert process.wait(timeout=1) == 0
+
+
+def test_a_second_signal_ends_it_at_once(config: Path) -> None:
+    """While a request is in flight the first signal waits for it, the second does not."""
+    with _serving(config) as (process, port), socket.create_connection(("127.0.0.1", port)) as one:
+        one.sendall(
+            b"POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+            b"Authorization: Bearer x\r\n\r\n"
+        )
+        process.terminate()
+        assert process.stderr
+        while "stopping" not in process.stderr.readline():
+            pass
+        process.terminate()
+        assert process.wait(timeout=1) in {-signal.SIGTERM, 0}
+
+
+def test_a_busy_port(config: Path) -> None:
+    """A port that is taken is one clear line and status 3."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = _run("serve", "--config", config, "--port", str(port))
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"signalpost: cannot listen on 127.0.0.1:{port}: another program listens there;"
+        " change http.host or http.port\n"
+    )
+
+
+def test_a_foreign_address(config: Path) -> None:
+    """An address that this machine does not have is one clear line and status 3."""
+    done = _run("serve", "--config", config, "--host", "192.0.2.1", "--port", "0")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "192.0.2.1:0: this machine has no such address" in done.stderr
+
+
+def test_a_name_that_is_none(config: Path) -> None:
+    """A host that does not resolve is one clear line and status 3."""
+    done = _run("serve", "--config", config, "--host", "no.such.invalid", "--port", "0")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+
+
+def test_a_privileged_port() -> None:
+    """A port below 1024 without the right to it is explained."""
+    error = PermissionError(errno.EACCES, "Permission denied")
+    assert "CAP_NET_BIND_SERVICE" in str(CannotListen("http", "::", 80, error))
+    assert "[::]:80" in str(CannotListen("http", "::", 80, error))
+
+
+def test_mistakes_are_lines_and_status_2(tmp_path: Path) -> None:
+    """Configuration mistakes are one line each on stderr, status 2, no traceback."""
+    path = tmp_path / "wrong.yaml"
+    path.write_text("http: {prot: 1}\n")
+    for command in ("serve", "config"):
+        done = _run(command, "--config", path)
+        assert done.returncode == 2
+        assert [line.startswith("signalpost: ") for line in done.stderr.splitlines()] == [True] * 3
+        assert done.stdout == ""
+
+
+def test_nothing_configured() -> None:
+    """Without any configuration the message says how to get one."""
+    done = _run("serve")
+    assert done.returncode == 2
+    assert "turnctl init" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--port", "x"], ["serve", "--port", "70000"], ["dance"], ["--nope"]]
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    """Wrong usage is status 2 and says so."""
+    done = _run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Error: " in done.stderr
+
+
+def test_config_prints_what_holds(config: Path) -> None:
+    """`signalpost config` prints the effective settings, the environment's included."""
+    done = _run("config", SIGNALPOST_CONFIG=str(config), SIGNALPOST_HTTP__PORT="9999")
+    assert done.returncode == 0
+    assert "port: 9999" in done.stdout
+    assert "a-turn-secret" not in done.stdout
+
+
+def test_version() -> None:
+    """--version names the version."""
+    assert _run("--version").stdout == f"signalpost, version {__version__}\n"
+
+
+def test_optional_parts_are_not_imported(config: Path) -> None:
+    """Accounts, Socket.IO, Redis and the prober's ICE are not imported by a service without."""
+    code = (
+        "import sys, signalpost.cli, signalpost.web.server;"
+        "print([m for m in ('sqlalchemy', 'socketio', 'redis', 'aioice', 'docker', 'rich')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_idle_memory(config: Path) -> None:
+    """The idle service keeps within 60 MiB."""
+    with _serving(config) as (process, _):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    assert int(kilobytes) <= 60 * 1024
