@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from deploy.options import Options
+from deploy.ports import require_free
 from deploy.processes import Failed, output_of, run
 from deploy.running import Running, Say, is_ready, relay_answers
 
@@ -78,6 +79,10 @@ async def containers(options: Options, say: Say) -> AsyncIterator[Running]:
     compose up`.
     """
     url = f"http://127.0.0.1:{options.port or 8080}"
+    _, present = await output_of(_compose(options, "ps", "--quiet"), patience=10)
+    if not present.strip():
+        require_free("PORT", "0.0.0.0", options.port or 8080, udp=False)  # noqa: S104  as it will listen
+        require_free("TURN_PORT", "0.0.0.0", options.turn_port or 3478, udp=True)  # noqa: S104  any address
     try:
         status, output = await output_of(
             _compose(options, "up", "--detach", "--quiet-pull"), patience=PULL_PATIENCE

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 import yaml
 
 from deploy.options import Options
+from deploy.ports import require_free
 from deploy.processes import Child, Failed, kept, output_of, run
 from deploy.running import Running, Say, accepts_tcp, is_ready
 
@@ -44,11 +43,7 @@ class Addresses:
     @property
     def url(self) -> str:
         host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::"} else self.http_host  # noqa: S104  compared, not bound
-        return (
-            f"http://[{host}]:{self.http_port}"
-            if ":" in host
-            else f"http://{host}:{self.http_port}"
-        )
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
 
 
 @contextlib.asynccontextmanager
@@ -58,8 +53,8 @@ async def local(options: Options, say: Say) -> AsyncIterator[Running]:
     data = options.root / ".signalpost"
     await _init(options, data)
     addresses = _read(data / "signalpost.yaml", options)
-    _require_free("PORT", addresses.http_host, addresses.http_port, udp=False)
-    _require_free("TURN_PORT", addresses.turn_host, addresses.turn_port, udp=True)
+    require_free("PORT", addresses.http_host, addresses.http_port, udp=False)
+    require_free("TURN_PORT", addresses.turn_host, addresses.turn_port, udp=True)
     if os.geteuid() == 0:
         say("coturn runs as root here, since you do; for more than trying out take ENGINE=docker")
     for log in (data / "coturn.log", data / "signalpost.log"):
@@ -167,29 +162,6 @@ def _read(path: Path, options: Options) -> Addresses:
             f"{path} was edited and tells no address of service and relay ({error}); mend it, or "
             "remove it to have it made anew"
         ) from error
-
-
-def _require_free(name: str, host: str, port: int, *, udp: bool) -> None:
-    """Raises Failed when somebody has the port. A host that is not ours is not asked."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for kind, text in ((socket.SOCK_STREAM, "TCP"), (socket.SOCK_DGRAM, "UDP"))[: 1 + udp]:
-        with socket.socket(family, kind) as probe:
-            if kind is socket.SOCK_STREAM:
-                # Connections of the last run that linger are no listener.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except PermissionError:
-                raise Failed(
-                    f"port {port} needs root's rights; choose another: {name}=..."
-                ) from None
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    continue
-                raise Failed(
-                    f"{text} port {port} of {host} is in use; end what has it (ss -lntup), or "
-                    f"choose another: make up {name}={port + 1}"
-                ) from None
 
 
 async def _ready(addresses: Addresses, relay: Child, service: Child) -> None:

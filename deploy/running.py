@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from signalpost.iceservers import IceServer, parse_ice_servers, parse_uri
+from signalpost.iceservers import IceUri, parse_ice_servers, parse_uri
 
 __all__ = ["Running", "Say", "accepts_tcp", "is_ready", "relay_answers"]
 
@@ -24,14 +24,15 @@ class Running:
     ended: Callable[[], Awaitable[str]]
 
 
+# A proxy set for the internet must not be asked for this machine's own service.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 async def is_ready(url: str) -> bool:
     """Whether the service says so itself."""
 
     def ask() -> bool:
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer,  # noqa: S310  http, made here
-        ):
+        with contextlib.suppress(OSError), _DIRECT.open(f"{url}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
         return False
 
@@ -41,15 +42,16 @@ async def is_ready(url: str) -> bool:
 async def relay_answers(url: str) -> bool:
     """Whether the first relay that the service gives out accepts connections."""
 
-    def ask() -> tuple[IceServer, ...]:
+    def ask() -> list[IceUri]:
         with (
             contextlib.suppress(OSError, ValueError),
-            urllib.request.urlopen(f"{url}/v1/ice-servers", timeout=2) as answer,  # noqa: S310  http, made here
+            _DIRECT.open(f"{url}/v1/ice-servers", timeout=2) as answer,
         ):
-            return parse_ice_servers(json.load(answer))
-        return ()
+            servers = parse_ice_servers(json.load(answer))
+            return [parse_uri(text) for server in servers for text in server.urls]
+        return []
 
-    uris = [parse_uri(text) for server in await asyncio.to_thread(ask) for text in server.urls]
+    uris = await asyncio.to_thread(ask)
     return bool(uris) and await accepts_tcp(uris[0].host, uris[0].port)
 
 

@@ -75,7 +75,9 @@ async def _up(options: Options) -> int:
             work.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        # nohup has SIGHUP ignored, and is to be obeyed.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         await work
     except asyncio.CancelledError:
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         return asyncio.run(_up(options))
-    except Failed as error:
+    except (Failed, OSError) as error:
         say(str(error))
         return 1
 

@@ -30,15 +30,19 @@ ASK_PATIENCE = 2.0
 """Seconds for all servers together, which are asked at once: init should not feel slow offline."""
 HAIRPIN_PATIENCE = 1.0
 """A packet to one's own router and back takes milliseconds."""
+CONTAINER_BRIDGES = ("docker", "br-", "veth", "virbr", "cni", "podman", "lxc")
+"""Networks inside this host, of Docker, libvirt and their kin: nobody outside reaches them."""
 UNSTABLE = 0x01 | 0x20 | 0x40
 """Flags of /proc/net/if_inet6: temporary (RFC 8981), deprecated, tentative."""
 
 
 def own_addresses() -> Own:
-    """Addresses a relay can be put on: neither loopback nor link-local, IPv6 only global ones."""
+    """Addresses a relay can be put on: neither loopback nor link-local nor a container network's,
+    IPv6 only global ones."""
     found = [
         ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0])
         for adapter in ifaddr.get_adapters()
+        if not adapter.name.startswith(CONTAINER_BRIDGES)
         for ip in adapter.ips
     ]
     usable = [a for a in found if not (a.is_loopback or a.is_link_local or a.is_multicast)]

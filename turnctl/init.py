@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from turnctl.placement import NoPlace, Own, Placement, place
 __all__ = ["init"]
 
 KEY_FILES = ("api-key", "token-key", "id-key")
-DIGEST = re.compile(r"\A((?:#.*\n)*?)# sha256 ([0-9a-f]{64})\n")
+DIGEST = re.compile(r"\A(?:#.*\n)*?# sha256 ([0-9a-f]{64})\n")
 
 
 def _address(value: str) -> str:
@@ -266,9 +267,9 @@ def _settings(where: Placement, port: int, http_host: str, http_port: int) -> st
 
 def _is_edited(text: str) -> bool:
     found = DIGEST.match(text)
-    return found is None or hashlib.sha256(text[found.end() :].encode()).hexdigest() != found.group(
-        2
-    )
+    if found is None:
+        return True
+    return hashlib.sha256(text[found.end() :].encode()).hexdigest() != found.group(1)
 
 
 def _write_settings(path: Path, settings: str, *, force: bool) -> str:
@@ -279,7 +280,7 @@ def _write_settings(path: Path, settings: str, *, force: bool) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise datadir.Unusable(f"{path}: {error}") from error
     if present is not None and not force and _is_edited(present):
-        same = yaml.safe_dump(yaml.safe_load(settings)["turn"]["relays"], default_flow_style=True)
-        return f"kept, since it was edited (--force writes it anew); found: relays {same.strip()}"
+        relays = json.dumps(yaml.safe_load(settings)["turn"]["relays"])
+        return f"kept, since it was edited (--force writes it anew); found: relays {relays}"
     datadir.write(path, settings, mode=0o644)
     return "written"

@@ -16,6 +16,7 @@ import yaml
 
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
+from tests.lab.parts import SYSTEM_PATH
 from tests.lab.ports import free_port
 from turnctl.coturn import is_too_old_for_public, parse_version
 
@@ -190,6 +191,33 @@ def test_again_keeps_the_secret_and_takes_new_settings(stack: Project) -> None:
     report = checked(url(changed))
     assert f":{changed.environment['TURN_PORT']}?" in report["urls"][-1]["url"]
     assert changed.compose(*read).stdout == before
+
+
+def test_make_up_through_docker(images: docker.Images, override: Path) -> None:
+    """`make up` brings the same up and down, and tells where it is and what the check found."""
+    project = Project("signalpost-up", environment(images), (ROOT / "compose.yaml", override))
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.up", "--engine", "docker", "--once"],
+        cwd=ROOT,
+        env={
+            "PATH": SYSTEM_PATH,
+            "HOME": str(Path.home()),
+            "COMPOSE_PROJECT_NAME": project.name,
+            "COMPOSE_FILE": ":".join(map(str, project.files)),
+            **project.environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "PASS  2 of 2 relay paths carry data" in done.stdout
+        assert f"service: {url(project)}" in done.stderr
+        assert project.compose("ps", "--all", "--quiet").stdout == ""
+    finally:
+        project.compose("down", "--volumes")
 
 
 def test_bridge_carries_data(images: docker.Images, override: Path, own_address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tests.lab import coturn, netns
 from turnctl.init import init
 
 VERSION = "--coturn-version=4.18.0"
@@ -178,3 +180,38 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     result = run(tmp_path / "file" / "data", VERSION)
     assert result.exit_code == 1
     assert "Not a directory" in result.output
+
+
+FORWARDED = """
+table ip forwarded {
+  chain prerouting {
+    type nat hook prerouting priority dstnat
+    ip daddr 203.0.113.10 udp dport 3478 dnat to 10.99.0.2
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat
+    iifname "lan" oifname "lan" masquerade
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_behind_a_real_nat(tmp_path: Path, forwarded: bool) -> None:
+    """What STUN sees counts as the public address exactly when the router forwards to us."""
+    with (
+        netns.site() as site,
+        coturn.running(site.server.address, namespace=site.server.name) as server,
+    ):
+        if forwarded:
+            site.router.nft(FORWARDED)
+        stun = f"{server.host}:{server.port}"
+        turnctl = str(Path(sys.executable).with_name("turnctl"))
+        done = site.run([turnctl, "init", "--dir", str(tmp_path), VERSION, "--stun", stun])
+    assert done.returncode == 0, done.stderr
+    conf = (tmp_path / "coturn" / "turnserver.conf").read_text()
+    assert ("\nexternal-ip=203.0.113.10/10.99.0.2\n" in conf) is forwarded
+    host = settings(tmp_path)["turn"]["relays"][0]["host"]
+    assert host == ("203.0.113.10" if forwarded else "10.99.0.2")
+    assert stun in done.stdout
+    assert ("came back" in done.stdout) is forwarded
