@@ -7,6 +7,7 @@ threads are daemons: an abandoned one costs nothing but itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,7 +37,7 @@ async def call(function: Callable[[], T], *, patience: float) -> T:
             result = function()
         except BaseException as raised:  # carried to the waiting task, whatever it is
             error = raised
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, daemon=True, name="turnctl-blocking").start()
