@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test soak lint bench clean
+.PHONY: help setup up test soak lint bench parts clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,6 @@ bench: setup parts ## the figures of docs, measured here
 	@for bench in bench/*.py; do echo "== $$bench"; $(PYTHON) "$$bench" || exit 1; done
 
 # What the real-network tests need beside Python; says what it could not get, and never fails.
-.PHONY: parts
 parts: setup
 	@$(PYTHON) -m tests.lab.provision
 

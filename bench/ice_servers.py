@@ -58,6 +58,8 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print
             loop=uvloop.new_event_loop())
 """
 
+SERVE = "from signalpost.cli import main; main()"
+
 
 @contextmanager
 def served(command: list[str], port: int, log: Path) -> Iterator[int]:
@@ -147,14 +149,14 @@ def main() -> None:
     for program in ("wrk", "taskset"):
         if shutil.which(program) is None:
             sys.exit(f"{program} is missing: apt-get install wrk util-linux")
-    signalpost = str(Path(sys.executable).with_name("signalpost"))
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "signalpost.yaml")
         config.write_text(CONFIG)
         bare = Path(folder, "bare.py")
         bare.write_text(BARE)
         bare_command = [sys.executable, str(bare), str(BARE_PORT)]
-        command = [signalpost, "serve", "--config", str(config), "--port", str(PORT)]
+        command = [sys.executable, "-c", SERVE, "serve", "--config", str(config)]
+        command += ["--port", str(PORT)]
         log = Path(folder, "serve.log")
         with (
             served(bare_command, BARE_PORT, Path(folder, "bare.log")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from signalpost.credentials import read_username
@@ -60,7 +60,8 @@ class Allowance:
                 if turn.done() and not turn.cancelled():
                     self._give_back(places)
                 else:
-                    self._queue.remove((places, turn))
+                    with suppress(ValueError):  # passed over already, since it is cancelled
+                        self._queue.remove((places, turn))
                     self._admit()
                 raise
         else:

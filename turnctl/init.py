@@ -39,7 +39,12 @@ def _address(value: str) -> str:
 
 def _relay_address(value: str) -> str:
     address = ipaddress.ip_address(_address(value))
-    if address.is_unspecified or address.is_loopback or address.is_multicast:
+    if (
+        address.is_unspecified
+        or address.is_loopback
+        or address.is_multicast
+        or address.is_link_local
+    ):
         raise ValueError(f"{value} is no address that a relay can serve")
     return str(address)
 

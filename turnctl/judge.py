@@ -131,7 +131,9 @@ def _names(record: Record) -> Iterator[Finding]:
         if any(case.address for case in cases):
             continue
         uri = cases[0].probe.uri
-        said = "; ".join({r.detail for c in cases for r in c.each(Resolution) if r.detail})
+        said = "; ".join(
+            dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
+        )
         yield finding(
             "dns-no-address",
             FAIL,
@@ -424,7 +426,9 @@ def _echo(case: Case) -> Iterator[Finding]:
     echo = case.first(Echo)
     if echo is None:
         return
-    if echo.outcome is not Outcome.OK:
+    if echo.outcome is Outcome.UNKNOWN:
+        yield _about(case, "deadline-reached", FAIL, echo.detail, echo)
+    elif echo.outcome is not Outcome.OK:
         summary = f"the echo through the relay broke off: {echo.detail}"
         yield _about(case, "relay-data-lost", FAIL, summary, echo)
     elif echo.loss > TOLERABLE_LOSS:

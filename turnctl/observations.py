@@ -202,7 +202,7 @@ class Echo(Exchange):
     @property
     def loss(self) -> float:
         """Lost share, 0 to 1."""
-        return 1 - self.received / self.sent if self.sent else 0.0
+        return (self.sent - self.received) / self.sent if self.sent else 0.0
 
     def percentile(self, share: float) -> float | None:
         """Nearest-rank percentile of the round trips in ms, None when nothing returned."""

@@ -7,7 +7,7 @@ clocks are arguments. The credential's user is always the principal's opaque id,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from signalpost.auth import Kind, Permission, Principal
 from signalpost.credentials import Audience, Credential, mint
@@ -21,8 +21,7 @@ __all__ = ["Issued", "Issuer"]
 _BLANK = Credential("", "", 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(NamedTuple):
     servers: tuple[IceServer, ...]
     credential: Credential
     audience: Audience
@@ -45,9 +44,15 @@ class Issuer:
         self._monotonic = monotonic
         self._by_user = Buckets(limits.mints_per_user)
         self._by_address = Buckets(limits.mints_per_address)
-        # Which URLs go out depends on the region alone, so they are chosen once.
+        # Which URLs go out depends on the region alone, so they are chosen once: the STUN
+        # entries, which carry no credential, and the URLs of the one TURN entry.
         regions = {relay.region for relay in turn.relays} | {None}
-        self._templates = {region: build(turn.relays, _BLANK, region=region) for region in regions}
+        self._templates: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
+        for region in regions:
+            servers = build(turn.relays, _BLANK, region=region)
+            stun = tuple(server for server in servers if server.username is None)
+            urls = tuple(url for server in servers[len(stun) :] for url in server.urls)
+            self._templates[region] = stun, urls
 
     @property
     def has_relays(self) -> bool:
@@ -96,11 +101,6 @@ class Issuer:
             now=self._clock(),
             ttl=self._turn.ttl.ttl(audience, ttl),
         )
-        template = self._templates.get(region) or self._templates[None]
-        servers = tuple(
-            server
-            if server.username is None
-            else IceServer(server.urls, credential.username, credential.password)
-            for server in template
-        )
-        return Issued(servers, credential, audience)
+        stun, urls = self._templates.get(region) or self._templates[None]
+        turn = IceServer(urls, credential.username, credential.password)
+        return Issued((*stun, turn), credential, audience)

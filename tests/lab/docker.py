@@ -136,6 +136,9 @@ class Project:
             yield
         finally:
             self.compose("down", "--volumes", "--timeout", "10")
+            # What this build replaced; nobody else's images carry the label.
+            label = "label=org.opencontainers.image.title=signalpost"
+            _run("docker", "image", "prune", "--force", "--filter", label)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the service's container."""

@@ -137,6 +137,7 @@ def test_coturn_file_for_a_group(tmp_path: Path) -> None:
         (["--external-ip", "example.org"], "'example.org' is not an IP address"),
         (["--external-ip", "127.0.0.1"], "no address that a relay can serve"),
         (["--listen", "0.0.0.0"], "no address that a relay can serve"),
+        (["--listen", "fe80::1"], "no address that a relay can serve"),
         (["--stun", "a b"], "not a host name"),
         (["--stun", "stun.example.org", "--no-stun"], "exclude each other"),
         (["--coturn-version", "latest"], "such as 4.18.0"),

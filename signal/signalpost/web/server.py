@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -121,6 +122,7 @@ async def serve(settings: Settings) -> None:
     async with listening(Service.make(settings)) as ports:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
+        gc.freeze()  # what is loaded by now stays: the collector need not walk it again
         emit(
             logging.INFO,
             "listening",
