@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -41,6 +41,8 @@ CONFIG_VARIABLE = "SIGNALPOST_CONFIG"
 SEARCHED = (Path(".signalpost/signalpost.yaml"), Path("/var/lib/signalpost/signalpost.yaml"))
 MAX_SECRET_FILE = 65_536
 """Bytes: a secret file is a few lines; more is a wrong path (a log, a device)."""
+
+MAX_DEPTH = 20
 
 _INJECTED = re.compile(r"SIGNALPOST_(SERVICE_(HOST|PORT(_.*)?)|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")
 """What Kubernetes and old Docker links inject for a service called `signalpost`."""
@@ -164,6 +166,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     given: dict[str, _Given] = {}
     if path is not None:
         given.update(_from_file(path, mistakes))
+    unread = any(not mistake.key for mistake in mistakes)
     given.update(_from_environment(environ, mistakes))
     values: dict[str, Any] = {}
     broken: set[str] = set()
@@ -175,13 +178,26 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             for node, below, problem in unusable.problems:
                 mistakes.append(Mistake(entry.place(node), entry.key + below, problem))
     settings = _assemble(values)
-    mistakes += _missing(settings, path, broken)
+    if not unread:  # or it would be said that a file which cannot be read lacks something
+        mistakes += _missing(settings, path, broken)
     if mistakes:
         raise ConfigError(mistakes)
     return settings
 
 
 def _compose(text: str) -> yaml.Node | None:
+    """The document's nodes. Raises yaml.YAMLError.
+
+    libyaml composes by recursion on the C stack, so depth is looked at first: a file of nothing
+    but brackets would crash the process.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark = cast(yaml.Mark, event.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=mark)
     loader = yaml.CSafeLoader(text)
     try:
         return loader.get_single_node()
