@@ -7,9 +7,7 @@ stops the start. `docs/configuration.md` explains every row of the table; a test
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
@@ -20,6 +18,7 @@ import yaml
 
 from signalpost import readers
 from signalpost.credentials import MIN_SECRET_BYTES, Secret, TtlPolicy
+from signalpost.secretfile import SecretFileError, read_secret_file
 from signalpost.settings import (
     Auth,
     Guests,
@@ -39,8 +38,6 @@ __all__ = ["SETTINGS", "ConfigError", "Mistake", "Setting", "find_config", "load
 PREFIX = "SIGNALPOST_"
 CONFIG_VARIABLE = "SIGNALPOST_CONFIG"
 SEARCHED = (Path(".signalpost/signalpost.yaml"), Path("/var/lib/signalpost/signalpost.yaml"))
-MAX_SECRET_FILE = 65_536
-"""Bytes: a secret file is a few lines; more is a wrong path (a log, a device)."""
 
 MAX_DEPTH = 20
 
@@ -328,7 +325,10 @@ def _value(given: _Given) -> Any:
     if not isinstance(given.node, yaml.ScalarNode):
         raise readers.Unusable([(given.node, "", "is not a path")])
     path = given.secret_file / given.node.value
-    lines = _secret_lines(path, given.node)
+    try:
+        lines = read_secret_file(path)
+    except SecretFileError as error:
+        raise readers.Unusable([(given.node, "", str(error))]) from None
     if not given.setting.listed and len(lines) > 1:
         raise readers.Unusable([(given.node, "", f"{path} has {len(lines)} lines, not one")])
     nodes = [yaml.ScalarNode("tag:yaml.org,2002:str", line) for line in lines]
@@ -346,36 +346,6 @@ def _value(given: _Given) -> Any:
 
 def _ordinal(below: str) -> str:
     return f", value {int(below.strip('[]')) + 1}" if below else ""
-
-
-def _secret_lines(path: Path, node: yaml.Node) -> list[str]:
-    """The non-empty lines of a secret file. Raises Unusable when it cannot or must not be read."""
-
-    def refused(reason: str) -> readers.Unusable:
-        return readers.Unusable([(node, "", f"{path} {reason}")])
-
-    try:
-        # O_NONBLOCK: a FIFO named by mistake must not hold the start up for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise refused(f"cannot be read: {reason}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise refused("is not a regular file")
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise refused(f"is open to other users (mode {mode:04o}): chmod 600 {path}")
-        content = os.read(descriptor, MAX_SECRET_FILE + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_SECRET_FILE:
-        raise refused(f"has more than {MAX_SECRET_FILE} bytes: not a secret file")
-    lines = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
-    if not lines:
-        raise refused("is empty")
-    return [line.removesuffix("\r") for line in lines]
 
 
 def _assemble(values: Mapping[str, Any]) -> Settings:
