@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import math
 import os
 import signal
 import ssl
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +24,14 @@ from turnctl.secretfile import SecretFileError, read_secrets
 __all__ = ["check"]
 
 MAX_TIMEOUT = 120.0
+
+
+class _Seconds(click.FloatRange):
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):  # which is neither below the minimum nor above the maximum
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 class _StunUri(click.ParamType[IceUri]):
@@ -59,7 +67,7 @@ class _StunUri(click.ParamType[IceUri]):
 @click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.5, MAX_TIMEOUT),
+    type=_Seconds(0.5, MAX_TIMEOUT),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -194,6 +202,8 @@ class _Check:
             return asyncio.run(self._probe(observe))
         except asyncio.CancelledError:
             sys.exit(128 + signal.SIGTERM)
+        except ExceptionGroup as group:
+            raise _first(group) from group
 
     async def _probe(self, observe: Callable[[Any], None]) -> Any:
         """Load the targets, run the plan, judge."""
@@ -233,6 +243,8 @@ class _Check:
             families=(4, 6) if self.family is None else (4,) if self.family == "4" else (6,),
             relay_only=self.options.relay_only,
         )
+        if not plan and any(source.servers for source in loaded):
+            raise Misuse("--relay-only and --family leave no URL of the target to probe")
         await engine.run(plan, self.options, record)
         judged = Record.of(plan, seen)
         findings = tuple(judge(plan, seen, now=time.time()))
@@ -245,6 +257,13 @@ class _Check:
             verdict=overall(judged, findings),
             verdicts=tuple((case, url_verdict(case, findings)) for case in judged.cases),
         )
+
+
+def _first(error: Exception) -> Exception:
+    """What task groups wrapped: mostly an output that takes no more, which ends the check."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _stop_on_sigterm() -> None:
@@ -293,23 +312,31 @@ def _refuse_unwritable(path: Path) -> None:
         raise Misuse(f"--output {path}: is a directory; give a file")
     if not folder.is_dir():
         raise Misuse(f"--output {path}: there is no directory {folder}")
-    if not os.access(folder, os.W_OK):
+    if not _special(path) and not os.access(folder, os.W_OK):
         raise Failure(f"--output {path}: no permission to write in {folder}")
+
+
+def _special(path: Path) -> bool:
+    """A device or a pipe, such as /dev/stdout: it is written to, never replaced."""
+    return path.exists() and not path.is_file()
 
 
 def _write(path: Path, text: str) -> None:
     """All of it or nothing: a half-written report would be read as a whole one."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as draft:
-            try:
-                draft.write(text)
-                draft.flush()
-                os.fsync(draft.fileno())
-                os.replace(draft.name, path)
-            except BaseException:
-                os.unlink(draft.name)
-                raise
+        if _special(path):
+            path.write_text(text, encoding="utf-8")
+            return
+        path = path.resolve()  # of a link, what it points to is replaced
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise Failure(f"--output {path}: {error.strerror}; the report was not written") from error
