@@ -121,7 +121,7 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"target {name}: {reason}; give {ACCEPTED}") from error
     try:
-        return parse_ice_servers(json.loads(text))
+        servers = parse_ice_servers(json.loads(text))
     except json.JSONDecodeError as error:
         raise SourceError(
             f"target {name}: line {error.lineno}, column {error.colno}: {error.msg}; "
@@ -129,6 +129,9 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
         ) from error
     except (IceServersError, RecursionError) as error:
         raise SourceError(f"target {name}: {error}") from error
+    if not servers:
+        raise SourceError(f"target {name}: has an empty list of iceServers")
+    return servers
 
 
 async def _from_service(
