@@ -134,7 +134,7 @@ def _deliver(text: str, output: Path | None) -> None:
 
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
-    from turnctl.examination import examine
+    from turnctl.examination import NothingLeft, examine
     from turnctl.sources import SourceError
 
     def record(one: Observation) -> None:
@@ -148,10 +148,19 @@ def _run(request: Request, observe: Callable[[Observation], None], verbose: bool
 
     try:
         return asyncio.run(run())
-    except SourceError as error:
+    except (SourceError, NothingLeft) as error:
         raise Misuse(str(error)) from error
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)
+    except ExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(error: Exception) -> Exception:
+    """What task groups wrapped: mostly an output that takes no more, which ends the check."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _stop_on_sigterm() -> None:

@@ -5,6 +5,8 @@ Everything is imported inside `main`, so that Ctrl-C ends quietly even while mod
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import NoReturn
 
@@ -13,13 +15,23 @@ __all__ = ["main"]
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What writing to standard output can meet; an error about a file names that file."""
+
 
 def main() -> NoReturn:
     """Run turnctl. 0 done, 1 a failing finding, 2 wrong usage, 3 could not do its job."""
     try:
+        _open_what_is_closed()
         sys.exit(_run())
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _open_what_is_closed() -> None:
+    """The caller may have closed a standard stream: nothing to read then, and nobody to tell."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  open until the end
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _run() -> int:
@@ -29,6 +41,9 @@ def _run() -> int:
 
     try:
         status = turnctl.main(prog_name="turnctl", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "turnctl"
@@ -38,6 +53,11 @@ def _run() -> int:
         return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # nobody reads it any more
+        return 3
+    except OSError as error:
+        sys.stdout = None  # what it still holds could not be written at exit either
+        name = error.filename or ("standard output" if error.errno in FULL else "")
+        click.echo(f"turnctl: {name}{': ' if name else ''}{error.strerror or error}", err=True)
         return 3
     return status if isinstance(status, int) else 0
 

@@ -18,7 +18,7 @@ from turnctl.plan import make_plan
 from turnctl.reports import Report
 from turnctl.sources import Access
 
-__all__ = ["Request", "examine"]
+__all__ = ["NothingLeft", "Request", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,12 @@ class Request:
     context: ssl.SSLContext
 
 
+class NothingLeft(ValueError):
+    """The options leave none of the targets' URLs to probe."""
+
+
 async def examine(request: Request, observe: Callable[[Observation], None]) -> Report:
-    """Run it; each observation goes to `observe` as it is made. Raises SourceError."""
+    """Run it; each observation goes to `observe` as it is made. Raises SourceError or NothingLeft."""
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     seen: list[Observation] = []
 
@@ -56,6 +60,8 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         families=request.families,
         relay_only=request.options.relay_only,
     )
+    if not plan and any(source.servers for source in loaded):
+        raise NothingLeft("--relay-only and --family leave no URL of the target to probe")
     await engine.run(plan, request.options, record)
     judged = Record.of(plan, seen)
     findings = tuple(judge(plan, seen, now=time.time()))

@@ -35,6 +35,10 @@ def inspect(username: str, credential: str | None, secret_file: Path | None) -> 
         raise Misuse("to judge the credential, give --secret-file FILE too")
     if secret_file is not None and credential is None:
         raise Misuse("--secret-file judges a credential: give it after the username")
+    try:
+        secrets = read_secrets(secret_file) if secret_file is not None else []
+    except SecretFileError as error:
+        raise Misuse(str(error)) from error
     now = time.time()
     parts = credentials.read_username(username)
     click.echo(f"user     {parts.user or '(none)'}")
@@ -44,11 +48,7 @@ def inspect(username: str, credential: str | None, secret_file: Path | None) -> 
     else:
         click.echo(f"expires  {_moment(parts.expires)} ({_distance(parts.expires - now)})")
         verdict = Verdict.VALID if parts.expires > now else Verdict.EXPIRED
-    if credential is not None and secret_file is not None:
-        try:
-            secrets = read_secrets(secret_file)
-        except SecretFileError as error:
-            raise Misuse(str(error)) from error
+    if credential is not None:
         verdict = credentials.verify(secrets, username, credential, now=now)
     click.echo(f"verdict  {verdict}")
     return 0 if verdict is Verdict.VALID else 1

@@ -97,7 +97,7 @@ def overall(record: Record, findings: Iterable[Finding]) -> str:
 def _issuer(plan: Plan, record: Record) -> Iterator[Finding]:
     for one in record.each(Issuer):
         match one.outcome:
-            case Outcome.OK if not (plan.probes or plan.rejected or plan.unauthenticated):
+            case Outcome.OK if not plan:
                 summary = "the service hands out no STUN or TURN URL"
                 yield finding("issuer-bad-response", FAIL, summary, url=one.url, status=one.code)
             case Outcome.OK:
@@ -134,10 +134,12 @@ def _names(record: Record) -> Iterator[Finding]:
         said = "; ".join(
             dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
         )
+        families = {case.probe.family for case in cases}
+        what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
         yield finding(
             "dns-no-address",
             FAIL,
-            f"{uri.host} has no address" + (f": {said}" if said else ""),
+            f"{uri.host} has {what}" + (f": {said}" if said else ""),
             url=url,
             host=uri.host,
             resolver=said,

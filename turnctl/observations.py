@@ -82,9 +82,15 @@ class Exchange(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer(Exchange):
-    """The service that hands out iceServers was asked. `code` is the HTTP status."""
+    """The service that hands out iceServers was asked. `code` is the HTTP status.
+
+    `ttl` in seconds as announced, else as the usernames' expiry says; None when neither does.
+    """
 
     servers: int = 0
+    ttl: float | None = None
+    cacheable: bool = False
+    """Whether a cache on the way may hand the same credential to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

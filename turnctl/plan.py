@@ -48,6 +48,10 @@ class Plan:
     rejected: tuple[UrlRejected, ...] = ()
     unauthenticated: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to probe, or to say of the URLs."""
+        return bool(self.probes or self.rejected or self.unauthenticated)
+
     @property
     def urls(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(probe.url for probe in self.probes))

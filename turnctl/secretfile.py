@@ -21,23 +21,22 @@ def read_secrets(path: Path) -> list[Secret]:
     Raises SecretFileError when it is missing, unreadable, empty, open to others, or holds a
     secret that coturn would read differently.
     """
-    if str(path) == "-":
-        text = sys.stdin.read()
-    else:
-        try:
-            mode = path.stat().st_mode
-            text = path.read_text()
-        except OSError as error:
-            raise SecretFileError(
-                f"secret file {path}: {error.strerror}; give a readable file with one secret a line"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise SecretFileError(f"secret file {path}: is not text") from error
-        if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SecretFileError(
-                f"secret file {path}: others may read it (mode {stat.S_IMODE(mode):04o}); "
-                f"run: chmod 600 {path}"
-            )
+    try:
+        if str(path) == "-":
+            text, mode = sys.stdin.read(), 0
+        else:
+            text, mode = path.read_text(), path.stat().st_mode
+    except OSError as error:
+        raise SecretFileError(
+            f"secret file {path}: {error.strerror}; give a readable file with one secret a line"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SecretFileError(f"secret file {path}: is not text") from error
+    if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SecretFileError(
+            f"secret file {path}: others may read it (mode {stat.S_IMODE(mode):04o}); "
+            f"run: chmod 600 {path}"
+        )
     secrets = [Secret(line) for line in text.splitlines() if line.strip()]
     if not secrets:
         raise SecretFileError(f"secret file {path}: is empty; put one secret on a line")

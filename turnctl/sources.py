@@ -10,10 +10,11 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 from urllib.parse import urlsplit
 
 from signalpost import credentials
@@ -76,7 +77,7 @@ async def load(
     if scheme in {"stun", "stuns", "turn", "turns"}:
         return Source(target, (_from_uri(target, access, now()),))
     if scheme in {"http", "https"}:
-        return await _from_service(target, access, context, patience)
+        return await _from_service(target, access, context, patience, now())
     if "://" in target:
         raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
     return Source(target, tuple(_with_login(s, access, now()) for s in _from_file(target)))
@@ -121,7 +122,7 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"target {name}: {reason}; give {ACCEPTED}") from error
     try:
-        return parse_ice_servers(json.loads(text))
+        servers = parse_ice_servers(json.loads(text))
     except json.JSONDecodeError as error:
         raise SourceError(
             f"target {name}: line {error.lineno}, column {error.colno}: {error.msg}; "
@@ -129,10 +130,13 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
         ) from error
     except (IceServersError, RecursionError) as error:
         raise SourceError(f"target {name}: {error}") from error
+    if not servers:
+        raise SourceError(f"target {name}: has an empty list of iceServers")
+    return servers
 
 
 async def _from_service(
-    target: str, access: Access, context: ssl.SSLContext, patience: float
+    target: str, access: Access, context: ssl.SSLContext, patience: float, now: float
 ) -> Source:
     try:
         parts = urlsplit(target)
@@ -147,10 +151,10 @@ async def _from_service(
         headers["Authorization"] = f"Bearer {access.api_key.reveal()}"
     started = time.monotonic()
 
-    def issuer(outcome: Outcome, detail: str = "", code: int | None = None, n: int = 0) -> Issuer:
+    def issuer(outcome: Outcome, detail: str = "", code: int | None = None, **facts: Any) -> Issuer:
         elapsed = (time.monotonic() - started) * 1000
         return Issuer(
-            url=url, outcome=outcome, elapsed_ms=elapsed, code=code, detail=detail, servers=n
+            url=url, outcome=outcome, elapsed_ms=elapsed, code=code, detail=detail, **facts
         )
 
     try:
@@ -160,14 +164,41 @@ async def _from_service(
     if response.status not in {200, 201}:
         return Source(target, (), issuer(Outcome.ERROR, _problem(response.body), response.status))
     try:
-        servers = parse_ice_servers(json.loads(response.body or b""))
+        document = json.loads(response.body or b"")
+        servers = parse_ice_servers(document)
     except ValueError as error:
         kind = response.headers.get("content-type", "no Content-Type")
         said = error if isinstance(error, IceServersError) else f"no JSON ({kind})"
         return Source(target, (), issuer(Outcome.FOREIGN, str(said), response.status))
     except RecursionError:
         return Source(target, (), issuer(Outcome.FOREIGN, "JSON nested too deep", response.status))
-    return Source(target, servers, issuer(Outcome.OK, "", response.status, len(servers)))
+    facts = {
+        "servers": len(servers),
+        "ttl": _lifetime(document, servers, now),
+        "cacheable": _is_cacheable(response.headers),
+    }
+    return Source(target, servers, issuer(Outcome.OK, "", response.status, **facts))
+
+
+def _lifetime(document: object, servers: Sequence[IceServer], now: float) -> float | None:
+    """Seconds the credential is good for: what the answer says, else what its usernames do."""
+    ttl = document.get("ttl") if isinstance(document, dict) else None
+    if isinstance(ttl, int | float) and not isinstance(ttl, bool):
+        return float(ttl)
+    if isinstance(ttl, str) and ttl.isascii() and ttl.isdigit():  # Twilio's is text
+        return float(ttl)
+    expiries = [credentials.read_username(s.username).expires for s in servers if s.username]
+    known = [expires - now for expires in expiries if expires is not None]
+    return min(known, default=None)
+
+
+def _is_cacheable(headers: Mapping[str, str]) -> bool:
+    """Whether a shared cache may keep the answer (RFC 9111 section 3)."""
+    directives = {
+        part.strip().partition("=")[0].lower()
+        for part in headers.get("cache-control", "").split(",")
+    }
+    return not directives & {"no-store", "private", "no-cache"}
 
 
 def _problem(body: bytes | None) -> str:

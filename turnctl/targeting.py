@@ -5,6 +5,7 @@ Owns the reading and the refusal of these options; what they mean is the examina
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,21 @@ from signalpost.iceservers import IceUri, IceUriError, parse_uri
 from turnctl.commands import Misuse
 from turnctl.secretfile import SecretFileError, read_secrets
 
-__all__ = ["MAX_TIMEOUT", "options", "request_from"]
+__all__ = ["MAX_TIMEOUT", "Seconds", "options", "request_from"]
 
 MAX_TIMEOUT = 120.0
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within bounds."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):  # which is neither below the minimum nor above the maximum
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 class _StunUri(click.ParamType[IceUri]):
@@ -59,7 +70,7 @@ _OPTIONS = (
     click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6."),
     click.option(
         "--timeout",
-        type=click.FloatRange(0.5, MAX_TIMEOUT),
+        type=Seconds(0.5, MAX_TIMEOUT),
         default=5.0,
         show_default=True,
         metavar="SECONDS",

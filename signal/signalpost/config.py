@@ -7,19 +7,18 @@ stops the start. `docs/configuration.md` explains every row of the table; a test
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from signalpost import readers
 from signalpost.credentials import MIN_SECRET_BYTES, Secret, TtlPolicy
+from signalpost.secretfile import SecretFileError, read_secret_file
 from signalpost.settings import (
     Auth,
     Guests,
@@ -39,8 +38,8 @@ __all__ = ["SETTINGS", "ConfigError", "Mistake", "Setting", "find_config", "load
 PREFIX = "SIGNALPOST_"
 CONFIG_VARIABLE = "SIGNALPOST_CONFIG"
 SEARCHED = (Path(".signalpost/signalpost.yaml"), Path("/var/lib/signalpost/signalpost.yaml"))
-MAX_SECRET_FILE = 65_536
-"""Bytes: a secret file is a few lines; more is a wrong path (a log, a device)."""
+
+MAX_DEPTH = 20
 
 _INJECTED = re.compile(r"SIGNALPOST_(SERVICE_(HOST|PORT(_.*)?)|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")
 """What Kubernetes and old Docker links inject for a service called `signalpost`."""
@@ -164,6 +163,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     given: dict[str, _Given] = {}
     if path is not None:
         given.update(_from_file(path, mistakes))
+    unread = any(not mistake.key for mistake in mistakes)
     given.update(_from_environment(environ, mistakes))
     values: dict[str, Any] = {}
     broken: set[str] = set()
@@ -175,13 +175,26 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             for node, below, problem in unusable.problems:
                 mistakes.append(Mistake(entry.place(node), entry.key + below, problem))
     settings = _assemble(values)
-    mistakes += _missing(settings, path, broken)
+    if not unread:  # or it would be said that a file which cannot be read lacks something
+        mistakes += _missing(settings, path, broken)
     if mistakes:
         raise ConfigError(mistakes)
     return settings
 
 
 def _compose(text: str) -> yaml.Node | None:
+    """The document's nodes. Raises yaml.YAMLError.
+
+    libyaml composes by recursion on the C stack, so depth is looked at first: a file of nothing
+    but brackets would crash the process.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark = cast(yaml.Mark, event.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=mark)
     loader = yaml.CSafeLoader(text)
     try:
         return loader.get_single_node()
@@ -312,7 +325,10 @@ def _value(given: _Given) -> Any:
     if not isinstance(given.node, yaml.ScalarNode):
         raise readers.Unusable([(given.node, "", "is not a path")])
     path = given.secret_file / given.node.value
-    lines = _secret_lines(path, given.node)
+    try:
+        lines = read_secret_file(path)
+    except SecretFileError as error:
+        raise readers.Unusable([(given.node, "", str(error))]) from None
     if not given.setting.listed and len(lines) > 1:
         raise readers.Unusable([(given.node, "", f"{path} has {len(lines)} lines, not one")])
     nodes = [yaml.ScalarNode("tag:yaml.org,2002:str", line) for line in lines]
@@ -330,36 +346,6 @@ def _value(given: _Given) -> Any:
 
 def _ordinal(below: str) -> str:
     return f", value {int(below.strip('[]')) + 1}" if below else ""
-
-
-def _secret_lines(path: Path, node: yaml.Node) -> list[str]:
-    """The non-empty lines of a secret file. Raises Unusable when it cannot or must not be read."""
-
-    def refused(reason: str) -> readers.Unusable:
-        return readers.Unusable([(node, "", f"{path} {reason}")])
-
-    try:
-        # O_NONBLOCK: a FIFO named by mistake must not hold the start up for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise refused(f"cannot be read: {reason}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise refused("is not a regular file")
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise refused(f"is open to other users (mode {mode:04o}): chmod 600 {path}")
-        content = os.read(descriptor, MAX_SECRET_FILE + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_SECRET_FILE:
-        raise refused(f"has more than {MAX_SECRET_FILE} bytes: not a secret file")
-    lines = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
-    if not lines:
-        raise refused("is empty")
-    return [line.removesuffix("\r") for line in lines]
 
 
 def _assemble(values: Mapping[str, Any]) -> Settings:

@@ -1,19 +1,15 @@
 """Limits: token buckets and counted places, keyed, in bounded memory.
 
 Owns the arithmetic only. Refuses to know what is limited, and clocks: the monotonic clock is an
-argument. A key that is not remembered has a full bucket, so forgetting can only be kind.
+argument (`now`, monotonic seconds). A key that is not remembered has a full bucket, so forgetting
+can only be kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from signalpost.settings import Rate
 
 __all__ = ["Bucket", "Buckets", "Places"]
-
-Clock = Callable[[], float]
-"""Monotonic seconds."""
 
 MAX_KEYS = 50_000
 """Remembered keys of one kind: some 8 MB at worst."""

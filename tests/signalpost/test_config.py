@@ -184,6 +184,7 @@ logs: {}
     ("text", "expected"),
     [
         ("a: [", "signalpost.yaml:2: is not YAML"),
+        ("[" * 100_000, "signalpost.yaml:1: is not YAML: nested deeper than 20"),
         ("\ta: 1", "signalpost.yaml:1: is not YAML"),
         ("just text", "signalpost.yaml:1: must be a mapping with the keys auth, http"),
         ("- a", "signalpost.yaml:1: must be a mapping"),
@@ -237,7 +238,8 @@ def test_unreadable_file(folder: Path) -> None:
     """A configuration file that is not there is one mistake."""
     with pytest.raises(ConfigError) as refused:
         load(folder / "nowhere.yaml", {})
-    assert "nowhere.yaml: cannot be read: No such file" in str(refused.value)
+    (mistake,) = refused.value.mistakes
+    assert str(mistake).endswith("nowhere.yaml: cannot be read: No such file or directory")
 
 
 def test_orchestrators_variables(folder: Path) -> None:

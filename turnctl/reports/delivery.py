@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from turnctl.commands import Failure, Misuse
@@ -18,23 +17,31 @@ def refuse_unwritable(path: Path) -> None:
         raise Misuse(f"--output {path}: is a directory; give a file")
     if not folder.is_dir():
         raise Misuse(f"--output {path}: there is no directory {folder}")
-    if not os.access(folder, os.W_OK):
+    if not _special(path) and not os.access(folder, os.W_OK):
         raise Failure(f"--output {path}: no permission to write in {folder}")
 
 
 def write(path: Path, text: str) -> None:
     """A half-written report would be read as a whole one. Raises Failure."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as draft:
-            try:
-                draft.write(text)
-                draft.flush()
-                os.fsync(draft.fileno())
-                os.replace(draft.name, path)
-            except BaseException:
-                os.unlink(draft.name)
-                raise
+        if _special(path):
+            path.write_text(text, encoding="utf-8")
+            return
+        path = path.resolve()  # of a link, what it points to is replaced
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise Failure(f"--output {path}: {error.strerror}; the report was not written") from error
+
+
+def _special(path: Path) -> bool:
+    """A device or a pipe, such as /dev/stdout: it is written to, never replaced."""
+    return path.exists() and not path.is_file()

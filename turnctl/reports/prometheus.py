@@ -2,57 +2,91 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from turnctl.observations import Allocation, Binding, Echo, TlsHandshake
 from turnctl.reports import Report
 
-__all__ = ["render"]
+__all__ = ["Metric", "exposition", "metrics", "render", "success"]
 
 VERDICTS = {"pass": 1.0, "warn": 1.0, "fail": 0.0}
 
 Labels = Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family; it shows only where it has samples."""
+
+    name: str
+    meaning: str
+    samples: tuple[tuple[Labels, float], ...]
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
 def render(report: Report) -> str:
     """Every metric is a gauge of this one check; what was not reached has no sample."""
+    return exposition(metrics(report))
+
+
+def exposition(families: Iterable[Metric]) -> str:
+    """The text format, version 0.0.4."""
     lines: list[str] = []
-    for name, meaning, samples in _metrics(report):
-        rows = [f"{name}{_braced(labels)} {value:.10g}" for labels, value in samples]
-        if rows:
-            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", *rows]
+    for one in families:
+        # A series may stand there once: a URL that came with two credentials has two cases.
+        series = {_braced(labels): _number(value) for labels, value in one.samples}
+        if series:
+            lines += [f"# HELP {one.name} {one.meaning}", f"# TYPE {one.name} {one.kind}"]
+            lines += [f"{one.name}{labels} {value}" for labels, value in series.items()]
     return "\n".join(lines) + "\n"
 
 
-def _metrics(report: Report) -> Iterator[tuple[str, str, list[tuple[Labels, float]]]]:
+def metrics(report: Report) -> Iterator[Metric]:
+    """What one check measured."""
     whole: Labels = {"target": report.target}
-    yield (
-        "turnctl_check_success",
-        "1 when a relay carries data and no finding fails.",
-        [(whole, VERDICTS[report.verdict])],
+    yield success(report.target, VERDICTS[report.verdict])
+    started = datetime.datetime.fromisoformat(report.started_at).timestamp()
+    yield Metric(
+        "turnctl_check_last_timestamp_seconds",
+        "Unix time at which the last check ended.",
+        ((whole, started + report.elapsed_ms / 1000),),
     )
-    yield (
+    yield Metric(
         "turnctl_check_duration_seconds",
         "Wall time of the check.",
-        [(whole, report.elapsed_ms / 1000)],
+        ((whole, report.elapsed_ms / 1000),),
     )
     codes = Counter((f.code, str(f.severity)) for f in report.findings)
-    yield (
+    yield Metric(
         "turnctl_findings",
         "Findings by code.",
-        [({"code": code, "severity": severity}, n) for (code, severity), n in codes.items()],
+        tuple(({"code": code, "severity": severity}, n) for (code, severity), n in codes.items()),
     )
-    yield "turnctl_url_up", "1 when the URL works.", list(_per_url(report, "up"))
-    yield "turnctl_stun_rtt_seconds", "STUN Binding.", list(_per_url(report, "binding"))
-    yield "turnctl_allocate_seconds", "Allocate.", list(_per_url(report, "allocate"))
-    yield "turnctl_relay_rtt_seconds", "Round trip relay to relay.", list(_per_url(report, "rtt"))
-    yield "turnctl_relay_loss_ratio", "Lost share of the echo.", list(_per_url(report, "loss"))
-    yield (
-        "turnctl_certificate_days_left",
-        "Days to the end of the certificate.",
-        list(_per_url(report, "days")),
+    for name, what, meaning in PER_URL:
+        yield Metric(name, meaning, tuple(_per_url(report, what)))
+
+
+def success(target: str, value: float) -> Metric:
+    """Apart, because `watch` has it also for a check that could not be made."""
+    return Metric(
+        "turnctl_check_success",
+        "1 when a relay carries data and no finding fails.",
+        (({"target": target}, value),),
     )
+
+
+PER_URL = (
+    ("turnctl_url_up", "up", "1 when the URL works."),
+    ("turnctl_stun_rtt_seconds", "binding", "STUN Binding."),
+    ("turnctl_allocate_seconds", "allocate", "Allocate."),
+    ("turnctl_relay_rtt_seconds", "rtt", "Round trip relay to relay."),
+    ("turnctl_relay_loss_ratio", "loss", "Lost share of the echo."),
+    ("turnctl_certificate_days_left", "days", "Days to the end of the certificate."),
+)
 
 
 def _per_url(report: Report, what: str) -> Iterator[tuple[Labels, float]]:
@@ -79,7 +113,14 @@ def _per_url(report: Report, what: str) -> Iterator[tuple[Labels, float]]:
                 yield labels, handshake.days_left
 
 
+def _number(value: float) -> str:
+    """Integers as such, others in the shortest form that keeps milliseconds of a Unix time."""
+    return str(int(value)) if value == int(value) else f"{value:.13g}"
+
+
 def _braced(labels: Labels) -> str:
+    if not labels:
+        return ""
     pairs: Iterable[str] = (f'{name}="{_escaped(value)}"' for name, value in labels.items())
     return "{" + ",".join(pairs) + "}"
 

@@ -21,7 +21,7 @@ from signalpost.issuer import Issued
 from signalpost.web.openapi import DOCUMENT
 from signalpost.web.service import CLIENT, SERVICE, USER, Service
 
-__all__ = ["JSON", "ROUTES", "caller", "json_response"]
+__all__ = ["ROUTES", "guest"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

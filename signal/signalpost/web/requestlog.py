@@ -1,8 +1,8 @@
 """The request log: one line a request, and the request metrics.
 
 Owns what such a line may show: no query, no address, no name. Lines are formatted a few dozen at
-a time, within FLUSH_SECONDS: one by one they took a fifth of a request's time, because logging
-then pushes everything else out of the processor's caches (measured by bench/ice_servers.py).
+a time, within FLUSH_SECONDS: one by one they took a fifth of a request's processor time, in
+batches they take a twelfth (py-spy under the load of bench/ice_servers.py).
 A process that is killed outright takes the last FLUSH_SECONDS of lines with it.
 """
 
