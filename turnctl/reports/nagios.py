@@ -33,5 +33,6 @@ def render(report: Report) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The bar ends the text in this format."""
-    return " ".join(text.replace("|", "/").split())
+    """The bar ends the text in this format, and a server's words may hold control characters."""
+    printable = "".join(c if c.isprintable() else " " for c in text.replace("|", "/"))
+    return " ".join(printable.split())
