@@ -37,7 +37,10 @@ class NothingLeft(ValueError):
 
 
 async def examine(request: Request, observe: Callable[[Observation], None]) -> Report:
-    """Run it; each observation goes to `observe` as it is made. Raises SourceError or NothingLeft."""
+    """Run it; each observation goes to `observe` as it is made.
+
+    Raises SourceError or NothingLeft.
+    """
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     seen: list[Observation] = []
 
@@ -59,6 +62,7 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         [server for source in loaded for server in source.servers],
         families=request.families,
         relay_only=request.options.relay_only,
+        complete=any(source.complete for source in loaded),
     )
     if not plan and any(source.servers for source in loaded):
         raise NothingLeft("--relay-only and --family leave no URL of the target to probe")

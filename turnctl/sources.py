@@ -62,6 +62,8 @@ class Source:
     target: str
     servers: tuple[IceServer, ...]
     issuer: Issuer | None = None
+    complete: bool = True
+    """Whether this is all that a client is given, and not one URI picked out by hand."""
 
 
 async def load(
@@ -75,7 +77,7 @@ async def load(
     """Turn a TARGET into iceServers. Raises SourceError."""
     scheme = target.partition(":")[0].lower()
     if scheme in {"stun", "stuns", "turn", "turns"}:
-        return Source(target, (_from_uri(target, access, now()),))
+        return Source(target, (_from_uri(target, access, now()),), complete=False)
     if scheme in {"http", "https"}:
         return await _from_service(target, access, context, patience, now())
     if "://" in target:

@@ -9,7 +9,7 @@ from string import Formatter
 
 import pytest
 
-from turnctl import judge
+from turnctl import judge, rules
 from turnctl.findings import FIXES, Severity, finding
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "findings.md"
@@ -34,11 +34,13 @@ def test_a_section_says_what_how_and_cure(code: str) -> None:
 
 
 def test_the_rules_use_every_code_and_no_other() -> None:
-    """What `judge` can find is what the catalogue holds."""
-    tree = ast.parse(Path(judge.__file__).read_text())
+    """What the rules can find is what the catalogue holds."""
+    folder = Path(rules.__file__).parent
+    sources = [Path(judge.__file__), *folder.glob("*.py")]
     words = {
         node.value
-        for node in ast.walk(tree)
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     codes = {w for w in words if w in FIXES or re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", w)}
