@@ -15,6 +15,8 @@ COMMANDS = {
     "init": "Write secrets, configuration and coturn's file for this host.",
     "inspect": "Read a TURN REST credential: whose, how long, and whether it is right.",
     "mint": "Make a TURN REST credential.",
+    "nat": "Tell how the NAT here behaves, and what that means for calls.",
+    "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""
 

@@ -142,7 +142,7 @@ class Exporter:
             pass  # gone, or too slow
         finally:
             self._clients -= 1
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -114,8 +114,8 @@ def _per_url(report: Report, what: str) -> Iterator[tuple[Labels, float]]:
 
 
 def _number(value: float) -> str:
-    """Integers as such, others in the shortest form that keeps milliseconds of a Unix time."""
-    return str(int(value)) if value == int(value) else f"{value:.13g}"
+    """Microseconds are enough, and keep the digits of a Unix time."""
+    return str(int(value)) if value == int(value) else str(round(value, 6))
 
 
 def _braced(labels: Labels) -> str:

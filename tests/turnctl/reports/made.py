@@ -23,7 +23,7 @@ from turnctl.observations import (
 from turnctl.plan import make_plan
 from turnctl.reports import Report
 
-__all__ = ["BROKEN", "EMPTY", "HEALTHY", "HOSTILE", "TLS", "UDP", "report"]
+__all__ = ["BROKEN", "EMPTY", "HEALTHY", "HOSTILE", "STUN", "TLS", "UDP", "report"]
 
 UDP, TLS, STUN = "turn:turn.example.org", "turns:turn.example.org", "stun:turn.example.org"
 ADDRESS = "203.0.113.7"
