@@ -231,6 +231,8 @@ def _namespace(
     namespace = Namespace(f"{PREFIX}{tag}-{role}", address, address6)
     _ip("netns", "add", namespace.name)
     stack.callback(_ip, "netns", "delete", namespace.name)
+    # Duplicate address detection would keep IPv6 waiting for two seconds.
+    _sysctl(namespace, "net.ipv6.conf.default.accept_dad=0")
     _up(namespace.name, "lo")
     return namespace
 
@@ -251,11 +253,13 @@ def _up(namespace: str, device: str) -> None:
 
 
 def _address(namespace: str, device: str, address: str) -> None:
-    # Duplicate address detection would keep an IPv6 address unusable for a second or two.
-    flags = ["nodad"] if ":" in address else []
-    _ip("-n", namespace, "address", "add", address, "dev", device, *flags)
+    _ip("-n", namespace, "address", "add", address, "dev", device)
 
 
 def _forward(router: Namespace, version: Literal[4, 6]) -> None:
     setting = "net.ipv4.ip_forward" if version == 4 else "net.ipv6.conf.all.forwarding"
-    router.run(["sysctl", "-qw", f"{setting}=1"], check=True)
+    _sysctl(router, f"{setting}=1")
+
+
+def _sysctl(namespace: Namespace, setting: str) -> None:
+    namespace.run(["sysctl", "-qw", setting], check=True)
