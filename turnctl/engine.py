@@ -173,19 +173,34 @@ class _Run:
             allocate.allocate(attempt, session), allocate.try_wrong_credential(attempt)
         )
         if granted is None:
-            if self._options.secrets:
-                await allocate.explain_refusal(attempt, self._options.secrets)
+            await self._explain(attempt)
             return False
         attempt.relayed = granted.relayed
         attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
         await relay.ask_public_peer(attempt, session, granted)
+        if self._options.audit:
+            await policy.ask_forbidden_peers(attempt, session, granted)
+        if self._options.reference is not None:
+            await relay.ask_outside(attempt, session, granted, self._reference_address)
         carried = await relay.inbound(attempt, session, granted)
         async with attempt.session(attempt.login()) as partner:
             other = await allocate.allocate(attempt, partner, "b")
-            if other is not None:
+            if other is None:
+                await self._explain(attempt)
+            else:
+                carried |= await relay.inbound(attempt, partner, other)
                 carried |= await relay.echo(attempt, (session, granted), (partner, other))
         await relay.refresh(attempt, session)
         return carried
+
+    async def _explain(self, attempt: Attempt) -> None:
+        """After a refused allocation: experiments that tell its causes apart."""
+        if attempt.refusal == 401:
+            await allocate.compare_servers(attempt)
+            if self._options.secrets:
+                await allocate.explain_refusal(attempt, self._options.secrets)
+        elif attempt.refusal == 486 and self._options.secrets:
+            await allocate.explain_quota(attempt, self._options.secrets)
 
     async def _try_other_transport(self, attempt: Attempt) -> None:
         with contextlib.suppress(OutOfTime):

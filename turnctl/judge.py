@@ -13,7 +13,7 @@ from turnctl.case import Case, Record
 from turnctl.findings import Finding
 from turnctl.observations import Binding, Observation
 from turnctl.plan import Plan
-from turnctl.rules import FAIL, INFO, WARN, about, access, data, listing, reach, reached_otherwise
+from turnctl.rules import FAIL, WARN, about, access, data, listing, reach, reached_otherwise
 
 __all__ = ["judge", "overall", "url_verdict"]
 
@@ -24,6 +24,7 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     """All findings, those of the issuer first, then URL by URL. `now` is Unix time."""
     record = Record.of(plan, seen)
     found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
+    found += [*listing.ports(plan), *listing.fallbacks(plan, record)]
     for case in record.cases:
         found += _case(record, case, now)
     found += data.ice(record)
@@ -73,6 +74,6 @@ def _case(record: Record, case: Case, now: float) -> Iterator[Finding]:
         broken = False
         for one in rule(record, case, now):
             yield one
-            broken |= one.severity is not INFO
+            broken |= one.severity is FAIL
         if broken:
             return

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from turnctl.exporter import Exporter
     from turnctl.reports import Report
 
-__all__ = ["watch"]
+__all__ = ["Log", "Loop", "watch"]
 
 JITTER = 0.1
 """Watches that were started together shall not go on asking together."""
@@ -100,10 +100,10 @@ def watch(interval: float, listen: tuple[str, int], **given: Any) -> int:
             "give another with --listen HOST:PORT"
         ) from error
     exporter = Exporter(" ".join(request.targets), interval)
-    log = _Log(sys.stdout.isatty())
+    log = Log(sys.stdout.isatty())
     with sock:
         log.started(request.targets, interval, _endpoint(*sock.getsockname()[:2]))
-        asyncio.run(_watch(_Watch(_checks(given), exporter, log, interval), exporter, sock))
+        asyncio.run(_watch(Loop(_checks(given), exporter, log, interval), exporter, sock))
     return 0
 
 
@@ -118,7 +118,7 @@ def _checks(given: dict[str, Any]) -> Callable[[], Awaitable[Report]]:
     return lambda: examine(targeting.request_from(given), lambda _: None)
 
 
-async def _watch(run: _Watch, exporter: Exporter, sock: Any) -> None:
+async def _watch(run: Loop, exporter: Exporter, sock: Any) -> None:
     """Until a signal comes. Cancelling a check releases its allocations."""
     task = asyncio.ensure_future(run.forever())
     loop = asyncio.get_running_loop()
@@ -133,12 +133,12 @@ async def _watch(run: _Watch, exporter: Exporter, sock: Any) -> None:
 
 
 @dataclass(slots=True)
-class _Watch:
+class Loop:
     """The loop. `check` makes one check; `chance` gives 0 to 1."""
 
     check: Callable[[], Awaitable[Report]]
     exporter: Exporter
-    log: _Log
+    log: Log
     interval: float
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
@@ -196,7 +196,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class _Log:
+class Log:
     """One line an event on standard output: text on a terminal, JSON elsewhere."""
 
     def __init__(self, terminal: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnctl.observations import Binding, Control, Reference
+from turnctl.observations import Binding, Control, Outcome, Reference
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, WireError
@@ -79,7 +79,7 @@ async def try_other_transport(attempt: Attempt) -> None:
 
 
 async def ask_reference(attempt: Attempt) -> None:
-    """STUN over UDP to a server that has nothing to do with the target."""
+    """STUN over UDP to a server that has nothing to do with the target, else a TCP connect."""
     begun = attempt.clock()
     failure: WireError | None = None
     mapped = None
@@ -91,4 +91,14 @@ async def ask_reference(attempt: Attempt) -> None:
         failure = error
     finally:
         await session.close()
-    attempt.emit(Reference, mapped=mapped, **attempt.ending(failure, begun))
+    facts = attempt.ending(failure, begun)
+    tcp = await _connects(attempt) if failure is not None else None
+    attempt.emit(Reference, mapped=mapped, tcp=tcp, **facts)
+
+
+async def _connects(attempt: Attempt) -> Outcome:
+    try:
+        (await connect_stream(attempt.server, patience=attempt.patience())).close()
+    except WireError as error:
+        return error.outcome
+    return Outcome.OK

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from signalpost.credentials import read_username
 from turnctl.case import Case, Record
 from turnctl.findings import Finding
-from turnctl.observations import Allocation, Challenge, Exchange, Outcome, WrongCredential
+from turnctl.observations import (
+    Agreement,
+    Allocation,
+    Challenge,
+    Exchange,
+    Outcome,
+    WrongCredential,
+)
 from turnctl.rules import FAIL, WARN, about, no_turn
 
 __all__ = ["allocation", "challenge"]
@@ -19,6 +26,8 @@ of ours around is the server's limit; with more it may be this check's own doing
 ALLOCATE_ERRORS = {
     300: ("alternate-server", "sends clients to another server"),
     403: ("server-draining", "takes no new allocations (403)"),
+    438: ("nonce-loop", "calls each nonce stale at once (438)"),
+    441: ("realm-mismatch", "finds the credential under another realm (441)"),
     508: ("relay-ports-exhausted", "has no relay port left (508)"),
 }
 
@@ -53,6 +62,21 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if wrong and wrong.outcome is Outcome.OK:
         yield about(case, "open-relay", FAIL, "takes a made-up password", wrong)
         return
+    agreement = case.first(Agreement)
+    if agreement and agreement.taken and agreement.refused:
+        summary = (
+            f"takes the credential {agreement.taken} times and refuses it {agreement.refused} "
+            "times: two servers share the port"
+        )
+        yield about(
+            case,
+            "two-servers-one-port",
+            FAIL,
+            summary,
+            taken=agreement.taken,
+            refused=agreement.refused,
+        )
+        return
     for seen in case.each(Allocation):
         if seen.label not in {"a", "b"} or seen.outcome is Outcome.OK:
             continue
@@ -76,6 +100,13 @@ def _unauthorized(case: Case, seen: Allocation, now: float) -> Finding:
         "expires": expires,
         "trials": {k: v for k, v in trials.items() if k not in "ab"} or None,
     }
+    asked = case.first(Challenge)
+    if asked and seen.realm and asked.realm and seen.realm != asked.realm:
+        summary = f"asks for realm {asked.realm!r} first and for {seen.realm!r} then"
+        return about(case, "realm-mismatch", FAIL, summary, seen)
+    if expires is None:
+        summary = "the username has no timestamp, and the credential is refused"
+        return about(case, "static-credential-on-secret-server", FAIL, summary, seen, **facts)
     if trials.get("far-future"):
         summary = "takes only a credential far in the future: its clock is ahead of this machine's"
         return about(case, "clock-skew", FAIL, summary, seen, **facts)
@@ -93,6 +124,10 @@ def _unauthorized(case: Case, seen: Allocation, now: float) -> Finding:
 
 def _quota(case: Case, seen: Allocation) -> Finding:
     around = seen.held + seen.released
+    other = case.first(Allocation, lambda one: one.label == "other-user")
+    if other and other.code == 486:
+        summary = "refuses another user as well (486): the server's own limit is reached"
+        return about(case, "quota-total", FAIL, summary, seen)
     counts = {"held": seen.held, "released": seen.released}
     if around < OWN_SHARE:
         summary = f"refuses allocation {around + 1} of one user (486)"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from turnctl.addresses import is_private
 from turnctl.case import Case, Record
 from turnctl.findings import Finding
 from turnctl.observations import Binding, Connection, Exchange, Outcome, TlsHandshake
 from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise
 
 __all__ = ["link", "stun"]
+
+RENEWAL_DAYS = 14
+"""ACME clients renew thirty days before the end: two weeks before it, renewal is broken."""
 
 
 def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
@@ -19,7 +23,14 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield _unreached(record, case, connection)
         return
     handshake = case.first(TlsHandshake)
-    if handshake is None or handshake.outcome is Outcome.OK:
+    if handshake is None:
+        return
+    if handshake.outcome is Outcome.OK:
+        days = handshake.days_left
+        if days is not None and days < RENEWAL_DAYS:
+            summary = f"the certificate ends in {days:.1f} days"
+            facts = {"notAfter": handshake.not_after, "names": list(handshake.names)}
+            yield about(case, "tls-expires-soon", WARN, summary, handshake, **facts)
         return
     certificate = {
         "names": list(handshake.names) or None,
@@ -33,6 +44,13 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             code, summary = "tls-untrusted", f"the certificate is not trusted: {handshake.detail}"
         case "name-mismatch":
             code, summary = "tls-name-mismatch", f"the certificate is for {held}, not for {host}"
+        case "chain-incomplete":
+            code = "tls-chain-incomplete"
+            summary = f"the certificate comes without its intermediate ({handshake.issuer})"
+        case "ip-literal":
+            code, summary = "tls-ip-literal", f"asks for {host}, and the certificate is for {held}"
+        case "old-version":
+            code, summary = "tls-old-version", f"speaks no TLS 1.2 or later: {handshake.detail}"
         case "expired":
             code, summary = "tls-expired", f"the certificate's time is over ({handshake.not_after})"
         case "refused":
@@ -51,11 +69,25 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if binding.mapped is None:
             summary = "STUN answers without a mapped address"
             yield about(case, "srflx-missing", FAIL, summary, binding)
+        else:
+            yield from _mapped(record, case, binding, binding.mapped[0])
         return
     if case.probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
         yield _unreached(record, case, binding)
     else:
         yield no_turn(case, binding, "STUN Binding")
+
+
+def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterator[Finding]:
+    """An address in the answer that cannot be ours: something between us and the server."""
+    address, local = case.address or "", binding.local[0] if binding.local else ""
+    if mapped == local or not is_private(mapped) or is_private(address):
+        return
+    summary = f"sees this machine at {mapped}, an address behind the server"
+    if binding.protocol == "udp":
+        yield about(case, "mapped-address-wrong", FAIL, summary, binding, mapped=mapped)
+    else:
+        yield about(case, "tls-proxy-hides-client", WARN, summary, binding, mapped=mapped)
 
 
 def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
@@ -73,6 +105,9 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         if case.probe.protocol == "tls" and record.alive_over(case, "tcp"):
             return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
         summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"
+        if seen.outcome is Outcome.SILENT and record.reference_blocked(case):
+            summary += ", and so is an independent server: this network lets few ports out"
+            return about(case, "client-network-blocks-ports", WARN, summary, seen)
         return about(case, "unreachable", FAIL, summary, seen)
     if case.probe.protocol == "tls":
         return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
