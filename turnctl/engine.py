@@ -18,7 +18,7 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri
 from turnctl.allowance import Allowances
-from turnctl.observations import CandidateSeen, Family, Observation, Outcome, Resolution
+from turnctl.observations import CandidateSeen, Echo, Family, Observation, Outcome, Resolution
 from turnctl.plan import Plan, Probe
 from turnctl.probes import allocate, contact, ice, relay
 from turnctl.probes.attempt import Attempt, OutOfTime
@@ -180,10 +180,14 @@ class _Run:
         attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
         await relay.ask_public_peer(attempt, session, granted)
         carried = await relay.inbound(attempt, session, granted)
-        async with attempt.session(attempt.login()) as partner:
-            other = await allocate.allocate(attempt, partner, "b")
-            if other is not None:
-                carried |= await relay.echo(attempt, (session, granted), (partner, other))
+        begun = attempt.clock()
+        try:
+            async with attempt.session(attempt.login()) as partner:
+                other = await allocate.allocate(attempt, partner, "b")
+                if other is not None:
+                    carried |= await relay.echo(attempt, (session, granted), (partner, other))
+        except WireError as error:
+            attempt.emit(Echo, **attempt.ending(error, begun))
         await relay.refresh(attempt, session)
         return carried
 
