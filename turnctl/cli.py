@@ -40,17 +40,19 @@ def _run() -> int:
     from turnctl.commands import turnctl
 
     try:
-        status = turnctl.main(prog_name="turnctl", standalone_mode=False)
+        # Not `turnctl.main`: that ends with 1, a failing finding, when nobody reads the output.
+        with turnctl.make_context("turnctl", sys.argv[1:]) as context:
+            status = turnctl.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "turnctl"
+        where = getattr(error, "ctx", None)
+        command = where.command_path if where else "turnctl"
         click.echo(f"{command}: {_one_line(error)}", err=True)
         return error.exit_code
-    except click.Abort:
-        return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # nobody reads it any more
         return 3

@@ -18,14 +18,14 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri
 from turnctl.allowance import Allowances
-from turnctl.observations import CandidateSeen, Family, Observation, Outcome, Resolution
+from turnctl.observations import CandidateSeen, Echo, Family, Observation, Outcome, Resolution
 from turnctl.plan import Plan, Probe
-from turnctl.probes import allocate, contact, ice, relay
+from turnctl.probes import allocate, contact, ice, policy, relay
 from turnctl.probes.attempt import Attempt, OutOfTime
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import ResolutionFailed, resolve
-from turnctl.wire.session import Session
+from turnctl.wire.session import Allocated, Session
 
 __all__ = ["Options", "run"]
 
@@ -41,6 +41,7 @@ class Options:
     relay_only: bool = False
     insecure: bool = False
     ca: Path | None = None
+    audit: bool = False
     secrets: tuple[Secret, ...] = ()
     reference: IceUri | None = None
 
@@ -121,6 +122,8 @@ class _Run:
                 await contact.bind(attempt, session)
                 if probe.protocol == "udp" and probe.family == 4:
                     self._answering.append(attempt)
+                if self._options.audit and probe.protocol == "udp":
+                    await policy.measure_amplification(attempt, session)
                 if probe.uri.relays and await allocate.challenge(attempt, session):
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
@@ -181,17 +184,32 @@ class _Run:
         if self._options.audit:
             await policy.ask_forbidden_peers(attempt, session, granted)
         if self._options.reference is not None:
-            await relay.ask_outside(attempt, session, granted, self._reference_address)
+            await self._ask_outside(attempt, session, granted)
         carried = await relay.inbound(attempt, session, granted)
-        async with attempt.session(attempt.login()) as partner:
-            other = await allocate.allocate(attempt, partner, "b")
-            if other is None:
-                await self._explain(attempt)
-            else:
-                carried |= await relay.inbound(attempt, partner, other)
-                carried |= await relay.echo(attempt, (session, granted), (partner, other))
+        begun = attempt.clock()
+        try:
+            async with attempt.session(attempt.login()) as partner:
+                other = await allocate.allocate(attempt, partner, "b")
+                if other is None:
+                    await self._explain(attempt)
+                else:
+                    carried |= await relay.inbound(attempt, partner, other)
+                    carried |= await relay.echo(attempt, (session, granted), (partner, other))
+        except WireError as error:
+            attempt.emit(Echo, **attempt.ending(error, begun))
         await relay.refresh(attempt, session)
         return carried
+
+    async def _ask_outside(self, attempt: Attempt, session: Session, granted: Allocated) -> None:
+        """Let the reference see the relay from outside, over the relay's own family."""
+        reference = self._options.reference
+        family: Family = 6 if ":" in granted.relayed[0] else 4
+        if reference is None:
+            return
+        with contextlib.suppress(ResolutionFailed, OutOfTime):
+            found = await resolve(reference.host, family, patience=attempt.patience())
+            if found:
+                await relay.ask_outside(attempt, session, granted, (found[0], reference.port))
 
     async def _explain(self, attempt: Attempt) -> None:
         """After a refused allocation: experiments that tell its causes apart."""

@@ -201,7 +201,7 @@ class Permission(Exchange):
     """CreatePermission or ChannelBind for one peer, and whose address that is."""
 
     peer: str
-    purpose: Literal["client", "own-relay", "public"]
+    purpose: Literal["client", "own-relay", "public", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from signalpost.iceservers import (
     parse_uri,
 )
 from turnctl.observations import Issuer, Outcome
-from turnctl.wire import http
+from turnctl.wire import background, http
 
 __all__ = ["DEFAULT_TARGET", "Access", "Source", "SourceError", "load"]
 
@@ -82,7 +81,9 @@ async def load(
         return await _from_service(target, access, context, patience, now())
     if "://" in target:
         raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
-    return Source(target, tuple(_with_login(s, access, now()) for s in _from_file(target)))
+    # Whoever feeds a pipe may take his time, and Ctrl-C has to end the wait.
+    servers = await background.call(lambda: _from_file(target), patience=None)
+    return Source(target, tuple(_with_login(server, access, now()) for server in servers))
 
 
 def _from_uri(target: str, access: Access, now: float) -> IceServer:
@@ -117,7 +118,7 @@ def _with_login(server: IceServer, access: Access, now: float) -> IceServer:
 def _from_file(target: str) -> tuple[IceServer, ...]:
     name = "standard input" if target == "-" else f"file {target}"
     try:
-        text = sys.stdin.read() if target == "-" else Path(target).read_text()
+        text = _read(target)
     except UnicodeDecodeError:
         raise SourceError(f"target {name}: is not text") from None
     except (OSError, ValueError) as error:
@@ -135,6 +136,14 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
     if not servers:
         raise SourceError(f"target {name}: has an empty list of iceServers")
     return servers
+
+
+def _read(target: str) -> str:
+    if target != "-":
+        return Path(target).read_text(encoding="utf-8")
+    # Not sys.stdin: a thread that is still reading it would make Python abort at exit.
+    with open(0, encoding="utf-8", closefd=False) as stdin:
+        return stdin.read()
 
 
 async def _from_service(

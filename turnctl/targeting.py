@@ -84,6 +84,11 @@ _OPTIONS = (
     click.option(
         "--ca", type=_FILE, metavar="FILE", help="PEM bundle to trust instead of the system's."
     ),
+    click.option(
+        "--audit",
+        is_flag=True,
+        help="Also: peers a relay must refuse, amplification, versions with known holes.",
+    ),
     click.option("--insecure", is_flag=True, help="Go on although a certificate is not trusted."),
 )
 
@@ -117,6 +122,7 @@ def request_from(given: dict[str, Any]) -> Any:
         options=Options(
             timeout=given["timeout"],
             relay_only=given["relay_only"],
+            audit=given["audit"],
             insecure=given["insecure"],
             ca=given["ca"],
             secrets=tuple(secrets),

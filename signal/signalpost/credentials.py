@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 __all__ = [
     "Audience",
@@ -113,8 +114,17 @@ def password_for(secret: Secret, username: str) -> str:
     SHA-1 is what coturn and every other TURN server compute here; HMAC does not need its
     collision resistance.
     """
-    digest = hmac.digest(secret.reveal().encode(), username.encode(), hashlib.sha1)
-    return base64.b64encode(digest).decode("ascii")
+    keyed = _keyed(secret).copy()
+    keyed.update(username.encode())
+    return base64.b64encode(keyed.digest()).decode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _keyed(secret: Secret) -> hmac.HMAC:
+    """HMAC-SHA1 with the key in place. OpenSSL 3 looks the algorithm up anew for every one-shot
+    digest, which took 7 % of the processor time of a busy service; a copy does not.
+    """
+    return hmac.new(secret.reveal().encode(), digestmod=hashlib.sha1)
 
 
 def mint(secrets: Sequence[Secret], user: str, *, now: float, ttl: int) -> Credential:

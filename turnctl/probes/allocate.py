@@ -100,6 +100,7 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
         realm=realm,
     )
     if isinstance(failure, ErrorResponse):
+        attempt.refusal = failure.code
         return None
     raise failure
 

@@ -13,13 +13,13 @@ import socket
 from collections.abc import Sequence
 from typing import cast
 
-from turnctl.observations import Address, Echo, Inbound, Outcome, Permission, Refresh
+from turnctl.observations import Address, Echo, Inbound, Outcome, Permission, Refresh, RelayEcho
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
-from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.errors import ErrorResponse, Silent, WireError
 from turnctl.wire.session import Allocated, Session
 
-__all__ = ["ask_public_peer", "echo", "inbound", "refresh"]
+__all__ = ["ask_outside", "ask_public_peer", "echo", "inbound", "refresh"]
 
 ECHO_PACKETS = 20
 """Enough for a p95, and still over in a tenth of a second."""
@@ -247,6 +247,42 @@ async def _bounce(
     finally:
         near.on_data = far.on_data = None
     return sorted(rtts)
+
+
+async def ask_outside(
+    attempt: Attempt, session: Session, granted: Allocated, reference: Address
+) -> None:
+    """STUN Binding through the relay to an independent server: where does its traffic leave?"""
+    begun = attempt.clock()
+    answered: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+    transaction = stun.new_transaction_id()
+
+    def at_relay(_: Address, payload: bytes) -> None:
+        with contextlib.suppress(stun.Malformed):
+            answer = stun.read(payload)
+            if answer.transaction_id == transaction and answer.mapped and not answered.done():
+                answered.set_result(answer.mapped)
+
+    question = stun.build(stun.Method.BINDING, stun.Class.REQUEST, transaction_id=transaction)
+    session.on_data = at_relay
+    failure: WireError | None = None
+    try:
+        if not await _permit(attempt, session, reference, "reference"):
+            return
+        for _ in range(KNOCKS):
+            session.send_indication(reference, question)
+            await asyncio.wait([answered], timeout=attempt.patience(KNOCK_INTERVAL))
+            if answered.done():
+                break
+        else:
+            failure = Silent("the reference does not answer through the relay")
+    except WireError as error:
+        failure = error
+    finally:
+        session.on_data = None
+        seen = answered.result() if answered.done() else None
+        answered.cancel()
+    attempt.emit(RelayEcho, relayed=granted.relayed, seen=seen, **attempt.ending(failure, begun))
 
 
 async def refresh(attempt: Attempt, session: Session) -> None:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
+from turnctl.coturn import holes, parse_version
 from turnctl.findings import Finding, finding
-from turnctl.observations import Allocation, Echo, IceLeg, Inbound, Outcome, Permission, Refresh
+from turnctl.observations import (
+    Allocation,
+    Amplification,
+    Binding,
+    Echo,
+    IceLeg,
+    Inbound,
+    Outcome,
+    PeerPolicy,
+    Permission,
+    Refresh,
+    RelayEcho,
+)
 from turnctl.rules import FAIL, INFO, WARN, about
 
 __all__ = ["data", "ice"]
 
 TOLERABLE_LOSS = 0.05
+
+TOLERABLE_GROWTH = 1.6
+"""What a hardened coturn's answer to a Binding takes of its request's 20 bytes."""
 
 
 def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
@@ -35,6 +52,15 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if "own-relay" in refused:
         summary = f"forbids its own relay address {relayed} as a peer"
         yield about(case, "own-relay-refused", FAIL, summary, refused["own-relay"])
+    if relayed_family(relayed) == 4 and case.probe.family == 6:
+        summary = "gives no IPv6 relay over IPv6, only one of IPv4"
+        yield about(case, "ipv6-relay-missing", WARN, summary, granted)
+    outside = case.first(RelayEcho)
+    if outside and outside.seen and outside.seen[0] != relayed:
+        summary = f"gives out {relayed}, and its traffic leaves from {outside.seen[0]}"
+        yield about(case, "relay-address-wrong", FAIL, summary, outside, seen=outside.seen[0])
+        return
+    yield from _audit(case)
     yield from _inbound(case)
     yield from _echo(case)
     refresh = case.first(Refresh)
@@ -42,17 +68,55 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
 
 
+def relayed_family(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _audit(case: Case) -> Iterator[Finding]:
+    """What `--audit` asked for besides."""
+    policy = case.first(PeerPolicy)
+    if policy and policy.allowed:
+        inside = ", ".join(policy.allowed)
+        summary = f"lets clients reach {inside} through the relay"
+        yield about(case, "private-peers-allowed", FAIL, summary, asked=policy.asked)
+    grown = case.first(Amplification)
+    if grown and grown.response > TOLERABLE_GROWTH * grown.request:
+        summary = f"answers {grown.request} bytes with {grown.response}: a reflector for attacks"
+        yield about(
+            case, "amplification", WARN, summary, request=grown.request, response=grown.response
+        )
+    binding = case.first(Binding)
+    if policy is not None and binding and "coturn" in binding.software.lower():
+        with contextlib.suppress(ValueError):
+            known = holes(parse_version(binding.software))
+            if known:
+                summary = f"tells that it is {binding.software}, which has {len(known)} known holes"
+                yield about(case, "version-vulnerable", FAIL, summary, holes=list(known))
+
+
 def _inbound(case: Case) -> Iterator[Finding]:
-    inbound = case.first(Inbound)
-    if inbound is None:
+    """The samples of the relay's port range: every one has to arrive."""
+    samples = list(case.each(Inbound))
+    if not samples:
         return
+    lost = [one for one in samples if one.outcome is Outcome.SILENT]
+    inbound = lost[0] if lost else samples[0]
+    proved = [one for one in samples if one.outcome in {Outcome.OK, Outcome.SILENT}]
     facts = {
         "relayed": f"{inbound.relayed[0]} port {inbound.relayed[1]}",
         "sent": inbound.sent,
         "received": inbound.received,
+        "samples": len(proved),
+        "lostPorts": [one.relayed[1] for one in lost] or None,
+        "openPorts": [one.relayed[1] for one in proved if one not in lost] or None,
+        # Ports come at random: so likely is a half-closed range found by this many.
+        "confidence": round(1 - 0.5 ** len(proved), 3) if proved else None,
     }
     if inbound.outcome is Outcome.SILENT:
-        summary = f"packets to relay port {inbound.relayed[1]}/udp do not arrive"
+        ports = ", ".join(str(one.relayed[1]) for one in lost)
+        summary = f"packets to relay port {ports}/udp do not arrive"
+        if len(lost) < len(proved):
+            summary += f", to {len(proved) - len(lost)} other they do"
         yield about(case, "relay-range-blocked", FAIL, summary, inbound, **facts)
     elif inbound.outcome is Outcome.OK and not inbound.replied:
         summary = "packets reach the relay, and replies through it are lost"

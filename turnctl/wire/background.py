@@ -1,4 +1,4 @@
-"""Blocking calls (DNS, HTTP) in threads that cannot keep the process alive.
+"""Blocking calls (DNS, HTTP, files) in threads that cannot keep the process alive.
 
 asyncio's own executor is joined at exit, so one hanging getaddrinfo would outlive Ctrl-C. These
 threads are daemons: an abandoned one costs nothing but itself.
@@ -17,8 +17,8 @@ __all__ = ["call"]
 T = TypeVar("T")
 
 
-async def call(function: Callable[[], T], *, patience: float) -> T:
-    """`function()` in a thread. Raises TimeoutError after `patience` seconds."""
+async def call(function: Callable[[], T], *, patience: float | None) -> T:
+    """`function()` in a thread. Raises TimeoutError after `patience` seconds, None for never."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

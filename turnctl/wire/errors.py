@@ -13,6 +13,7 @@ WireError
 from __future__ import annotations
 
 import errno
+import os
 from typing import ClassVar, Literal
 
 from turnctl.observations import Outcome
@@ -104,7 +105,8 @@ _NO_ROUTE = {
 
 def from_os_error(error: OSError) -> WireError:
     """The outcome an operating system's error stands for."""
-    text = error.strerror or str(error)
+    # Not its own text: asyncio writes "Connect call failed (address)" over the system's.
+    text = os.strerror(error.errno) if error.errno else str(error)
     if isinstance(error, ConnectionRefusedError):
         return Refused(text)
     if isinstance(error, TimeoutError) or error.errno == errno.EHOSTUNREACH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ssl
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def read_certificate(der: bytes) -> Certificate | None:
     """Take a DER certificate apart; None when it cannot be."""
     # Imported here: it costs 30 ms, and only TLS URLs need it.
     from cryptography import x509
+    from cryptography.x509.oid import AuthorityInformationAccessOID as Access
     from cryptography.x509.oid import NameOID
 
     try:

@@ -1,0 +1,198 @@
+"""Where iceServers come from: what a TARGET is taken for, and how its issuer behaved."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalpost.credentials import Secret, Verdict, verify
+from signalpost.iceservers import IceServer
+from tests.lab.responders import issuer
+from turnctl.observations import Outcome
+from turnctl.sources import Access, Source, SourceError, load
+
+PATIENCE = 5.0
+NOW = 1_700_000_000.0
+SECRET = Secret("a-secret-of-the-test")
+LOGIN = ("user", "password")
+TURN, STUN = "turn:turn.example", "stun:turn.example"
+
+
+async def loaded(target: str, access: Access | None = None) -> Source:
+    return await load(
+        target,
+        access or Access(),
+        context=ssl.create_default_context(),
+        patience=PATIENCE,
+        now=lambda: NOW,
+    )
+
+
+# --- URIs --------------------------------------------------------------------------------------
+
+
+async def test_a_stun_uri_needs_nothing() -> None:
+    """It is a server of its own, without credential even when there is one."""
+    assert (IceServer((STUN,)),) == (await loaded(STUN, Access(login=LOGIN))).servers
+
+
+async def test_a_turn_uri_with_a_login() -> None:
+    """The credential of the command line is taken as it is."""
+    assert (IceServer((TURN,), *LOGIN),) == (await loaded(TURN, Access(login=LOGIN))).servers
+
+
+async def test_a_turn_uri_with_a_secret() -> None:
+    """A credential is minted that lasts ten minutes, under a name that tells who asks."""
+    [server] = (await loaded(TURN, Access(secret=SECRET))).servers
+    assert server.username is not None
+    assert server.credential is not None
+    assert server.username.startswith(f"{NOW + 600:.0f}:turnctl-")
+    assert Verdict.VALID == verify([SECRET], server.username, server.credential, now=NOW)
+
+
+async def test_a_scheme_in_capitals() -> None:
+    """Schemes have no case (RFC 3986 section 3.1)."""
+    assert (IceServer(("STUN:x",)),) == (await loaded("STUN:x")).servers
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [(TURN, "needs a credential"), ("turn://x", "//"), ("ws://x", "ws:// is unknown")],
+)
+async def test_a_target_that_cannot_be_used(target: str, said: str) -> None:
+    """What was typed wrong is the caller's mistake, no finding."""
+    with pytest.raises(SourceError, match=said):
+        await loaded(target)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+async def test_a_file_keeps_its_credentials(tmp_path: Path) -> None:
+    """A login of the command line fills in where an entry has none, and replaces nothing."""
+    path = tmp_path / "ice.json"
+    entries = [{"urls": TURN, "username": "own", "credential": "own"}, {"urls": [TURN]}]
+    path.write_text(json.dumps({"iceServers": entries}))
+    found = (await loaded(str(path), Access(login=LOGIN))).servers
+    assert (IceServer((TURN,), "own", "own"), IceServer((TURN,), *LOGIN)) == found
+
+
+async def test_a_file_has_no_issuer(tmp_path: Path) -> None:
+    """Nobody was asked."""
+    path = tmp_path / "ice.json"
+    path.write_text(json.dumps([{"urls": STUN}]))
+    assert (await loaded(str(path))).issuer is None
+
+
+# --- services ----------------------------------------------------------------------------------
+
+GOOD = json.dumps({"iceServers": [{"urls": [TURN], "username": "u", "credential": "p"}]}).encode()
+
+
+class Service:
+    """What a service was asked."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.paths: list[str] = []
+        self.headers: dict[str, str] = {}
+
+
+@contextlib.contextmanager
+def service() -> Iterator[Service]:
+    asked = Service()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.paths.append(self.path)
+            asked.headers = {name.lower(): value for name, value in self.headers.items()}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(GOOD)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        asked.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("", "/v1/ice-servers"), ("/", "/v1/ice-servers"), ("/turn?a=b", "/turn?a=b")],
+)
+async def test_the_path_that_is_asked(path: str, asked: str) -> None:
+    """A bare host means signalpost's own path; any other path is taken as it is."""
+    with service() as made:
+        found = await loaded(made.url + path)
+    assert [asked] == made.paths
+    assert (IceServer((TURN,), "u", "p"),) == found.servers
+    assert found.issuer is not None
+    assert (Outcome.OK, 200, 1) == (
+        found.issuer.outcome,
+        found.issuer.code,
+        found.issuer.servers,
+    )
+
+
+async def test_the_key_is_presented() -> None:
+    """As a bearer token, and only when there is one."""
+    with service() as made:
+        await loaded(made.url)
+        assert "authorization" not in made.headers
+        await loaded(made.url, Access(api_key=Secret("key")))
+    assert "Bearer key" == made.headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "outcome", "detail"),
+    [
+        (b'{"detail": "not today"}', 403, Outcome.ERROR, "not today"),
+        (b'{"title": "No"}', 404, Outcome.ERROR, "No"),
+        (b"<html>", 500, Outcome.ERROR, ""),
+        (b"[1]", 500, Outcome.ERROR, ""),
+        (b"[" * 100_000, 500, Outcome.ERROR, ""),
+        (b"<html>", 200, Outcome.FOREIGN, "no JSON (application/json)"),
+        (b"{}", 200, Outcome.FOREIGN, "found none of iceServers"),
+        (b"[" * 100_000, 200, Outcome.FOREIGN, "JSON nested too deep"),
+        (b" " * 300_000, 200, Outcome.FOREIGN, "no JSON"),
+        (GOOD, 201, Outcome.OK, ""),
+    ],
+)
+async def test_how_an_issuer_behaved(
+    body: bytes, status: int, outcome: Outcome, detail: str
+) -> None:
+    """What a service answered wrong is an observation: naming it is the check's purpose."""
+    with issuer(body, status=status) as url:
+        seen = (await loaded(url)).issuer
+    assert seen is not None
+    assert (outcome, status) == (seen.outcome, seen.code)
+    assert detail in seen.detail
+
+
+async def test_an_issuer_that_is_not_there() -> None:
+    """Nobody answered, and the cause is told."""
+    with issuer(b"") as url:
+        pass
+    found = await loaded(url)
+    assert found.issuer is not None
+    assert ((), Outcome.SILENT, "Connection refused") == (
+        found.servers,
+        found.issuer.outcome,
+        found.issuer.detail,
+    )
