@@ -233,7 +233,8 @@ class Log:
     def _write(self, event: str, said: str, **fields: Any) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         if self._terminal:
-            click.echo(f"{now} {said}")
+            # A server's words are quoted in it, and a terminal obeys control characters.
+            click.echo("".join(c if c.isprintable() else " " for c in f"{now} {said}"))
         else:
             entry = {"time": now, "event": event, **fields}
             click.echo(json.dumps({k: v for k, v in entry.items() if v is not None}))
