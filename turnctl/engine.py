@@ -77,7 +77,7 @@ class _Run:
         self._allowances = Allowances()
         self._context = cache(lambda verify: tls.context(options.ca, verify=verify))
         self._answering: list[Attempt] = []
-        """Attempts over UDP whose server answered Binding."""
+        """Attempts over IPv4 and UDP whose server answered Binding, the reference included."""
         self._carrying: list[Attempt] = []
         """Attempts whose relay carried data."""
         self._legs: set[str] = set()
@@ -90,6 +90,7 @@ class _Run:
                     probes.create_task(self._probe(probe, legs, relays_udp))
                 if self._options.reference is not None:
                     probes.create_task(self._reference(self._options.reference))
+            legs.create_task(self._compare_mappings())
             # No UDP relay carried data: srflx still has to be proved where STUN answered.
             for attempt in self._answering[:1]:
                 self._start_leg("srflx", attempt, legs, relay=False)
@@ -226,6 +227,15 @@ class _Run:
 
     # --- beside the URLs -----------------------------------------------------------------------
 
+    async def _compare_mappings(self) -> None:
+        """Two servers at different addresses, asked from one socket, tell a symmetric NAT."""
+        different = {attempt.address: attempt for attempt in reversed(self._answering)}
+        if len(different) > 1:
+            first, second = list(different.values())[:2]
+            fresh = replace(first, deadline=self._clock() + self._options.timeout)
+            with contextlib.suppress(OutOfTime):
+                await contact.compare_mappings(fresh, (second.address, second.probe.stun_port))
+
     async def _reference(self, uri: IceUri) -> None:
         """Ask the reference over the first family that has an address of it."""
         families: tuple[Family, ...] = (4, 6)
@@ -233,7 +243,8 @@ class _Run:
             probe = Probe(str(uri), uri, family, None, None, uri.port)
             attempt = self._attempt(probe)
             if await self._resolve(attempt):
-                await contact.ask_reference(attempt)
+                if await contact.ask_reference(attempt) and family == 4:
+                    self._answering.append(attempt)
                 return
 
     def _start_leg(

@@ -116,6 +116,7 @@ FIXES: Mapping[str, str] = {
         "Let the edge send PROXY protocol v2 to coturn's tcp-proxy-port: quotas and logs need the "
         "client's own address."
     ),
+    "symmetric-nat": "Nothing on the server: keep the relay reachable for this network's users.",
     # --- credentials
     "open-relay": (
         "Set use-auth-secret (or lt-cred-mech) and remove no-auth: anybody can relay traffic "

@@ -27,7 +27,7 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     found += [*listing.ports(plan), *listing.fallbacks(plan, record)]
     for case in record.cases:
         found += _case(record, case, now)
-    found += data.ice(record)
+    found += [*data.nat(record), *data.ice(record)]
     return found
 
 

@@ -16,6 +16,7 @@ from turnctl.observations import (
     Echo,
     IceLeg,
     Inbound,
+    Mapping,
     Outcome,
     PeerPolicy,
     Permission,
@@ -24,7 +25,7 @@ from turnctl.observations import (
 )
 from turnctl.rules import FAIL, INFO, WARN, about
 
-__all__ = ["data", "ice"]
+__all__ = ["data", "ice", "nat"]
 
 TOLERABLE_LOSS = 0.05
 
@@ -58,7 +59,7 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
     outside = case.first(RelayEcho)
     if outside and outside.seen and outside.seen[0] != relayed:
         summary = f"gives out {relayed}, and its traffic leaves from {outside.seen[0]}"
-        yield about(case, "relay-address-wrong", FAIL, summary, outside, seen=outside.seen[0])
+        yield about(case, "relay-address-wrong", FAIL, summary, outside, leaves=outside.seen[0])
         return
     yield from _audit(case)
     yield from _inbound(case)
@@ -142,6 +143,15 @@ def _echo(case: Case) -> Iterator[Finding]:
         yield about(
             case, "relay-data-lost", severity, summary, echo, sent=echo.sent, received=echo.received
         )
+
+
+def nat(record: Record) -> Iterator[Finding]:
+    """Two servers see one socket at two ports: a mapping for each destination (RFC 4787, 4.1)."""
+    for one in record.each(Mapping):
+        if len(set(one.mapped)) > 1:
+            shown = " and ".join(f"{host} port {port}" for host, port in one.mapped)
+            summary = f"this network maps one socket to {shown}: direct calls will need the relay"
+            yield finding("symmetric-nat", INFO, summary, url=one.url)
 
 
 def ice(record: Record) -> Iterator[Finding]:

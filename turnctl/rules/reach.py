@@ -81,9 +81,10 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
 def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterator[Finding]:
     """An address in the answer that cannot be ours: something between us and the server."""
     address, local = case.address or "", binding.local[0] if binding.local else ""
-    if mapped == local or not is_private(mapped) or is_private(address):
+    elsewhere = is_private(mapped) and not is_private(address)
+    if mapped == local or not (elsewhere or mapped == address):
         return
-    summary = f"sees this machine at {mapped}, an address behind the server"
+    summary = f"sees this machine at {mapped}, an address of the server's own side"
     if binding.protocol == "udp":
         yield about(case, "mapped-address-wrong", FAIL, summary, binding, mapped=mapped)
     else:
