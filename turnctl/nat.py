@@ -34,6 +34,7 @@ _UNASKED: dict[str, Any] = {
     "username": None,
     "credential": None,
     "relay_only": False,
+    "audit": False,
     "stun_echo": None,
 }
 """Options of `check` that have no meaning here: Binding takes no credential."""
