@@ -77,7 +77,9 @@ class _Run:
         self._allowances = Allowances()
         self._context = cache(lambda verify: tls.context(options.ca, verify=verify))
         self._answering: list[Attempt] = []
-        """Attempts over IPv4 and UDP whose server answered Binding, the reference included."""
+        """Attempts over IPv4 and UDP whose server answered Binding."""
+        self._references: list[Attempt] = []
+        """The same of the reference."""
         self._carrying: list[Attempt] = []
         """Attempts whose relay carried data."""
         self._legs: set[str] = set()
@@ -229,7 +231,7 @@ class _Run:
 
     async def _compare_mappings(self) -> None:
         """Two servers at different addresses, asked from one socket, tell a symmetric NAT."""
-        different = {attempt.address: attempt for attempt in reversed(self._answering)}
+        different = {attempt.address: attempt for attempt in self._references + self._answering}
         if len(different) > 1:
             first, second = list(different.values())[:2]
             fresh = replace(first, deadline=self._clock() + self._options.timeout)
@@ -244,7 +246,7 @@ class _Run:
             attempt = self._attempt(probe)
             if await self._resolve(attempt):
                 if await contact.ask_reference(attempt) and family == 4:
-                    self._answering.append(attempt)
+                    self._references.append(attempt)
                 return
 
     def _start_leg(
