@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import coturn, netns
+from tests.lab import coturn, meetings, nats, netns
 from tests.lab.certs import Authority
 from tests.lab.coturn import Server, Version
+from tests.lab.meetings import Meeting
 from tests.lab.netns import Kind, Site
 from tests.lab.prober import check, write_ice_servers
 
+ROOT = Path(__file__).parents[1]
 ADDRESSES: Mapping[Version, tuple[str, str]] = {
     "4.6.1": ("203.0.113.1", "2001:db8::1"),
     "4.18.0": ("203.0.113.2", "2001:db8::2"),
@@ -82,3 +84,46 @@ def test_a_healthy_server_has_no_failing_finding(
     assert (0, set()) == (checked.status, checked.codes("fail")), checked.report["findings"]
     carrying = [url for url in checked.report["urls"] if url["received"] == 20]
     assert len(urls(server, site)) - BLOCKED.get(kind, 0) == len(carrying)
+
+
+# --- NAT × NAT ---------------------------------------------------------------------------------
+
+# What theory says, d for direct and r for relay, in the order of KINDS. A direct path needs one
+# side whose mapping does not depend on the peer, and that lets in what the other side's mapping
+# sends: only a symmetric NAT facing one that filters by port (or another symmetric one) has none.
+# IPv6 alone meets IPv6; with everybody else it takes a relay with an IPv4 address.
+THEORY: Mapping[Kind, str] = {
+    "no-nat": "d d d d d d r r d r",
+    "full-cone": "d d d d d d r r d r",
+    "address-restricted": "d d d d d d r r d r",
+    "port-restricted": "d d d d r d r r d r",
+    "symmetric": "d d d r r r r r r r",
+    "carrier-grade": "d d d d r d r r d r",
+    "udp-blocked": "r r r r r r r r r r",
+    "only-80-443": "r r r r r r r r r r",
+    "dual-stack": "d d d d r d r r d d",
+    "ipv6-only": "r r r r r r r r d d",
+}
+
+
+def test_peers_behind_nats_meet_as_theory_says() -> None:
+    """Each pair of NATs connects, direct where it can be and by relay otherwise; docs say so."""
+    words: Mapping[str, Meeting] = {"d": "direct", "r": "relay"}
+    expected = {
+        (row, column): words[letter]
+        for row, letters in THEORY.items()
+        for column, letter in zip(netns.KINDS, letters.split(), strict=True)
+    }
+    assert expected == {(column, row): met for (row, column), met in expected.items()}
+    measured = meetings.measure()
+    print(meetings.render(measured))  # noqa: T201  shown with -s, and when it fails
+    assert {pair: expected[pair] for pair in measured} == measured
+    assert len(netns.KINDS) * (len(netns.KINDS) + 1) // 2 == len(measured)
+    assert meetings.render(measured) == (ROOT / "docs" / "nat-matrix.md").read_text()
+
+
+def test_the_page_about_the_lab_names_every_kind() -> None:
+    """docs/lab.md describes each kind in the lab's own words."""
+    page = (ROOT / "docs" / "lab.md").read_text()
+    rows = [f"| `{kind}` | {nats.DESCRIPTIONS[kind]} |" for kind in netns.KINDS]
+    assert [] == [row for row in rows if row not in page]

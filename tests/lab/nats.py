@@ -5,9 +5,10 @@ Owns the rules. Refuses to know namespaces; a router's interfaces are called `wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
-__all__ = ["KINDS", "Kind", "firewall6", "nat"]
+__all__ = ["DESCRIPTIONS", "KINDS", "Kind", "firewall6", "nat"]
 
 Kind = Literal[
     "no-nat",
@@ -22,6 +23,20 @@ Kind = Literal[
     "ipv6-only",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DESCRIPTIONS: Mapping[Kind, str] = {
+    "no-nat": "the client has a public address and no firewall",
+    "full-cone": "mapping and filtering endpoint-independent; hairpins",
+    "address-restricted": "mapping endpoint-independent, filtering address-dependent",
+    "port-restricted": "mapping endpoint-independent, filtering address-and-port-dependent",
+    "symmetric": "mapping and filtering address-and-port-dependent",
+    "carrier-grade": "a home's port-restricted router behind its carrier's",
+    "udp-blocked": "port-restricted, and no UDP but DNS",
+    "only-80-443": "TCP to ports 80 and 443, and DNS",
+    "dual-stack": "port-restricted IPv4, and IPv6 behind a stateful firewall",
+    "ipv6-only": "IPv6 behind a stateful firewall, no IPv4",
+}
+"""In the terms of RFC 4787."""
 
 # Without the two input rules an unsolicited packet makes a conntrack entry on the router itself,
 # and a later punch through the same port pair is then mapped to another port.

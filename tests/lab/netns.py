@@ -23,9 +23,23 @@ from tests.lab import nats
 from tests.lab.nats import KINDS, Kind
 from tests.lab.parts import MISSING, require
 
-__all__ = ["KINDS", "PREFIX", "Internet", "Kind", "Namespace", "Site", "internet", "site"]
+__all__ = [
+    "KINDS",
+    "PREFIX",
+    "SECOND_SERVER",
+    "SECOND_SERVER6",
+    "SERVER",
+    "SERVER6",
+    "Internet",
+    "Kind",
+    "Namespace",
+    "Site",
+    "internet",
+    "site",
+]
 
 SERVER, SECOND_SERVER = "203.0.113.1", "203.0.113.2"
+NOWHERE = "203.0.113.254"
 SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
 PREFIX = "signalpost-"
@@ -215,6 +229,11 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
         for address in (SERVER6, SECOND_SERVER6):
             _address(server.name, "eth0", f"{address}/64")
         _forward(server, 6)
+        # Packets for somewhere else leave and are lost, as on a real host: without a route coturn
+        # 4.6.1 gets an error for a peer's private address, and the allocation relays no more.
+        nowhere = ("to", NOWHERE, "lladdr", "02:00:00:00:00:fe", "dev", "eth0")
+        _ip("-n", server.name, "neighbour", "add", *nowhere)
+        _ip("-n", server.name, "route", "add", "default", "via", NOWHERE)
         yield Internet(server, delay, tag, stack)
 
 
