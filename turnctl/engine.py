@@ -188,7 +188,8 @@ class _Run:
             await policy.ask_forbidden_peers(attempt, session, granted)
         if self._options.reference is not None:
             await self._ask_outside(attempt, session, granted)
-        carried = await relay.inbound(attempt, session, granted)
+        first = await relay.inbound(attempt, session, granted)
+        carried = bool(first)
         begun = attempt.clock()
         try:
             async with attempt.session(attempt.login()) as partner:
@@ -196,7 +197,9 @@ class _Run:
                 if other is None:
                     await self._explain(attempt)
                 else:
-                    carried |= await relay.inbound(attempt, partner, other)
+                    # A second sample of the port range, where a first could be had.
+                    if first is not None:
+                        carried |= bool(await relay.inbound(attempt, partner, other))
                     carried |= await relay.echo(attempt, (session, granted), (partner, other))
         except WireError as error:
             attempt.emit(Echo, **attempt.ending(error, begun))

@@ -116,10 +116,13 @@ def running(
     tls_port: int | None = None,
     namespace: str | None = None,
     version: Version = "4.6.1",
+    relay: str | None = None,
+    own_peer: bool = True,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
-    `lines` are appended to the base configuration. `secret` is a random one when left out;
+    It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
+    False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
     namespace to run in.
     """
@@ -134,16 +137,17 @@ def running(
         directory = Path(name)
         config = [
             f"listening-ip={address}",
-            f"relay-ip={address}",
+            f"relay-ip={relay or address}",
             f"listening-port={port}",
-            # Real hosts carry both kinds of peer; the machine's own address is often private.
-            f"allowed-peer-ip={address}",
             f"realm={REALM}",
             f"userdb={directory / 'turndb'}",
             f"pidfile={directory / 'pid'}",
             "log-file=stdout",
             *_LINES[version],
         ]
+        if own_peer:
+            # The machine's own address is often private, and the deny list would hold it.
+            config.append(f"allowed-peer-ip={relay or address}")
         if auth:
             config += ["use-auth-secret", f"static-auth-secret={secret}"]
         if tls:

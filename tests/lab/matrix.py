@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ def _faults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str,
             yield code, how
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table, the first row its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

@@ -156,7 +156,15 @@ async def _stop() -> None:
 
 # --- a TURN server that answers Allocate as it is told ---------------------------------------
 
-Script = Literal["realm-missing", "alternate-server", "nonce-loop", "wrong-realm", "other-realm"]
+Script = Literal[
+    "no-mapped-address",
+    "realm-missing",
+    "alternate-server",
+    "nonce-loop",
+    "wrong-realm",
+    "other-realm",
+    "mismatch",
+]
 
 
 class _Turn(asyncio.DatagramProtocol):
@@ -172,9 +180,11 @@ class _Turn(asyncio.DatagramProtocol):
         request = stun.read(data)
         tid = request.transaction_id
         if request.method == stun.Method.BINDING:
-            mapped = (stun.Attribute.XOR_MAPPED_ADDRESS, stun.xor_address(addr, tid))
+            mapped = [(stun.Attribute.XOR_MAPPED_ADDRESS, stun.xor_address(addr, tid))]
+            if self._script == "no-mapped-address":
+                mapped = []
             method, cls = stun.Method.BINDING, stun.Class.SUCCESS
-            answer = stun.build(method, cls, [mapped], transaction_id=tid)
+            answer = stun.build(method, cls, mapped, transaction_id=tid)
         else:
             authenticated = request.get(stun.Attribute.MESSAGE_INTEGRITY) is not None
             code, realm = self._error(authenticated)
@@ -200,6 +210,8 @@ class _Turn(asyncio.DatagramProtocol):
                 return 441, "lab"
             case "other-realm":
                 return 401, "another"
+            case _:
+                return 437, "lab"
 
 
 @contextlib.contextmanager

@@ -48,11 +48,12 @@ async def ask_public_peer(attempt: Attempt, session: Session, granted: Allocated
         await _permit(attempt, session, PUBLIC_PEERS[family], "public")
 
 
-async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool:
+async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool | None:
     """Send from an own socket to the relayed address, then a reply through the relay.
 
-    Gives whether both arrived. The socket's mapped address gets a permission first: without one
-    the server drops the packet whatever the firewall does (RFC 8656 section 9).
+    Gives whether both arrived, None when that could not be tried. The socket's mapped address gets
+    a permission first: without one the server drops the packet whatever the firewall does
+    (RFC 8656 section 9).
     """
     begun = attempt.clock()
     facts = {"relayed": granted.relayed, "same_host": _same_host(session)}
@@ -62,11 +63,11 @@ async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> boo
         if not await _permit(attempt, session, mapped, "client"):
             detail = f"the server forbids {mapped[0]}, this machine's own address, as a peer"
             attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=detail, **facts)
-            return False
+            return None
         await outsider.knock(attempt, session, granted.relayed)
     except WireError as error:
         attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=str(error), **facts)
-        return False
+        return None
     finally:
         session.on_data = None
         outsider.close()
