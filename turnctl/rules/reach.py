@@ -109,6 +109,12 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         if seen.outcome is Outcome.SILENT and record.reference_blocked(case):
             summary += ", and so is an independent server: this network lets few ports out"
             return about(case, "client-network-blocks-ports", WARN, summary, seen)
+        # Another TCP port of the host answers, as behind a network that lets out 80 and 443 alone.
+        if case.probe.protocol == "tcp" and how == "silent" and record.alive_over(case, "tcp"):
+            summary = f"tcp to port {uri.port} is silent, another port of {uri.host} answers"
+            summary += "; the server's firewall or this network blocks it (--stun-echo URI tells "
+            severity = WARN if record.carries_data else FAIL
+            return about(case, "tcp-blocked", severity, f"{summary}which)", seen)
         return about(case, "unreachable", FAIL, summary, seen)
     if case.probe.protocol == "tls":
         return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
