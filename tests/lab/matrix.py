@@ -67,7 +67,7 @@ def document() -> str:
     return (
         "# The fault matrix\n\n"
         "Every cause that `turnctl check` names, how the tests make it happen, and where. Each is "
-        "found as the only\nfinding of its severity; `make test` prints the outcome. Made by "
+        "found as the\nonly finding of its severity; `make test` prints the outcome. Made by "
         "`python -m tests.lab.matrix`.\n\n" + table(rows) + "\n"
     )
 
