@@ -202,6 +202,12 @@ def test_the_dashboard_asks_for_what_there_is(every_name: set[str]) -> None:
     assert len(panels) == len({(p["gridPos"]["x"], p["gridPos"]["y"]) for p in panels})
 
 
+def test_the_documentation_lists_what_there_is(every_name: set[str]) -> None:
+    """docs/watch.md has a row for each series, and none more."""
+    text = (DEPLOY.parent / "docs" / "watch.md").read_text()
+    assert every_name == set(re.findall(r"^\| `(turnctl_[a-z_]+)`", text, re.MULTILINE))
+
+
 def test_the_rules_ask_for_what_there_is(every_name: set[str]) -> None:
     """Each alert has a severity, a summary, and asks for series that the exporter has."""
     (group,) = yaml.safe_load((DEPLOY / "prometheus" / "turnctl.rules.yml").read_text())["groups"]
