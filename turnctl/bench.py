@@ -53,7 +53,7 @@ Progress = Callable[["Measured"], None]
     "--window", type=click.IntRange(1, 256), help="Packets a pair keeps under way: all that goes."
 )
 @click.option(
-    "--rate", type=click.FloatRange(1, 10_000), help="Packets a second and pair, instead."
+    "--rate", type=click.IntRange(1, 10_000), help="Packets a second and pair, instead."
 )
 @click.option(
     "--duration",
@@ -82,7 +82,7 @@ def bench(
     pairs: int | None,
     size: int,
     window: int | None,
-    rate: float | None,
+    rate: int | None,
     duration: float,
     yes: bool,
     format_: str,
@@ -225,7 +225,7 @@ def _progress(duration: float) -> Iterator[Progress]:
                 bars[key] = shown.add_task(key[0], total=duration, said="")
             said = (
                 f"{len(one.allocate_ms)} allocations, {one.packets_per_second:.0f} packets/s, "
-                f"{one.megabits():.1f} Mbit/s, {one.sent - one.received} missing"
+                f"{one.megabits():.1f} Mbit/s, {one.sent - one.received} under way"
             )
             shown.update(bars[key], completed=one.seconds, said=said)
 
