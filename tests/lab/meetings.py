@@ -91,10 +91,10 @@ def _internet() -> Iterator[tuple[Server, Path, list[Site], list[Site]]]:
 async def _measure(
     server: Server, root: Path, firsts: list[Site], seconds: list[Site]
 ) -> dict[tuple[Kind, Kind], Meeting]:
-    turn = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(AT_ONCE)
 
     async def met(one: _Peer, other: _Peer) -> Meeting:
-        async with turn:
+        async with places:
             return await _meet(one, other, server, root)
 
     async with _started([*firsts, *seconds]) as peers:
