@@ -52,9 +52,7 @@ Progress = Callable[["Measured"], None]
 @click.option(
     "--window", type=click.IntRange(1, 256), help="Packets a pair keeps under way: all that goes."
 )
-@click.option(
-    "--rate", type=click.IntRange(1, 10_000), help="Packets a second and pair, instead."
-)
+@click.option("--rate", type=click.IntRange(1, 10_000), help="Packets a second and pair, instead.")
 @click.option(
     "--duration",
     type=targeting.Seconds(0.2, MAX_DURATION),
