@@ -234,8 +234,13 @@ class Log:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         if self._terminal:
             # A server's words are quoted in it, and a terminal obeys control characters.
-            click.echo("".join(c if c.isprintable() else " " for c in f"{now} {said}"))
+            line = "".join(c if c.isprintable() else " " for c in f"{now} {said}")
         else:
             entry = {"time": now, "event": event, **fields}
-            click.echo(json.dumps({k: v for k, v in entry.items() if v is not None}))
-        sys.stdout.flush()
+            line = json.dumps({k: v for k, v in entry.items() if v is not None})
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            raise  # nobody is there any more
+        except OSError:
+            pass  # a full disk keeps nobody from asking for the metrics

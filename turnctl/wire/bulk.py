@@ -28,6 +28,10 @@ READ_SIZE = 65_536
 OUT_LIMIT = 256 * 1024
 """Bytes a stream may hold back before nothing more is sent on it."""
 
+MOST_READS = 1024
+"""Reads in one go: more than the largest window, and a server that sends without end must not keep
+the caller from Ctrl-C."""
+
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -123,7 +127,9 @@ class BulkLink:
         """
         receive, view, stream = self.sock.recv_into, self._view, self.protocol != "udp"
         self.flush()
-        while self.failed is None:
+        for _ in range(MOST_READS):
+            if self.failed is not None:
+                return
             try:
                 size = receive(self._buffer)
             except _LATER:
