@@ -113,7 +113,11 @@ def doctor(
     else:
         deployment, project = _found(directory, compose_project)
         ask = partial(_ask, None if no_stun else stun)
-        made = list(looks.looks(looks.Host(deployment, project, ask, _installed)))
+        try:
+            made = list(looks.looks(looks.Host(deployment, project, ask, _installed)))
+        finally:
+            if not isinstance(project, str):
+                project.close()
     elapsed = (time.monotonic() - begun) * 1000
     if format_ == "json":
         click.echo(json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from turnctl.inside import Unseen, files
+from turnctl.inside import files
 from turnctl.inside.containers import Container
 from turnctl.inside.docker import Project
 from turnctl.inside.files import File
@@ -86,10 +86,7 @@ class InContainers:
         return f"{self._service(name)}:{self._path(name)}"
 
     def file(self, name: str) -> File | None:
-        service = self._service(name)
-        if self.project.service(service) is None:
-            raise Unseen(f"{self._path(name)}: there is no container {service}")
-        return self.project.file(service, self._path(name))
+        return self.project.file(self._service(name), self._path(name))
 
     def log(self) -> tuple[str, str] | None:
         return "coturn's log", self.project.log("coturn")

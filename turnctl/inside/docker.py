@@ -10,8 +10,8 @@ import datetime
 import io
 import itertools
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from turnctl.inside import Unseen
@@ -19,6 +19,7 @@ from turnctl.inside.containers import Container, Published
 from turnctl.inside.files import File
 
 if TYPE_CHECKING:
+    from docker import DockerClient
     from docker.models.containers import Container as Handle
 
 __all__ = ["Project", "project"]
@@ -36,7 +37,11 @@ class Project:
     """The containers of a project, and the way to their files and logs."""
 
     containers: tuple[Container, ...]
-    _handles: dict[str, Handle]
+    _client: DockerClient = field(repr=False)
+    _handles: Mapping[str, Handle] = field(repr=False)
+
+    def close(self) -> None:
+        self._client.close()
 
     def service(self, name: str) -> Container | None:
         return next((one for one in self.containers if one.service == name), None)
@@ -46,7 +51,7 @@ class Project:
         from docker.errors import DockerException, NotFound
 
         try:
-            stream, status = self._handles[service].get_archive(path)
+            stream, status = self._handle(service).get_archive(path)
             if status and status["size"] > MOST_BYTES:
                 raise Unseen(f"{path} in {service} is too large")
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
@@ -64,7 +69,7 @@ class Project:
         """What the container wrote since it started last, its first lines. Raises Unseen."""
         from docker.errors import DockerException
 
-        handle = self._handles[service]
+        handle = self._handle(service)
         try:
             started = datetime.datetime.fromisoformat(handle.attrs["State"]["StartedAt"])
             since = max(0, int(started.timestamp()))
@@ -74,6 +79,11 @@ class Project:
         except (DockerException, OSError) as error:
             raise Unseen(f"the log of {service}: {error}") from error
 
+    def _handle(self, service: str) -> Handle:
+        if service not in self._handles:
+            raise Unseen(f"there is no container {service}")
+        return self._handles[service]
+
 
 def project(name: str) -> Project:
     """Ask the engine for the project's containers. Raises Unseen."""
@@ -82,14 +92,17 @@ def project(name: str) -> Project:
         from docker.errors import DockerException
     except ImportError:
         raise Unseen("the Docker SDK is not installed: pip install 'signalpost[docker]'") from None
+    client = None
     try:
         client = docker.from_env(timeout=PATIENCE)
         handles = client.containers.list(all=True, filters={"label": f"{LABEL}project={name}"})
         described = [(handle, _describe(handle)) for handle in handles]
     except (DockerException, OSError) as error:
+        if client is not None:
+            client.close()
         raise Unseen(f"no Docker engine answers ({_reason(error)})") from error
     containers = tuple(sorted((one for _, one in described), key=lambda one: one.service))
-    return Project(containers, {one.service: handle for handle, one in described})
+    return Project(containers, client, {one.service: handle for handle, one in described})
 
 
 def _reason(error: Exception) -> str:

@@ -66,11 +66,14 @@ def read(path: Path) -> File | None:
         return None
     except OSError as error:
         raise Unseen(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Unseen(f"{path} is no regular file")
-        return File(stat.S_IMODE(status.st_mode), status.st_uid, file.read(MOST_READ))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return File(stat.S_IMODE(status.st_mode), status.st_uid, file.read(MOST_READ))
+    finally:
+        os.close(descriptor)
 
 
 def secret_file(place: str, file: File) -> SecretFile:

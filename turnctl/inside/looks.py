@@ -138,7 +138,7 @@ def _containers(project: Project | str) -> Look:
     if isinstance(project, str):
         return Look("containers", unknown=(project,))
     told = ", ".join(f"{one.service} {one.state}" for one in project.containers)
-    return Look("containers", told, tuple(containers.judge_states(project.containers)))
+    return Look("containers", told or "none", tuple(containers.judge_states(project.containers)))
 
 
 def _configuration(host: Host, conf: Conf, version: Version | None) -> Look:
