@@ -7,6 +7,7 @@ service answered wrong is an observation, since naming that is the check's purpo
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -193,14 +194,23 @@ async def _from_service(
 
 def _lifetime(document: object, servers: Sequence[IceServer], now: float) -> float | None:
     """Seconds the credential is good for: what the answer says, else what its usernames do."""
-    ttl = document.get("ttl") if isinstance(document, dict) else None
-    if isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        return float(ttl)
-    if isinstance(ttl, str) and ttl.isascii() and ttl.isdigit():  # Twilio's is text
-        return float(ttl)
+    announced = _seconds(document.get("ttl")) if isinstance(document, dict) else None
+    if announced is not None:
+        return announced
     expiries = [credentials.read_username(s.username).expires for s in servers if s.username]
     known = [expires - now for expires in expiries if expires is not None]
     return min(known, default=None)
+
+
+def _seconds(value: object) -> float | None:
+    """A number, or one as text, which is how Twilio has it; None for whatever else JSON holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _is_cacheable(headers: Mapping[str, str]) -> bool:

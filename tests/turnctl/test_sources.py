@@ -209,6 +209,12 @@ def entry(username: str = "u") -> dict[str, Any]:
         ({"iceServers": [entry(f"{NOW + 60:.0f}:u")]}, 60.0),
         ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": "soon"}, 60.0),
         ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": True}, 60.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": [600]}, 60.0),
+        # What Python's JSON takes, and what no report can hold.
+        ({"iceServers": [entry()], "ttl": 10**400}, None),
+        ({"iceServers": [entry()], "ttl": "9" * 400}, None),
+        ({"iceServers": [entry()], "ttl": float("-inf")}, None),
+        ({"iceServers": [entry()], "ttl": float("nan")}, None),
         ({"iceServers": [entry(f"{NOW - 5:.0f}:u"), entry(f"{NOW + 60:.0f}:u")]}, -5.0),
         ([entry(f"{NOW + 60:.0f}:u"), {"urls": STUN}], 60.0),
         ({"iceServers": [entry()]}, None),
