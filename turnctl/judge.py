@@ -21,13 +21,15 @@ CHAIN = (reach.link, reach.stun, access.challenge, access.allocation, data.data)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:
-    """All findings, those of the issuer first, then URL by URL. `now` is Unix time."""
+    """All findings, those of the issuer first, then URL by URL, then of the whole list and of
+    this network. `now` is Unix time.
+    """
     record = Record.of(plan, seen)
     found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
-    found += [*listing.ports(plan), *listing.fallbacks(plan, record)]
+    found += listing.ports(plan)
     for case in record.cases:
         found += _case(record, case, now)
-    found += [*data.nat(record), *data.ice(record)]
+    found += [*listing.fallbacks(plan, record), *data.nat(record), *data.ice(record)]
     return found
 
 
