@@ -254,6 +254,13 @@ def test_ways_out_of_strict_networks(urls: list[str], expected: Codes) -> None:
     assert [] == codes(plan(*urls), seen)
 
 
+def test_what_is_broken_comes_before_what_is_missing() -> None:
+    """Advice on the whole list follows the URLs' own findings."""
+    seen = story(step(Challenge, code=403))
+    expected = [("server-draining", "fail"), ("no-tcp-fallback", "warn")]
+    assert expected == codes(plan(UDP, complete=True), seen)
+
+
 @pytest.mark.parametrize(
     "near",
     [
