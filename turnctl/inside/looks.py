@@ -27,7 +27,7 @@ from turnctl.inside import (
     log,
 )
 from turnctl.inside.catalogue import found
-from turnctl.inside.deployment import TURNSERVER, Deployment
+from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
 from turnctl.inside.docker import Project
 from turnctl.inside.turnserver import Conf, parse
 from turnctl.placement import Seen
@@ -129,7 +129,7 @@ def _version(
             return parse_version(tag), f"the image {container.image}"
     if isinstance(conf, Conf) and conf.made_for is not None:
         return conf.made_for, conf.place
-    if container is None and (version := host.installed()):
+    if isinstance(host.deployment, InDirectory) and (version := host.installed()):
         return version, "turnserver --version"
     return None, ""
 
