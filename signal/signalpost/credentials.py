@@ -199,11 +199,13 @@ class TtlPolicy:
 
     def ttl(self, audience: Audience, requested: int | None = None) -> int:
         """Seconds to grant. Guests may ask for less than their default but never for more."""
-        match audience:
-            case Audience.NATIVE:
-                default, limit = self.native, self.cap
-            case Audience.PAGE:
-                default, limit = self.page, self.cap
-            case Audience.GUEST:
-                default, limit = self.guest, min(self.guest, self.cap)
+        default, limit = self.page, self.cap
+        if audience is _GUEST:
+            default, limit = self.guest, min(self.guest, limit)
+        elif audience is _NATIVE:
+            default = self.native
         return max(1, min(default if requested is None else requested, limit))
+
+
+# An enum's member is looked up slowly, and this is asked for every credential.
+_GUEST, _NATIVE = Audience.GUEST, Audience.NATIVE

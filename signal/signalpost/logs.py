@@ -68,11 +68,15 @@ class _Lines(logging.Formatter):
         return f"{self._prefix}.{int((at - second) * 1000):03d}Z"
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
 class JsonFormatter(_Lines):
     def line(self, stamp: str, level: str, event: str, fields: dict[str, Field]) -> str:
-        entry = {"time": stamp, "level": level, "event": event}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return msgspec.json.encode(entry | given).decode()
+        entry = {"time": stamp, "level": level, "event": event, **fields}
+        if None in fields.values():
+            entry = {name: value for name, value in entry.items() if value is not None}
+        return _ENCODER.encode(entry).decode()
 
 
 class TextFormatter(_Lines):
