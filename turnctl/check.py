@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 FORMATS = ("text", "json", "junit", "prometheus", "nagios")
-NAGIOS_UNKNOWN = 3
 
 
 @click.command()
@@ -57,16 +56,6 @@ def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int
       2  wrong usage
       3  the check could not be made
     """
-    try:
-        return _check(format_, output, verbose, given)
-    except click.ClickException as error:
-        if format_ != "nagios":
-            raise
-        click.echo(f"TURN UNKNOWN - {error.format_message()}")
-        return NAGIOS_UNKNOWN
-
-
-def _check(format_: str, output: Path | None, verbose: bool, given: dict[str, Any]) -> int:
     from turnctl.reports import delivery, nagios
 
     if output is not None:

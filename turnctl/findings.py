@@ -59,7 +59,7 @@ FIXES: Mapping[str, str] = {
     ),
     "url-blocked-port": (
         "Use 3478, 5349, 80 or 443: browsers refuse every other port below 1024, and those of "
-        "Fetch's list above."
+        "Fetch's list of bad ports."
     ),
     "url-port-unusual": "Use turn: with 3478 and turns: with 5349 or 443; see which one listens.",
     "no-tcp-fallback": "Add turn:{host}:{port}?transport=tcp to the list.",

@@ -78,12 +78,21 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield no_turn(case, binding, "STUN Binding")
 
 
+def _is_beside(mapped: str, local: str) -> bool:
+    """Whether both are IPv4 addresses of one /24, as in a home or an office."""
+    return (
+        local != "" and ":" not in mapped and mapped.rpartition(".")[0] == local.rpartition(".")[0]
+    )
+
+
 def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterator[Finding]:
     """An address in the answer that cannot be ours: something between us and the server."""
     address, local = case.address or "", binding.local[0] if binding.local else ""
     elsewhere = is_private(mapped) and not is_private(address)
     if mapped == local or not (elsewhere or mapped == address):
         return
+    if _is_beside(mapped, local):
+        return  # the server's own network, through a router that hairpins
     summary = f"sees this machine at {mapped}, an address of the server's own side"
     if binding.protocol == "udp":
         yield about(case, "mapped-address-wrong", FAIL, summary, binding, mapped=mapped)
