@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import itertools
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,8 @@ __all__ = ["Project", "project"]
 PATIENCE = 10
 """Seconds an answer of the engine may take; it is on this host."""
 LABEL = "com.docker.compose."
-LOG_LINES = 5000
+STARTING = 60
+"""Seconds from its start in which coturn tells what it refuses; the rest of a log can be long."""
 MOST_BYTES = 1_048_576
 """A configuration or a secret is a few kilobytes."""
 
@@ -60,22 +60,25 @@ class Project:
                 if member is None or content is None:
                     raise Unseen(f"{path} in {service} is no regular file")
                 return File(member.mode & 0o7777, member.uid, content.read())
-        except NotFound:
+        except NotFound as error:
+            if error.response is not None:
+                error.response.close()  # the SDK leaves a refused stream open
             return None
         except (DockerException, OSError, tarfile.TarError) as error:
             raise Unseen(f"{path} in {service}: {error}") from error
 
     def log(self, service: str) -> str:
-        """What the container wrote since it started last, its first lines. Raises Unseen."""
+        """What the container wrote when it started last. Raises Unseen."""
         from docker.errors import DockerException
 
         handle = self._handle(service)
+        started = datetime.datetime.fromisoformat(handle.attrs["State"]["StartedAt"])
+        since = int(started.timestamp())
+        if since <= 0:
+            raise Unseen(f"the log of {service}: it was never started")
         try:
-            started = datetime.datetime.fromisoformat(handle.attrs["State"]["StartedAt"])
-            since = max(0, int(started.timestamp()))
-            return b"".join(
-                itertools.islice(handle.logs(since=since, stream=True, follow=False), LOG_LINES)
-            ).decode(errors="replace")
+            written = handle.logs(since=since, until=since + STARTING)
+            return written.decode(errors="replace")
         except (DockerException, OSError) as error:
             raise Unseen(f"the log of {service}: {error}") from error
 

@@ -82,13 +82,6 @@ def test_doctor_sees_it(container: tuple[str, int]) -> None:
     assert "coturn's log: coturn says: Bad configuration format: it" in done.stdout
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Unseen, with the system's words."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(Unseen, match=r"no Docker engine answers \(No such file or directory\)"):
-        project("any")
-
-
 def test_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is optional; the text says how to get it."""
     monkeypatch.setitem(sys.modules, "docker", None)
