@@ -9,7 +9,11 @@ import pytest
 
 from tests.lab import coturn
 from tests.lab.certs import Authority
+from tests.lab.matrix import table
 from tests.lab.parts import MISSING
+
+OUTCOMES = pytest.StashKey[list[tuple[str, str, str]]]()
+"""(code, how, outcome) of each test that injected a fault."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,7 +27,27 @@ def pytest_runtest_makereport(
         if MISSING in reason:
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid}: {reason} (a failure, since CI=true)"
+    if report.when == "call":
+        item.config.stash.setdefault(OUTCOMES, []).extend(
+            (str(mark.args[0]), str(mark.args[1]), report.outcome)
+            for mark in item.iter_markers("fault")
+        )
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault matrix: each cause that was injected, and whether it was found."""
+    outcomes = terminalreporter.config.stash.get(OUTCOMES, [])
+    if outcomes:
+        worst: dict[tuple[str, str], str] = {}
+        for code, how, outcome in outcomes:
+            worst[code, how] = "found" if outcome == "passed" else "NOT FOUND"
+        rows = [("code", "made to happen by", "")]
+        rows += [(code, how, found) for (code, how), found in worst.items()]
+        terminalreporter.section("fault matrix")
+        terminalreporter.write_line(table(rows))
+        found = sum(one == "found" for one in worst.values())
+        terminalreporter.write_line(f"{found} of {len(worst)} faults found")
 
 
 @pytest.fixture(scope="session")

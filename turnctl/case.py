@@ -134,6 +134,11 @@ class Record:
         ]
         return any(answers) if answers else None
 
+    def reference_blocked(self, case: Case) -> bool:
+        """Whether somebody else is silent over UDP and over TCP alike."""
+        silent_tcp = any(one.tcp is Outcome.SILENT for one in self.each(Reference))
+        return silent_tcp and self.reference_answers(case) is False
+
 
 def _same(one: str, other: str | None) -> bool:
     return other is not None and ipaddress.ip_address(one) == ipaddress.ip_address(other)

@@ -15,6 +15,8 @@ __all__ = ["main"]
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
+NAGIOS_UNKNOWN = 3
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """What writing to standard output can meet; an error about a file names that file."""
 
@@ -51,6 +53,9 @@ def _run() -> int:
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         command = where.command_path if where else "turnctl"
+        if _reports_to_nagios(sys.argv):
+            click.echo(f"TURN UNKNOWN - {_one_line(error)}")
+            return NAGIOS_UNKNOWN
         click.echo(f"{command}: {_one_line(error)}", err=True)
         return error.exit_code
     except BrokenPipeError:
@@ -62,6 +67,15 @@ def _run() -> int:
         click.echo(f"turnctl: {name}{': ' if name else ''}{error.strerror or error}", err=True)
         return 3
     return status if isinstance(status, int) else 0
+
+
+def _reports_to_nagios(argv: list[str]) -> bool:
+    """Whether a monitor asked: its convention says UNKNOWN for whatever kept the check from
+    being made, wrong usage included, and reads standard output alone.
+    """
+    from itertools import pairwise
+
+    return "--format=nagios" in argv or ("--format", "nagios") in pairwise(argv)
 
 
 def _one_line(error: object) -> str:

@@ -11,10 +11,14 @@ import click
 __all__ = ["Failure", "Misuse", "turnctl"]
 
 COMMANDS = {
+    "bench": "Load through the relay: allocations, packets and bits a second, round trips, loss.",
     "check": "Prove that STUN and TURN work and carry data, or name why not.",
+    "doctor": "Look at this host from inside: containers, ports, configuration, secrets.",
     "init": "Write secrets, configuration and coturn's file for this host.",
     "inspect": "Read a TURN REST credential: whose, how long, and whether it is right.",
     "mint": "Make a TURN REST credential.",
+    "nat": "Tell how the NAT here behaves, and what that means for calls.",
+    "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""
 

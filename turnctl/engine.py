@@ -20,12 +20,12 @@ from signalpost.iceservers import IceUri
 from turnctl.allowance import Allowances
 from turnctl.observations import CandidateSeen, Echo, Family, Observation, Outcome, Resolution
 from turnctl.plan import Plan, Probe
-from turnctl.probes import allocate, contact, ice, relay
+from turnctl.probes import allocate, contact, ice, policy, relay
 from turnctl.probes.attempt import Attempt, OutOfTime
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import ResolutionFailed, resolve
-from turnctl.wire.session import Session
+from turnctl.wire.session import Allocated, Session
 
 __all__ = ["Options", "run"]
 
@@ -41,6 +41,7 @@ class Options:
     relay_only: bool = False
     insecure: bool = False
     ca: Path | None = None
+    audit: bool = False
     secrets: tuple[Secret, ...] = ()
     reference: IceUri | None = None
 
@@ -76,7 +77,9 @@ class _Run:
         self._allowances = Allowances()
         self._context = cache(lambda verify: tls.context(options.ca, verify=verify))
         self._answering: list[Attempt] = []
-        """Attempts over UDP whose server answered Binding."""
+        """Attempts over IPv4 and UDP whose server answered Binding."""
+        self._references: list[Attempt] = []
+        """The same of the reference."""
         self._carrying: list[Attempt] = []
         """Attempts whose relay carried data."""
         self._legs: set[str] = set()
@@ -89,6 +92,7 @@ class _Run:
                     probes.create_task(self._probe(probe, legs, relays_udp))
                 if self._options.reference is not None:
                     probes.create_task(self._reference(self._options.reference))
+            legs.create_task(self._compare_mappings())
             # No UDP relay carried data: srflx still has to be proved where STUN answered.
             for attempt in self._answering[:1]:
                 self._start_leg("srflx", attempt, legs, relay=False)
@@ -121,6 +125,8 @@ class _Run:
                 await contact.bind(attempt, session)
                 if probe.protocol == "udp" and probe.family == 4:
                     self._answering.append(attempt)
+                if self._options.audit and probe.protocol == "udp":
+                    await policy.measure_amplification(attempt, session)
                 if probe.uri.relays and await allocate.challenge(attempt, session):
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
@@ -173,29 +179,67 @@ class _Run:
             allocate.allocate(attempt, session), allocate.try_wrong_credential(attempt)
         )
         if granted is None:
-            if self._options.secrets:
-                await allocate.explain_refusal(attempt, self._options.secrets)
+            await self._explain(attempt)
             return False
         attempt.relayed = granted.relayed
         attempt.candidate("relay", granted.relayed, granted.relayed[0], attempt.probe.protocol)
         await relay.ask_public_peer(attempt, session, granted)
-        carried = await relay.inbound(attempt, session, granted)
+        if self._options.audit:
+            await policy.ask_forbidden_peers(attempt, session, granted)
+        if self._options.reference is not None:
+            await self._ask_outside(attempt, session, granted)
+        first = await relay.inbound(attempt, session, granted)
+        carried = bool(first)
         begun = attempt.clock()
         try:
             async with attempt.session(attempt.login()) as partner:
                 other = await allocate.allocate(attempt, partner, "b")
-                if other is not None:
+                if other is None:
+                    await self._explain(attempt)
+                else:
+                    # A second sample of the port range, where a first could be had.
+                    if first is not None:
+                        carried |= bool(await relay.inbound(attempt, partner, other))
                     carried |= await relay.echo(attempt, (session, granted), (partner, other))
         except WireError as error:
             attempt.emit(Echo, **attempt.ending(error, begun))
         await relay.refresh(attempt, session)
         return carried
 
+    async def _ask_outside(self, attempt: Attempt, session: Session, granted: Allocated) -> None:
+        """Let the reference see the relay from outside, over the relay's own family."""
+        reference = self._options.reference
+        family: Family = 6 if ":" in granted.relayed[0] else 4
+        if reference is None:
+            return
+        with contextlib.suppress(ResolutionFailed, OutOfTime):
+            found = await resolve(reference.host, family, patience=attempt.patience())
+            if found:
+                await relay.ask_outside(attempt, session, granted, (found[0], reference.port))
+
+    async def _explain(self, attempt: Attempt) -> None:
+        """After a refused allocation: experiments that tell its causes apart."""
+        if attempt.refusal == 401:
+            await allocate.compare_servers(attempt)
+            if self._options.secrets:
+                await allocate.explain_refusal(attempt, self._options.secrets)
+        elif attempt.refusal == 486 and self._options.secrets:
+            await allocate.explain_quota(attempt, self._options.secrets)
+
     async def _try_other_transport(self, attempt: Attempt) -> None:
         with contextlib.suppress(OutOfTime):
             await contact.try_other_transport(attempt)
 
     # --- beside the URLs -----------------------------------------------------------------------
+
+    async def _compare_mappings(self) -> None:
+        """Two servers at different addresses, asked from one socket, tell a symmetric NAT."""
+        different = {attempt.address: attempt for attempt in self._references + self._answering}
+        if len(different) > 1:
+            first, second = list(different.values())[:2]
+            fresh = replace(first, deadline=self._clock() + self._options.timeout)
+            with contextlib.suppress(OutOfTime):
+                await contact.compare_mappings(fresh, (second.address, second.probe.stun_port))
 
     async def _reference(self, uri: IceUri) -> None:
         """Ask the reference over the first family that has an address of it."""
@@ -204,7 +248,8 @@ class _Run:
             probe = Probe(str(uri), uri, family, None, None, uri.port)
             attempt = self._attempt(probe)
             if await self._resolve(attempt):
-                await contact.ask_reference(attempt)
+                if await contact.ask_reference(attempt) and family == 4:
+                    self._references.append(attempt)
                 return
 
     def _start_leg(

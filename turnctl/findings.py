@@ -50,11 +50,20 @@ FIXES: Mapping[str, str] = {
         "Give the URL that returns iceServers as JSON, each turn: or turns: entry with username "
         "and credential."
     ),
+    "issuer-ttl-short": "Raise the issuer's TTL to some minutes at least (signalpost: turn.ttl).",
+    "issuer-cacheable": "Send Cache-Control: no-store with the answer.",
     "url-malformed": "Write it as RFC 7064/7065 have it: turn:HOST:PORT?transport=udp|tcp.",
     "turns-over-udp": (
         "Drop this URL or write ?transport=tcp: browsers take it for TLS over TCP, others for "
         "DTLS, and few servers offer that."
     ),
+    "url-blocked-port": (
+        "Use 3478, 5349, 80 or 443: browsers refuse every other port below 1024, and those of "
+        "Fetch's list of bad ports."
+    ),
+    "url-port-unusual": "Use turn: with 3478 and turns: with 5349 or 443; see which one listens.",
+    "no-tcp-fallback": "Add turn:{host}:{port}?transport=tcp to the list.",
+    "no-tls-443": "Add turns:{host}:443?transport=tcp to the list, and serve TLS there.",
     # --- reaching the server
     "dns-no-address": "Add an A or AAAA record for {host}, or correct the host in the URL.",
     "unreachable": (
@@ -71,6 +80,10 @@ FIXES: Mapping[str, str] = {
         "Nothing on the server: this network lets no UDP out. Offer turns: on port 443 to users "
         "behind such networks."
     ),
+    "client-network-blocks-ports": (
+        "Nothing on the server: this network lets few ports out. Offer turns: on port 443 to users "
+        "behind such networks."
+    ),
     "not-turn": (
         "Point the URL at coturn itself: a proxy or CDN in front must pass port {port} through as "
         "plain TCP or UDP (L4), and the DNS record must not be proxied."
@@ -85,10 +98,25 @@ FIXES: Mapping[str, str] = {
         "Serve a certificate from a public CA with its full chain (cert=fullchain.pem); for a CA "
         "of your own give --ca FILE."
     ),
+    "tls-chain-incomplete": (
+        "Serve the whole chain: cert=fullchain.pem in turnserver.conf instead of cert.pem."
+    ),
     "tls-name-mismatch": "Get a certificate for {host}, or use the name that it holds in the URL.",
+    "tls-ip-literal": "Use the name that the certificate holds in the URL instead of {host}.",
+    "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
+    "tls-expires-soon": "See why renewal does not run; after it send SIGUSR2 to turnserver.",
     "tls-expired": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
     # --- STUN
     "srflx-missing": "Let STUN answer on this port: no `no-stun`, and no proxy that rewrites it.",
+    "mapped-address-wrong": (
+        "Run coturn on the host's network (network_mode: host): through Docker's bridge or a proxy "
+        "it does not see its clients' addresses."
+    ),
+    "tls-proxy-hides-client": (
+        "Let the edge send PROXY protocol v2 to coturn's tcp-proxy-port: quotas and logs need the "
+        "client's own address."
+    ),
+    "symmetric-nat": "Nothing on the server: keep the relay reachable for this network's users.",
     # --- credentials
     "open-relay": (
         "Set use-auth-secret (or lt-cred-mech) and remove no-auth: anybody can relay traffic "
@@ -100,9 +128,20 @@ FIXES: Mapping[str, str] = {
         "quotes and trailing blanks are part of it."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
+    "static-credential-on-secret-server": (
+        "Issue usernames as TIMESTAMP:ID when coturn has use-auth-secret; for a fixed user give "
+        "coturn lt-cred-mech and user=."
+    ),
+    "realm-mismatch": "Store the secret under the server's realm: turn_secret.realm = realm=.",
+    "two-servers-one-port": (
+        "Find the second process with `ss -lunp sport = :{port}` and end it: coturn shares its "
+        "port without a word."
+    ),
+    "nonce-loop": "See that one server alone has the port, and that stale-nonce is not too short.",
     "clock-skew": "Set the clocks of the issuer and of the TURN server by NTP.",
     # --- allocation
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
+    "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",
     "relay-ports-exhausted": "Widen min-port–max-port, and see that relay-ip is an own address.",
     "server-draining": "Wait for the restart, or use another server: this one takes no new calls.",
     "alternate-server": "Put the named server into iceServers: some clients do not follow it.",
@@ -112,6 +151,8 @@ FIXES: Mapping[str, str] = {
     "relay-address-private": (
         "Set external-ip=PUBLIC/PRIVATE in turnserver.conf: peers cannot reach this address."
     ),
+    "relay-address-wrong": "Set external-ip=PUBLIC/PRIVATE to the address its traffic leaves from.",
+    "ipv6-relay-missing": "Add an IPv6 relay-ip to turnserver.conf, or remove the AAAA record.",
     "relay-range-blocked": (
         "Open min-port–max-port over udp (49152–65535/udp unless set otherwise) in the firewall "
         "and the cloud security group."
@@ -128,6 +169,15 @@ FIXES: Mapping[str, str] = {
         "allowed-peer-ip: two clients of one relay cannot talk otherwise."
     ),
     "relay-data-lost": "Look at max-bps and bps-capacity, the MTU, and the host's UDP buffers.",
+    "private-peers-allowed": (
+        "Add the deny list to turnserver.conf (turnctl init writes it): clients can reach the "
+        "server's inner network through the relay."
+    ),
+    "amplification": (
+        "Set no-software-attribute, no-stun-backward-compatibility and no-rfc5780 where the "
+        "version knows them, or upgrade coturn."
+    ),
+    "version-vulnerable": "Upgrade coturn to 4.17 or later, and set no-software-attribute.",
     "ice-relay-failed": "See coturn's log: the packets pass, and two ICE agents do not connect.",
     "ice-srflx-failed": (
         "Nothing on the server, most likely: this network lets no direct packets in. Calls from "

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Literal
 
 __all__ = [
+    "Agreement",
     "Allocation",
+    "Amplification",
     "Binding",
     "CandidateSeen",
     "Challenge",
@@ -22,11 +24,14 @@ __all__ = [
     "IceLeg",
     "Inbound",
     "Issuer",
+    "Mapping",
     "Observation",
     "Outcome",
+    "PeerPolicy",
     "Permission",
     "Reference",
     "Refresh",
+    "RelayEcho",
     "Release",
     "Resolution",
     "TlsHandshake",
@@ -82,9 +87,15 @@ class Exchange(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer(Exchange):
-    """The service that hands out iceServers was asked. `code` is the HTTP status."""
+    """The service that hands out iceServers was asked. `code` is the HTTP status.
+
+    `ttl` in seconds as announced, else as the usernames' expiry says; None when neither does.
+    """
 
     servers: int = 0
+    ttl: float | None = None
+    cacheable: bool = False
+    """Whether a cache on the way may hand the same credential to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +124,16 @@ class Connection(Exchange):
 class TlsHandshake(Exchange):
     """TLS on an open connection. `problem` is the cause of a refused certificate or handshake."""
 
-    problem: Literal["", "refused", "untrusted", "name-mismatch", "expired"] = ""
+    problem: Literal[
+        "",
+        "refused",
+        "untrusted",
+        "chain-incomplete",
+        "name-mismatch",
+        "ip-literal",
+        "expired",
+        "old-version",
+    ] = ""
     version: str = ""
     names: tuple[str, ...] = ()
     issuer: str = ""
@@ -152,13 +172,23 @@ class Allocation(Exchange):
     check's own allocations of the same user when it asked.
     """
 
-    label: Literal["a", "b", "fresh", "far-future"] = "a"
+    label: Literal["a", "b", "fresh", "far-future", "other-user"] = "a"
     username: str = ""
     relayed: Address | None = None
     mapped: Address | None = None
     lifetime: int | None = None
+    realm: str | None = None
+    """Of an error: what the server now asks for."""
     held: int = 0
     released: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement(Observation):
+    """One credential shown to the same port from several sockets, without allocating."""
+
+    taken: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +201,7 @@ class Permission(Exchange):
     """CreatePermission or ChannelBind for one peer, and whose address that is."""
 
     peer: str
-    purpose: Literal["client", "own-relay", "public"]
+    purpose: Literal["client", "own-relay", "public", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +242,40 @@ class Echo(Exchange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelayEcho(Exchange):
+    """STUN through the relay to an independent server: `seen` is where its traffic leaves."""
+
+    relayed: Address
+    seen: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerPolicy(Observation):
+    """Peers that a relay has no business with: how many were asked for, which were allowed.
+
+    Permissions alone are asked for; nothing is sent.
+    """
+
+    asked: int
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amplification(Observation):
+    """Bytes of a Binding request over UDP and of its answer, UDP payload alone."""
+
+    request: int
+    response: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping(Observation):
+    """One socket as two servers see it: the mapped addresses."""
+
+    mapped: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh(Exchange):
     """Refresh of a running allocation; `lifetime` in seconds as granted."""
 
@@ -233,9 +297,13 @@ class Control(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Exchange):
-    """STUN over UDP to a server that has nothing to do with the target (`--stun-echo`)."""
+    """STUN over UDP to a server that has nothing to do with the target (`--stun-echo`).
+
+    `tcp` is how a TCP connect to the same port ended, tried when UDP was silent.
+    """
 
     mapped: Address | None = None
+    tcp: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

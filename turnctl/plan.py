@@ -47,6 +47,8 @@ class Plan:
     probes: tuple[Probe, ...]
     rejected: tuple[UrlRejected, ...] = ()
     unauthenticated: tuple[str, ...] = ()
+    complete: bool = False
+    """Whether these are all the URLs a client is given: then what is missing can be judged."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to probe, or to say of the URLs."""
@@ -58,7 +60,11 @@ class Plan:
 
 
 def make_plan(
-    servers: Sequence[IceServer], *, families: Sequence[Family] = (4, 6), relay_only: bool = False
+    servers: Sequence[IceServer],
+    *,
+    families: Sequence[Family] = (4, 6),
+    relay_only: bool = False,
+    complete: bool = False,
 ) -> Plan:
     """Each well-formed URL once for each family it can have (a literal address has one)."""
     parsed: dict[tuple[str, str | None], tuple[IceUri, IceServer]] = {}
@@ -92,4 +98,4 @@ def make_plan(
         for family in families
         if uri.address is None or uri.address.version == family
     ]
-    return Plan(tuple(probes), tuple(rejected.values()), tuple(unauthenticated))
+    return Plan(tuple(probes), tuple(rejected.values()), tuple(unauthenticated), complete)

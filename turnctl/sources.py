@@ -7,12 +7,14 @@ service answered wrong is an observation, since naming that is the check's purpo
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 from urllib.parse import urlsplit
 
 from signalpost import credentials
@@ -60,6 +62,8 @@ class Source:
     target: str
     servers: tuple[IceServer, ...]
     issuer: Issuer | None = None
+    complete: bool = True
+    """Whether this is all that a client is given, and not one URI picked out by hand."""
 
 
 async def load(
@@ -73,9 +77,9 @@ async def load(
     """Turn a TARGET into iceServers. Raises SourceError."""
     scheme = target.partition(":")[0].lower()
     if scheme in {"stun", "stuns", "turn", "turns"}:
-        return Source(target, (_from_uri(target, access, now()),))
+        return Source(target, (_from_uri(target, access, now()),), complete=False)
     if scheme in {"http", "https"}:
-        return await _from_service(target, access, context, patience)
+        return await _from_service(target, access, context, patience, now())
     if "://" in target:
         raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
     # Whoever feeds a pipe may take his time, and Ctrl-C has to end the wait.
@@ -144,7 +148,7 @@ def _read(target: str) -> str:
 
 
 async def _from_service(
-    target: str, access: Access, context: ssl.SSLContext, patience: float
+    target: str, access: Access, context: ssl.SSLContext, patience: float, now: float
 ) -> Source:
     try:
         parts = urlsplit(target)
@@ -159,10 +163,10 @@ async def _from_service(
         headers["Authorization"] = f"Bearer {access.api_key.reveal()}"
     started = time.monotonic()
 
-    def issuer(outcome: Outcome, detail: str = "", code: int | None = None, n: int = 0) -> Issuer:
+    def issuer(outcome: Outcome, detail: str = "", code: int | None = None, **facts: Any) -> Issuer:
         elapsed = (time.monotonic() - started) * 1000
         return Issuer(
-            url=url, outcome=outcome, elapsed_ms=elapsed, code=code, detail=detail, servers=n
+            url=url, outcome=outcome, elapsed_ms=elapsed, code=code, detail=detail, **facts
         )
 
     try:
@@ -172,14 +176,50 @@ async def _from_service(
     if response.status not in {200, 201}:
         return Source(target, (), issuer(Outcome.ERROR, _problem(response.body), response.status))
     try:
-        servers = parse_ice_servers(json.loads(response.body or b""))
+        document = json.loads(response.body or b"")
+        servers = parse_ice_servers(document)
     except ValueError as error:
         kind = response.headers.get("content-type", "no Content-Type")
         said = error if isinstance(error, IceServersError) else f"no JSON ({kind})"
         return Source(target, (), issuer(Outcome.FOREIGN, str(said), response.status))
     except RecursionError:
         return Source(target, (), issuer(Outcome.FOREIGN, "JSON nested too deep", response.status))
-    return Source(target, servers, issuer(Outcome.OK, "", response.status, len(servers)))
+    facts = {
+        "servers": len(servers),
+        "ttl": _lifetime(document, servers, now),
+        "cacheable": _is_cacheable(response.headers),
+    }
+    return Source(target, servers, issuer(Outcome.OK, "", response.status, **facts))
+
+
+def _lifetime(document: object, servers: Sequence[IceServer], now: float) -> float | None:
+    """Seconds the credential is good for: what the answer says, else what its usernames do."""
+    announced = _seconds(document.get("ttl")) if isinstance(document, dict) else None
+    if announced is not None:
+        return announced
+    expiries = [credentials.read_username(s.username).expires for s in servers if s.username]
+    known = [expires - now for expires in expiries if expires is not None]
+    return min(known, default=None)
+
+
+def _seconds(value: object) -> float | None:
+    """A number, or one as text, which is how Twilio has it; None for whatever else JSON holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _is_cacheable(headers: Mapping[str, str]) -> bool:
+    """Whether a shared cache may keep the answer (RFC 9111 section 3)."""
+    directives = {
+        part.strip().partition("=")[0].lower()
+        for part in headers.get("cache-control", "").split(",")
+    }
+    return not directives & {"no-store", "private", "no-cache"}
 
 
 def _problem(body: bytes | None) -> str:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def images() -> Iterator[docker.Images]:
 
 @pytest.fixture(scope="module")
 def override(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a test needs beside: a build that reaches the package index, a probe that does not
-    take its time, and no metrics listener on this host."""
+    """What a test needs beside: a build that reaches the package index, health that is asked
+    for at once, and no metrics listener of the service on this host."""
     path = tmp_path_factory.mktemp("compose") / "test.yaml"
     path.write_text(
         """
@@ -54,6 +55,8 @@ def environment(images: docker.Images, **more: str) -> dict[str, str]:
         "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
         "PORT": str(free_port()),
         "TURN_PORT": str(free_port()),
+        "PROBE_PORT": str(free_port()),
+        "PROBE_INTERVAL": "2",
         "NO_STUN": "1",
         **more,
     }
@@ -121,6 +124,15 @@ def test_probe_tells_when_the_relay_is_gone(stack: Project) -> None:
         time.sleep(0.2)
     stack.compose("start", "coturn")
     wait_healthy(stack, "probe")
+
+
+def test_probe_has_metrics_for_this_host(stack: Project) -> None:
+    """Prometheus on this host finds the relay's round trips at PROBE_PORT of the loopback."""
+    wait_healthy(stack, "probe")
+    endpoint = f"http://127.0.0.1:{stack.environment['PROBE_PORT']}/metrics"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(endpoint, timeout=10) as response:
+        assert b"turnctl_relay_rtt_seconds{" in response.read()
 
 
 def test_coturn_takes_every_line(stack: Project) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 __all__ = ["Authority", "Certificate"]
 
@@ -69,14 +69,57 @@ class Authority:
 
         `starts` and `ends` count from now: a negative `ends` makes it expired.
         """
+        certificate, key = self._certify(names, starts, ends, self._certificate.subject, self._key)
+        return self._store(key, certificate)
+
+    def issue_by_intermediate(self, names: Sequence[str]) -> tuple[Certificate, Certificate]:
+        """The same server certificate twice, from an intermediate of this root: alone, and with
+        the intermediate in its chain. As public CAs do, it tells where its issuer is found.
+        """
+        between = ec.generate_private_key(ec.SECP256R1())
+        now = dt.datetime.now(dt.UTC)
+        name = _name("Signalpost test intermediate")
+        intermediate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._certificate.subject)
+            .public_key(between.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=300))
+            .not_valid_after(now + dt.timedelta(days=300))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(between.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        days = dt.timedelta(days=-200), dt.timedelta(days=90)
+        certificate, key = self._certify(names, *days, name, between, tells_issuer=True)
+        return self._store(key, certificate), self._store(key, certificate, intermediate)
+
+    def _certify(
+        self,
+        names: Sequence[str],
+        starts: dt.timedelta,
+        ends: dt.timedelta,
+        issuer: x509.Name,
+        issuer_key: ec.EllipticCurvePrivateKey,
+        *,
+        tells_issuer: bool = False,
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         alternatives = [_alternative(name) for name in names]
-        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = (
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = (
             x509.CertificateBuilder()
             .subject_name(_name(names[0]))
-            .issuer_name(self._certificate.subject)
+            .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + starts)
@@ -85,20 +128,25 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(signer, critical=False)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .sign(self._key, hashes.SHA256())
         )
+        if tells_issuer:
+            where = x509.UniformResourceIdentifier("http://ca.test/intermediate.der")
+            access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, where)
+            builder = builder.add_extension(
+                x509.AuthorityInformationAccess([access]), critical=False
+            )
+        return builder.sign(issuer_key, hashes.SHA256()), key
+
+    def _store(self, key: ec.EllipticCurvePrivateKey, *chain: x509.Certificate) -> Certificate:
         self._issued += 1
         issued = Certificate(
             self.directory / f"server{self._issued}.pem",
             self.directory / f"server{self._issued}.key",
         )
-        issued.chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        pem = serialization.Encoding.PEM
+        issued.chain.write_bytes(b"".join(one.public_bytes(pem) for one in chain))
         issued.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
         return issued
 

@@ -1,7 +1,8 @@
 """A real turnserver as a local process, for one test.
 
 `with running(address) as server:` starts it with a small base configuration plus the test's own
-lines, waits until it answers on every listener, and ends it by its pid.
+lines, waits until it answers on every listener, and ends it by its pid. Two versions are there:
+this Debian's, and the next one's, which runs from an unpacked tree with its own libraries.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
+
+import pytest
 
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
-from tests.lab.parts import require
+from tests.lab.parts import MISSING, require
+from tests.lab.provision import NEXT_COTURN
 
-__all__ = ["REALM", "Server", "own_address", "own_address6", "running"]
+__all__ = ["REALM", "VERSIONS", "Server", "Version", "own_address", "own_address6", "running"]
 
 REALM = "lab.signalpost.test"
 START_DEADLINE = 15.0
@@ -34,6 +38,13 @@ START_DEADLINE = 15.0
 BINDING_REQUEST = bytes.fromhex("000100002112a442")
 """STUN Binding request header without its transaction id (RFC 8489, section 5)."""
 CLONE_NEWNET = 0x40000000
+
+Version = Literal["4.6.1", "4.18.0"]
+VERSIONS: tuple[Version, ...] = get_args(Version)
+"""This Debian's coturn, and the next one's: the version it had when these tests were written."""
+
+_LINES = {"4.6.1": ["no-cli", "no-dtls"], "4.18.0": []}
+"""What a newer version does by itself, and calls bad configuration."""
 
 T = TypeVar("T")
 
@@ -102,34 +113,41 @@ def running(
     secret: str | None = None,
     auth: bool = True,
     port: int | None = None,
+    tls_port: int | None = None,
     namespace: str | None = None,
+    version: Version = "4.6.1",
+    relay: str | None = None,
+    own_peer: bool = True,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
-    `lines` are appended to the base configuration. `secret` is a random one when left out;
+    It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
+    False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
     namespace to run in.
     """
-    require("turnserver", root=namespace is not None)
+    program = _program(version)
+    if namespace is not None:
+        require("ip", root=True)
     secret = secret or secrets.token_hex(16)
     listeners = _Listeners(address, namespace)
     port = port or listeners.free_port()
-    tls_port = listeners.free_port() if tls else None
+    tls_port = (tls_port or listeners.free_port()) if tls else None
     with tempfile.TemporaryDirectory(prefix="signalpost-coturn-") as name:
         directory = Path(name)
         config = [
             f"listening-ip={address}",
-            f"relay-ip={address}",
+            f"relay-ip={relay or address}",
             f"listening-port={port}",
-            # Real hosts carry both kinds of peer; the machine's own address is often private.
-            f"allowed-peer-ip={address}",
             f"realm={REALM}",
             f"userdb={directory / 'turndb'}",
             f"pidfile={directory / 'pid'}",
             "log-file=stdout",
-            "no-cli",
-            "no-dtls",
+            *_LINES[version],
         ]
+        if own_peer:
+            # The machine's own address is often private, and the deny list would hold it.
+            config.append(f"allowed-peer-ip={relay or address}")
         if auth:
             config += ["use-auth-secret", f"static-auth-secret={secret}"]
         if tls:
@@ -137,7 +155,7 @@ def running(
         else:
             config.append("no-tls")
         (directory / "turnserver.conf").write_text("\n".join([*config, *lines, ""]))
-        argv = ["turnserver", "-c", str(directory / "turnserver.conf")]
+        argv = [*program, "-c", str(directory / "turnserver.conf")]
         if namespace:
             argv = ["ip", "netns", "exec", namespace, *argv]
         with (directory / "log").open("wb") as log:
@@ -149,6 +167,19 @@ def running(
         finally:
             process.kill()
             process.wait()
+
+
+def _program(version: Version) -> list[str]:
+    """How to start this version. Skips the test when it is not there."""
+    if version == "4.6.1":
+        require("turnserver")
+        return ["turnserver"]
+    loader = next(NEXT_COTURN.glob("usr/lib/*/ld-linux-*.so.*"), None)
+    if loader is None:
+        pytest.skip(f"{MISSING}coturn {version} (python -m tests.lab.provision unpacks it)")
+    # The tree's own loader and C library: this machine's are older than its programs.
+    turnserver = NEXT_COTURN / "usr" / "bin" / "turnserver"
+    return [str(loader), "--library-path", str(loader.parent), str(turnserver)]
 
 
 def _wait_until_answering(

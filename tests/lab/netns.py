@@ -1,9 +1,11 @@
-"""A small internet in network namespaces: a client behind a NAT, and a server on the far side.
+"""A small internet in network namespaces: sites with clients behind NATs, and servers between them.
 
-    client 10.99.0.2 ── router 10.99.0.1 / 203.0.113.10 ── server 203.0.113.1 and 203.0.113.2
+    client 10.99.0.2 ── router 10.99.0.1 / 203.0.113.10 ──┐
+    client 10.100.0.2 ─ router 10.100.0.1 / 203.0.113.11 ─┴ bridge with 203.0.113.1 and 203.0.113.2
 
-Names are unique to the test, and everything is torn down again, also after a failure: deleting a
-namespace deletes its ends of the veth pairs.
+`site(kind)` gives one site, `internet()` as many as one joins. IPv6 lives in 2001:db8::/32 beside
+it: servers at ::1 and ::2, a /64 a site. Names are unique to the test, and everything is torn down
+again, also after a failure: deleting a namespace deletes its ends of the veth pairs.
 """
 
 from __future__ import annotations
@@ -12,56 +14,48 @@ import contextlib
 import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.lab.parts import require
+import pytest
 
-__all__ = ["Kind", "Namespace", "Site", "site"]
+from tests.lab import nats
+from tests.lab.nats import KINDS, Kind
+from tests.lab.parts import MISSING, require
 
-Kind = Literal["port-restricted", "symmetric", "udp-blocked"]
+__all__ = [
+    "KINDS",
+    "PREFIX",
+    "SECOND_SERVER",
+    "SECOND_SERVER6",
+    "SERVER",
+    "SERVER6",
+    "Internet",
+    "Kind",
+    "Namespace",
+    "Site",
+    "internet",
+    "site",
+]
 
-CLIENT, ROUTER_LAN, ROUTER_WAN = "10.99.0.2", "10.99.0.1", "203.0.113.10"
 SERVER, SECOND_SERVER = "203.0.113.1", "203.0.113.2"
+NOWHERE = "203.0.113.254"
+SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
-_MASQUERADE = {
-    "port-restricted": "masquerade",
-    "symmetric": "masquerade fully-random",
-    "udp-blocked": "masquerade",
-}
-_FORWARD_FIRST = {"udp-blocked": 'iifname "lan" udp dport != 53 drop'}
-
-# Without the two input rules an unsolicited packet makes a conntrack entry on the router itself,
-# and a later punch through the same port pair is then mapped to another port.
-_NAT = """
-table ip nat {{
-  chain postrouting {{
-    type nat hook postrouting priority srcnat
-    oifname "wan" {masquerade}
-  }}
-}}
-table ip filter {{
-  chain input {{
-    type filter hook input priority filter
-    iifname "wan" ct state established,related accept
-    iifname "wan" drop
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy drop
-    {first}
-    iifname "lan" accept
-    ct state established,related accept
-  }}
-}}
-"""
+PREFIX = "signalpost-"
+"""How the names of the lab's namespaces begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A network namespace and the address its programs are reached at."""
+    """A network namespace and the addresses its programs are reached at.
+
+    `address` is the IPv4 one, the IPv6 one where there is no other.
+    """
 
     name: str
     address: str
+    address6: str | None = None
 
     def _argv(self, argv: Sequence[str]) -> list[str]:
         return ["ip", "netns", "exec", self.name, *argv]
@@ -77,7 +71,11 @@ class Namespace:
     def popen(self, argv: Sequence[str]) -> subprocess.Popen[str]:
         """Start a command inside; its pid is the command's own, since `ip netns exec` execs."""
         return subprocess.Popen(
-            self._argv(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self._argv(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def nft(self, rules: str) -> None:
@@ -87,12 +85,28 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The three namespaces; `run` and `popen` are the client's."""
+    """A client, the router that the internet sees of it, the servers; `run` is the client's.
+
+    Without a NAT the client is its own router.
+    """
 
     client: Namespace
     router: Namespace
     server: Namespace
+    kind: Kind = "port-restricted"
     second_server_address: str = SECOND_SERVER
+    second_server_address6: str = SECOND_SERVER6
+
+    @property
+    def families(self) -> tuple[Literal[4, 6], ...]:
+        """The IP versions that the client can speak with the internet."""
+        match self.kind:
+            case "ipv6-only":
+                return (6,)
+            case "dual-stack":
+                return (4, 6)
+            case _:
+                return (4,)
 
     def run(
         self, argv: Sequence[str], *, check: bool = False, timeout: float = 60
@@ -103,31 +117,143 @@ class Site:
         return self.client.popen(argv)
 
 
-@contextlib.contextmanager
-def site(kind: Kind = "port-restricted") -> Iterator[Site]:
-    """A client behind a NAT of this kind; rules and what they behave as were measured."""
-    require("ip", "nft", root=True)
-    tag = secrets.token_hex(3)
-    client = Namespace(f"sp{tag}-client", CLIENT)
-    router = Namespace(f"sp{tag}-router", ROUTER_WAN)
-    server = Namespace(f"sp{tag}-server", SERVER)
-    with contextlib.ExitStack() as stack:
-        for namespace in (client, router, server):
-            _ip("netns", "add", namespace.name)
-            stack.callback(_ip, "netns", "delete", namespace.name)
-            _ip("-n", namespace.name, "link", "set", "lo", "up")
+@dataclass(slots=True)
+class Internet:
+    """The servers' namespace with its bridge; sites join it. `delay` is tc's, as in "5ms"."""
+
+    server: Namespace
+    delay: str | None
+    _tag: str
+    _stack: contextlib.ExitStack
+    _sites: list[Site] = field(default_factory=list)
+
+    def join(self, kind: Kind) -> Site:
+        """One more site of this kind."""
+        number = len(self._sites)
+        make = {"no-nat": self._without_nat, "carrier-grade": self._carrier_grade}
+        client, router = make.get(kind, self._behind_router)(kind, number)
+        made = Site(client, router, self.server, kind)
+        self._sites.append(made)
+        return made
+
+    def _without_nat(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
+        client = self._namespace(f"client{number}", f"203.0.113.{10 + number}")
+        self._plug(client, "eth0", number)
+        return client, client
+
+    def _behind_router(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
+        wan, lan = f"203.0.113.{10 + number}", f"10.{99 + number}.0"
+        wan6, lan6 = f"2001:db8::{10 + number}", f"2001:db8:{99 + number}:"
+        with4, with6 = kind != "ipv6-only", kind in {"ipv6-only", "dual-stack"}
+        router = self._namespace(f"router{number}", wan if with4 else wan6, wan6 if with6 else None)
+        client = self._namespace(
+            f"client{number}",
+            f"{lan}.2" if with4 else f"{lan6}:2",
+            f"{lan6}:2" if with6 else None,
+        )
+        self._plug(router, "wan", number)
         _link(client.name, "eth0", router.name, "lan")
-        _link(router.name, "wan", server.name, "eth0")
-        _address(client.name, "eth0", f"{CLIENT}/24")
-        _address(router.name, "lan", f"{ROUTER_LAN}/24")
-        _address(router.name, "wan", f"{ROUTER_WAN}/24")
-        _address(server.name, "eth0", f"{SERVER}/24")
-        _address(server.name, "eth0", f"{SECOND_SERVER}/24")
-        _ip("-n", client.name, "route", "add", "default", "via", ROUTER_LAN)
-        router.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
-        first = _FORWARD_FIRST.get(kind, "")
-        router.nft(_NAT.format(masquerade=_MASQUERADE[kind], first=first))
-        yield Site(client, router, server)
+        _up(client.name, "eth0")
+        _up(router.name, "lan")
+        if with4:
+            _address(router.name, "lan", f"{lan}.1/24")
+            _address(client.name, "eth0", f"{lan}.2/24")
+            _ip("-n", client.name, "route", "add", "default", "via", f"{lan}.1")
+            _forward(router, 4)
+            router.nft(nats.nat(kind, wan=wan, client=f"{lan}.2"))
+        if with6:
+            _address(router.name, "lan", f"{lan6}:1/64")
+            _address(client.name, "eth0", f"{lan6}:2/64")
+            _forward(router, 6)
+            _ip("-n", router.name, "route", "add", "default", "via", SERVER6)
+            _ip("-n", client.name, "route", "add", "default", "via", f"{lan6}:1")
+            _ip("-n", self.server.name, "route", "add", f"{lan6}:/64", "via", wan6)
+            router.nft(nats.firewall6())
+        return client, router
+
+    def _carrier_grade(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
+        """A home's router behind its carrier's, which the internet sees (RFC 6598 between them)."""
+        wan, lan = f"203.0.113.{10 + number}", f"10.{99 + number}.0"
+        between = f"100.64.{number}"
+        carrier = self._namespace(f"carrier{number}", wan)
+        home = self._namespace(f"home{number}", f"{between}.2")
+        client = self._namespace(f"client{number}", f"{lan}.2")
+        self._plug(carrier, "wan", number)
+        _link(home.name, "wan", carrier.name, "lan")
+        _link(client.name, "eth0", home.name, "lan")
+        for name, device, address in (
+            (carrier.name, "lan", f"{between}.1"),
+            (home.name, "wan", f"{between}.2"),
+            (home.name, "lan", f"{lan}.1"),
+            (client.name, "eth0", f"{lan}.2"),
+        ):
+            _up(name, device)
+            _address(name, device, f"{address}/24")
+        _ip("-n", home.name, "route", "add", "default", "via", f"{between}.1")
+        _ip("-n", client.name, "route", "add", "default", "via", f"{lan}.1")
+        for router in (carrier, home):
+            _forward(router, 4)
+            router.nft(nats.nat(kind, wan=router.address, client=client.address))
+        return client, carrier
+
+    def _namespace(self, role: str, address: str, address6: str | None = None) -> Namespace:
+        return _namespace(self._stack, self._tag, role, address, address6)
+
+    def _plug(self, namespace: Namespace, device: str, number: int) -> None:
+        """Connect a namespace with the bridge, at its own addresses."""
+        port = f"site{number}"
+        _link(namespace.name, device, self.server.name, port)
+        _ip("-n", self.server.name, "link", "set", port, "master", "eth0", "up")
+        _up(namespace.name, device)
+        for address in {namespace.address, namespace.address6} - {None}:
+            _address(namespace.name, device, f"{address}/{64 if ':' in str(address) else 24}")
+        if self.delay:
+            delay = ["dev", device, "root", "netem", "delay", self.delay]
+            if namespace.run(["tc", "qdisc", "add", *delay]).returncode != 0:
+                pytest.skip(f"{MISSING}netem in this kernel")
+
+
+@contextlib.contextmanager
+def internet(*, delay: str | None = None) -> Iterator[Internet]:
+    """Servers that sites can join. `delay` is what a packet takes to leave a site."""
+    require("ip", "nft", "tc", root=True)
+    tag = secrets.token_hex(3)
+    with contextlib.ExitStack() as stack:
+        server = _namespace(stack, tag, "server", SERVER, SERVER6)
+        # Snooping would keep the neighbour discovery of a port that just came up waiting.
+        bridge = ("add", "eth0", "type", "bridge", "mcast_snooping", "0")
+        _ip("-n", server.name, "link", *bridge)
+        _up(server.name, "eth0")
+        for address in (SERVER, SECOND_SERVER):
+            _address(server.name, "eth0", f"{address}/24")
+        for address in (SERVER6, SECOND_SERVER6):
+            _address(server.name, "eth0", f"{address}/64")
+        _forward(server, 6)
+        # Packets for somewhere else leave and are lost, as on a real host: without a route coturn
+        # 4.6.1 gets an error for a peer's private address, and the allocation relays no more.
+        nowhere = ("to", NOWHERE, "lladdr", "02:00:00:00:00:fe", "dev", "eth0")
+        _ip("-n", server.name, "neighbour", "add", *nowhere)
+        _ip("-n", server.name, "route", "add", "default", "via", NOWHERE)
+        yield Internet(server, delay, tag, stack)
+
+
+@contextlib.contextmanager
+def site(kind: Kind = "port-restricted", *, delay: str | None = None) -> Iterator[Site]:
+    """A client behind a NAT of this kind; rules and what they behave as were measured."""
+    with internet(delay=delay) as made:
+        yield made.join(kind)
+
+
+def _namespace(
+    stack: contextlib.ExitStack, tag: str, role: str, address: str, address6: str | None
+) -> Namespace:
+    namespace = Namespace(f"{PREFIX}{tag}-{role}", address, address6)
+    _ip("netns", "add", namespace.name)
+    stack.callback(_ip, "netns", "delete", namespace.name)
+    # Duplicate address detection would keep IPv6 waiting for two seconds.
+    _sysctl(namespace, "net.ipv6.conf.default.accept_dad=0")
+    _up(namespace.name, "lo")
+    return namespace
 
 
 def _ip(*arguments: str) -> None:
@@ -141,6 +267,18 @@ def _link(left: str, left_device: str, right: str, right_device: str) -> None:
     )  # fmt: skip
 
 
+def _up(namespace: str, device: str) -> None:
+    _ip("-n", namespace, "link", "set", device, "up")
+
+
 def _address(namespace: str, device: str, address: str) -> None:
     _ip("-n", namespace, "address", "add", address, "dev", device)
-    _ip("-n", namespace, "link", "set", device, "up")
+
+
+def _forward(router: Namespace, version: Literal[4, 6]) -> None:
+    setting = "net.ipv4.ip_forward" if version == 4 else "net.ipv6.conf.all.forwarding"
+    _sysctl(router, f"{setting}=1")
+
+
+def _sysctl(namespace: Namespace, setting: str) -> None:
+    namespace.run(["sysctl", "-qw", setting], check=True)

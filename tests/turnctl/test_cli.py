@@ -52,7 +52,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["chekc"], ["no command 'chekc'", "check, init, inspect, mint"]),
+        (["chekc"], ["no command 'chekc'", *COMMANDS]),
         (["--bogus"], ["--bogus", "turnctl --help"]),
         (["check", "--bogus"], ["--bogus", "turnctl check --help"]),
         (["check", "--timeout", "soon"], ["--timeout", "soon", "not a valid float"]),
@@ -62,7 +62,10 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
         (["check", "--timeout", "inf"], ["--timeout", "0.5<=x<=120"]),
         (["check", "--timeout"], ["--timeout", "requires an argument"]),
         (["check", "--family", "5"], ["--family", "'4', '6'"]),
-        (["check", "--format", "xml"], ["--format", "'text', 'json'"]),
+        (
+            ["check", "--format", "xml"],
+            ["--format", "'text', 'json', 'junit', 'prometheus', 'nagios'"],
+        ),
         (
             ["check", "--stun-echo", "stun.example"],
             ["--stun-echo", "stun:, stuns:, turn: or turns:"],

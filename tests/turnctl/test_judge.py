@@ -16,7 +16,9 @@ from turnctl.case import Record
 from turnctl.findings import Finding
 from turnctl.judge import judge, overall, url_verdict
 from turnctl.observations import (
+    Agreement,
     Allocation,
+    Amplification,
     Binding,
     Challenge,
     Connection,
@@ -27,16 +29,20 @@ from turnctl.observations import (
     IceLeg,
     Inbound,
     Issuer,
+    Mapping,
     Observation,
     Outcome,
+    PeerPolicy,
     Permission,
     Reference,
     Refresh,
+    RelayEcho,
     Resolution,
     TlsHandshake,
     WrongCredential,
 )
 from turnctl.plan import Plan, make_plan
+from turnctl.rules import listing
 
 NOW = 1_700_000_000.0
 USER = f"{NOW + 600:.0f}:lab"
@@ -44,6 +50,7 @@ HOST, ADDRESS, ADDRESS6 = "turn.example.org", "203.0.113.7", "2001:db8::7"
 UDP = f"turn:{HOST}"
 TCP = f"turn:{HOST}?transport=tcp"
 TLS = f"turns:{HOST}"
+TLS443 = f"turns:{HOST}:443"
 STUN = f"stun:{HOST}"
 RELAYED = (ADDRESS, 50000)
 
@@ -54,16 +61,21 @@ UNROUTABLE, TLS_FAILED = Outcome.UNROUTABLE, Outcome.TLS_FAILED
 Codes = list[tuple[str, str]]
 
 
-def plan(*urls: str, families: Sequence[Family] = (4,), user: str | None = USER) -> Plan:
+def plan(
+    *urls: str,
+    families: Sequence[Family] = (4,),
+    user: str | None = USER,
+    complete: bool = False,
+) -> Plan:
     """A plan over these URLs with one credential."""
     credential = None if user is None else "password"
-    return make_plan([IceServer(urls, user, credential)], families=families)
+    return make_plan([IceServer(urls, user, credential)], families=families, complete=complete)
 
 
 # --- a healthy story, step by step -------------------------------------------------------------
 
-PROTOCOLS = {UDP: "udp", TCP: "tcp", TLS: "tls", STUN: "udp"}
-PORTS = {UDP: 3478, TCP: 3478, TLS: 5349, STUN: 3478}
+PROTOCOLS = {UDP: "udp", TCP: "tcp", TLS: "tls", TLS443: "tls", STUN: "udp"}
+PORTS = {UDP: 3478, TCP: 3478, TLS: 5349, TLS443: 443, STUN: 3478}
 
 HEALTHY: dict[type[Observation], dict[str, Any]] = {
     Resolution: {"host": HOST, "addresses": (ADDRESS,)},
@@ -139,8 +151,8 @@ def control(transport: Any, port: int = 3478, outcome: Outcome = OK, url: str = 
     )
 
 
-def reference(outcome: Outcome) -> Reference:
-    return Reference(url="stun:stun.example.net", family=4, outcome=outcome)
+def reference(outcome: Outcome, tcp: Outcome | None = None) -> Reference:
+    return Reference(url="stun:stun.example.net", family=4, outcome=outcome, tcp=tcp)
 
 
 def codes(made: Plan, seen: Sequence[Observation]) -> Codes:
@@ -176,6 +188,95 @@ def issuer(outcome: Outcome, **facts: Any) -> Issuer:
 def test_the_issuer(made: Plan, one: Issuer, code: str) -> None:
     """What the service answered, and what is wrong with the URLs in it."""
     assert [(code, "fail")] == codes(made, [one])
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"ttl": 299.0}, ["issuer-ttl-short"]),
+        ({"ttl": 300.0}, []),
+        ({"ttl": None}, []),
+        ({"cacheable": True}, ["issuer-cacheable"]),
+        ({"ttl": -5.0, "cacheable": True}, ["issuer-ttl-short", "issuer-cacheable"]),
+    ],
+)
+def test_how_credentials_are_issued(facts: dict[str, Any], expected: list[str]) -> None:
+    """What is handed out works, and may not when it is needed."""
+    seen = [issuer(OK, code=200, **facts), *story(url=STUN)]
+    assert [(code, "warn") for code in expected] == codes(plan(STUN), seen)
+
+
+# --- the list ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("turn:x:53", ["url-blocked-port"]),
+        ("turn:x:1023?transport=tcp", ["url-blocked-port"]),
+        ("turn:x:1024", []),
+        ("stun:x:6000", ["url-blocked-port"]),
+        ("turns:x:10080", ["url-blocked-port"]),
+        ("turn:x:80", []),
+        ("turn:x:443", []),
+        ("turn:x", []),
+        ("turns:x", []),
+        ("turns:x:443", []),
+        ("turn:x:5349", ["url-port-unusual"]),
+        ("stun:x:5349", ["url-port-unusual"]),
+        ("turns:x:3478", ["url-port-unusual"]),
+    ],
+)
+def test_ports(url: str, expected: list[str]) -> None:
+    """Ports that browsers refuse, and ports of the other scheme; once though two families."""
+    assert expected == [one.code for one in listing.ports(plan(url, families=(4, 6)))]
+
+
+AT_HOME = "192.168.1.7"
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    [
+        ([UDP], [("no-tcp-fallback", "warn")]),
+        ([STUN, UDP], [("no-tcp-fallback", "warn")]),
+        ([UDP, TCP], [("no-tls-443", "warn")]),
+        ([UDP, TLS], [("no-tls-443", "warn")]),
+        ([UDP, TLS443], []),
+        ([TLS443], []),
+        ([STUN], []),
+    ],
+)
+def test_ways_out_of_strict_networks(urls: list[str], expected: Codes) -> None:
+    """A whole list has TCP and the web's port; of a part of one nothing can be said."""
+    seen = [one for url in urls for one in story(url=url)]
+    assert expected == codes(plan(*urls, complete=True), seen)
+    assert [] == codes(plan(*urls), seen)
+
+
+def test_what_is_broken_comes_before_what_is_missing() -> None:
+    """Advice on the whole list follows the URLs' own findings."""
+    seen = story(step(Challenge, code=403))
+    expected = [("server-draining", "fail"), ("no-tcp-fallback", "warn")]
+    assert expected == codes(plan(UDP, complete=True), seen)
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        [
+            step(Resolution, addresses=(AT_HOME,)),
+            step(Binding, remote=(AT_HOME, 3478)),
+            step(Allocation, relayed=(AT_HOME, 50000)),
+        ],
+        [step(Binding, same_host=True)],
+        [step(Resolution, addresses=())],
+    ],
+)
+def test_a_list_for_the_local_network(near: list[Exchange]) -> None:
+    """Strangers' networks do not matter to a relay that is not for strangers."""
+    found = dict(codes(plan(UDP, complete=True), story(*near)))
+    assert "no-tcp-fallback" not in found
 
 
 # --- names -------------------------------------------------------------------------------------
@@ -271,6 +372,34 @@ ELSEWHERE = [
         pytest.param(
             UDP,
             {"outcome": SILENT},
+            [reference(SILENT, tcp=SILENT)],
+            [("client-network-blocks-ports", "warn")],
+            id="all silent, and all of the reference",
+        ),
+        pytest.param(
+            UDP,
+            {"outcome": SILENT},
+            [reference(SILENT, tcp=REFUSED)],
+            [("unreachable", "fail")],
+            id="all silent, the reference refuses tcp: tcp gets out",
+        ),
+        pytest.param(
+            UDP,
+            {"outcome": SILENT},
+            [reference(OK)],
+            [("unreachable", "fail")],
+            id="all silent, the reference answers",
+        ),
+        pytest.param(
+            UDP,
+            {"outcome": REFUSED},
+            [reference(SILENT, tcp=SILENT)],
+            [("unreachable", "fail")],
+            id="a refusal got back, so this network lets it",
+        ),
+        pytest.param(
+            UDP,
+            {"outcome": SILENT},
             [control("tcp", port=5349)],
             [("udp-blocked", "fail")],
             id="udp silent, the host answers on another port",
@@ -339,11 +468,35 @@ def test_tcp_connect(url: str, outcome: Outcome, around: list[Observation], code
 
 
 @pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], [("tcp-blocked", "fail")]),
+        ([TLS443], [("tcp-blocked", "warn")]),
+    ],
+)
+def test_a_tcp_port_that_is_silent_beside_another(others: list[str], expected: Codes) -> None:
+    """The server's firewall or this network; a warning while another URL carries data."""
+    seen = story(step(Connection, TCP, outcome=SILENT), url=TCP)
+    seen += [one for url in others for one in story(url=url)] or [control("tcp", 443, url=TCP)]
+    assert expected == codes(plan(TCP, *others), seen)
+
+
+def test_a_tcp_port_of_a_network_that_blocks_ports() -> None:
+    """With a reference that is silent as well the cause is this network."""
+    seen = story(step(Connection, TCP, outcome=SILENT), url=TCP)
+    seen += [*story(url=TLS443), reference(SILENT, tcp=SILENT)]
+    assert [("client-network-blocks-ports", "warn")] == codes(plan(TCP, TLS443), seen)
+
+
+@pytest.mark.parametrize(
     ("facts", "code"),
     [
         ({**TLS_BROKEN, "problem": "refused"}, "tls-refused"),
         ({**TLS_BROKEN, "problem": "untrusted"}, "tls-untrusted"),
+        ({**TLS_BROKEN, "problem": "chain-incomplete"}, "tls-chain-incomplete"),
         ({**TLS_BROKEN, "problem": "name-mismatch"}, "tls-name-mismatch"),
+        ({**TLS_BROKEN, "problem": "ip-literal"}, "tls-ip-literal"),
+        ({**TLS_BROKEN, "problem": "old-version"}, "tls-old-version"),
         ({**TLS_BROKEN, "problem": "expired"}, "tls-expired"),
         ({"outcome": UNKNOWN, "detail": "over"}, "deadline-reached"),
     ],
@@ -353,6 +506,67 @@ def test_tls_handshake(facts: dict[str, Any], code: str) -> None:
     seen = story(step(TlsHandshake, TLS, **facts), url=TLS)
     [finding] = judge(plan(TLS), seen, now=NOW)
     assert (code, "fail", [HOST]) == (finding.code, finding.severity, finding.evidence["names"])
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(13.9, [("tls-expires-soon", "warn")]), (14.0, []), (None, [])]
+)
+def test_a_certificate_that_ends_soon(days: float | None, expected: Codes) -> None:
+    """Renewal is due thirty days before the end; the steps after it are judged as ever."""
+    soon = step(TlsHandshake, TLS, days_left=days)
+    assert expected == codes(plan(TLS), story(soon, url=TLS))
+    draining = step(Challenge, TLS, code=403)
+    failing = [*expected, ("server-draining", "fail")]
+    assert failing == codes(plan(TLS), story(soon, draining, url=TLS))
+
+
+PRIVATE = ("172.17.0.1", 40000)
+
+
+@pytest.mark.parametrize(
+    ("url", "facts", "expected"),
+    [
+        pytest.param(
+            UDP, {"mapped": PRIVATE}, [("mapped-address-wrong", "fail")], id="a bridge's gateway"
+        ),
+        pytest.param(
+            UDP,
+            {"mapped": (ADDRESS, 40000)},
+            [("mapped-address-wrong", "fail")],
+            id="the server's own address",
+        ),
+        pytest.param(
+            STUN, {"mapped": PRIVATE}, [("mapped-address-wrong", "fail")], id="of a STUN server"
+        ),
+        pytest.param(TCP, {"mapped": PRIVATE}, [("tls-proxy-hides-client", "warn")], id="over TCP"),
+        pytest.param(
+            TLS443,
+            {"mapped": (ADDRESS, 40000)},
+            [("tls-proxy-hides-client", "warn")],
+            id="an edge on the server's host",
+        ),
+        pytest.param(UDP, {"mapped": PRIVATE, "local": PRIVATE}, [], id="our own, without NAT"),
+        pytest.param(
+            UDP,
+            {"mapped": (ADDRESS, 40000), "local": (ADDRESS, 40000)},
+            [],
+            id="asked from the server's own host",
+        ),
+    ],
+)
+def test_whom_the_server_sees(url: str, facts: dict[str, Any], expected: Codes) -> None:
+    """A mapped address that cannot be ours belongs to something in front of the server."""
+    assert expected == codes(plan(url), story(step(Binding, url, **facts), url=url))
+
+
+def test_a_server_in_the_same_private_network() -> None:
+    """It sees private addresses, and rightly."""
+    near = [
+        step(Resolution, addresses=(AT_HOME,)),
+        step(Binding, remote=(AT_HOME, 3478), mapped=("192.168.1.9", 40000)),
+        step(Allocation, relayed=(AT_HOME, 50000)),
+    ]
+    assert [] == codes(plan(UDP), story(*near))
 
 
 def test_silence_over_udp_is_a_warning_while_another_url_works() -> None:
@@ -396,6 +610,8 @@ def test_turns_over_udp() -> None:
         ({"realm": ""}, []),  # coturn 4.6.1 with an empty realm works
         ({"code": 300}, [("alternate-server", "fail")]),
         ({"code": 403}, [("server-draining", "fail")]),
+        ({"code": 438}, [("nonce-loop", "fail")]),
+        ({"code": 441}, [("realm-mismatch", "fail")]),
         ({"code": 508}, [("relay-ports-exhausted", "fail")]),
         ({"code": 437, "reason": "Mismatch"}, [("allocation-refused", "fail")]),
     ],
@@ -420,7 +636,9 @@ def test_a_binding_error_is_an_answer() -> None:
         ({"outcome": ERROR, "code": 300}, [("alternate-server", "fail")]),
         ({"outcome": ERROR, "code": 403}, [("server-draining", "fail")]),
         ({"outcome": ERROR, "code": 508}, [("relay-ports-exhausted", "fail")]),
-        ({"outcome": ERROR, "code": 441}, [("allocation-refused", "fail")]),
+        ({"outcome": ERROR, "code": 437}, [("allocation-refused", "fail")]),
+        ({"outcome": ERROR, "code": 438}, [("nonce-loop", "fail")]),
+        ({"outcome": ERROR, "code": 441}, [("realm-mismatch", "fail")]),
         # 486: the server's limit while few of ours are around, maybe our own doing from four on
         ({"outcome": ERROR, "code": 486, "held": 0}, [("quota-user", "fail")]),
         ({"outcome": ERROR, "code": 486, "held": 1, "released": 2}, [("quota-user", "fail")]),
@@ -434,6 +652,21 @@ def test_a_refused_allocation(label: str, facts: dict[str, Any], expected: Codes
     first = [step(Allocation)] if label == "b" else []
     seen = story(*first, step(Allocation, label=label, **facts))
     assert expected == codes(plan(UDP), seen)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "expected"),
+    [
+        (ERROR, 486, ("quota-total", "fail")),
+        (OK, None, ("quota-user", "warn")),
+        (ERROR, 401, ("quota-user", "warn")),
+    ],
+)
+def test_whose_quota(outcome: Outcome, code: int | None, expected: tuple[str, str]) -> None:
+    """Another user who is refused alike makes it the server's limit, not one user's."""
+    refused = step(Allocation, outcome=ERROR, code=486, held=7)
+    other = step(Allocation, label="other-user", outcome=outcome, code=code)
+    assert [expected] == codes(plan(UDP), story(refused, other))
 
 
 def test_a_made_up_password_is_taken() -> None:
@@ -450,7 +683,15 @@ EXPIRED = f"{NOW - 60:.0f}:lab"
     ("user", "trials", "code"),
     [
         pytest.param(USER, {}, "secret-mismatch", id="nothing to try it with"),
-        pytest.param("static", {}, "secret-mismatch", id="a name without timestamp"),
+        pytest.param(
+            "static", {}, "static-credential-on-secret-server", id="a name without timestamp"
+        ),
+        pytest.param(
+            "static",
+            {"fresh": OK},
+            "static-credential-on-secret-server",
+            id="a name without timestamp, and a minted one is taken",
+        ),
         pytest.param(USER, {"fresh": OK}, "secret-mismatch", id="only the issued one is refused"),
         pytest.param(
             USER, {"fresh": ERROR, "far-future": ERROR}, "secret-mismatch", id="none is taken"
@@ -479,6 +720,38 @@ def test_an_unauthorized_credential(user: str, trials: dict[str, Outcome], code:
     ]
     seen = story(refused, *tried)
     assert [(code, "fail")] == codes(plan(UDP, user=user), seen)
+
+
+@pytest.mark.parametrize(
+    ("realm", "code"),
+    [
+        ("example.org", "secret-mismatch"),
+        ("another", "realm-mismatch"),
+        (None, "secret-mismatch"),
+        ("", "secret-mismatch"),
+    ],
+)
+def test_a_realm_that_changes(realm: str | None, code: str) -> None:
+    """A 401 that asks for another realm than the challenge did."""
+    refused = step(Allocation, outcome=ERROR, code=401, username=USER, realm=realm)
+    assert [(code, "fail")] == codes(plan(UDP), story(refused))
+
+
+@pytest.mark.parametrize(
+    ("taken", "refused", "code"),
+    [
+        (3, 3, "two-servers-one-port"),
+        (1, 5, "two-servers-one-port"),
+        (0, 6, "secret-mismatch"),
+        (0, 0, "secret-mismatch"),
+        (6, 0, "secret-mismatch"),
+    ],
+)
+def test_sockets_that_do_not_agree(taken: int, refused: int, code: str) -> None:
+    """One credential that a port both takes and refuses is judged by two servers."""
+    shown = Agreement(url=UDP, family=4, taken=taken, refused=refused)
+    seen = [*story(step(Allocation, outcome=ERROR, code=401, username=USER)), shown]
+    assert [(code, "fail")] == codes(plan(UDP), seen)
 
 
 # --- addresses, permissions and packets --------------------------------------------------------
@@ -545,6 +818,134 @@ def test_a_relay_of_a_private_network() -> None:
     assert [] == codes(plan(UDP), seen)
     seen = story(at_home, binding, allocation, forbidden("public"))
     assert [("permission-refused", "warn")] == codes(plan(UDP), seen)
+
+
+IPV6_RELAY = ("2001:db8::7", 50000)
+
+
+@pytest.mark.parametrize(
+    ("relayed", "expected"),
+    [(RELAYED, [("ipv6-relay-missing", "warn")]), (IPV6_RELAY, [])],
+)
+def test_a_relay_over_ipv6(relayed: tuple[str, int], expected: Codes) -> None:
+    """Over IPv6 an IPv6 relay is due; with one of IPv4 calls work."""
+    seen = story(step(Allocation, family=6, relayed=relayed), family=6)
+    assert expected == codes(plan(UDP, families=(6,)), seen)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "expected"),
+    [
+        (RELAYED, []),
+        ((ADDRESS, 1), []),
+        (("198.51.100.1", 50000), [("relay-address-wrong", "fail")]),
+        (None, []),
+    ],
+)
+def test_where_the_relay_sends_from(leaves: tuple[str, int] | None, expected: Codes) -> None:
+    """As an independent server sees it; nothing is said when that one was silent."""
+    outcome = OK if leaves else SILENT
+    echo = RelayEcho(url=UDP, family=4, outcome=outcome, relayed=RELAYED, seen=leaves)
+    assert expected == codes(plan(UDP), [*story(), echo])
+
+
+HARDENED = PeerPolicy(url=UDP, family=4, asked=13, allowed=())
+
+
+@pytest.mark.parametrize(
+    ("audited", "software", "expected"),
+    [
+        ([HARDENED], "", []),
+        (
+            [PeerPolicy(url=UDP, family=4, asked=13, allowed=("10.0.0.1", "127.0.0.1"))],
+            "",
+            [("private-peers-allowed", "fail")],
+        ),
+        ([HARDENED], "Coturn-4.6.1 'Gorst'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.17.0 'x'", []),
+        ([HARDENED], "Coturn", []),
+        ([HARDENED], "other 4.6.1", []),
+        ([], "Coturn-4.6.1 'Gorst'", []),
+        ([Amplification(url=UDP, family=4, request=20, response=32)], "", []),
+        (
+            [Amplification(url=UDP, family=4, request=20, response=33)],
+            "",
+            [("amplification", "warn")],
+        ),
+    ],
+)
+def test_the_audit(audited: list[Observation], software: str, expected: Codes) -> None:
+    """What `--audit` asked for; without it nothing is said of the version."""
+    seen = [*story(step(Binding, software=software)), *audited]
+    assert expected == codes(plan(UDP), seen)
+
+
+def test_what_the_audit_names() -> None:
+    """The addresses that lead inside, and the version's holes."""
+    inside = PeerPolicy(url=UDP, family=4, asked=13, allowed=("10.0.0.1", "169.254.169.254"))
+    seen = [*story(step(Binding, software="Coturn-4.15.0 'x'")), inside]
+    peers, version = judge(plan(UDP), seen, now=NOW)
+    assert "10.0.0.1, 169.254.169.254" in peers.summary
+    assert 13 == peers.evidence["asked"]
+    assert 2 == len(version.evidence["holes"])
+
+
+def sample(port: int, outcome: Outcome) -> Inbound:
+    made: Inbound = step(
+        Inbound, relayed=(ADDRESS, port), outcome=outcome, replied=outcome is OK, detail="?"
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([OK, OK], []),
+        ([OK, SILENT], [("relay-range-blocked", "fail")]),
+        ([SILENT, OK], [("relay-range-blocked", "fail")]),
+        ([OK, UNKNOWN], []),
+        ([UNKNOWN, SILENT], [("relay-range-blocked", "fail")]),
+        ([UNKNOWN, UNKNOWN], [("relay-range-unproved", "info")]),
+    ],
+)
+def test_samples_of_the_range(outcomes: list[Outcome], expected: Codes) -> None:
+    """Every sample has to arrive; one that proves nothing takes nothing away."""
+    seen = story(*(sample(50000 + i, outcome) for i, outcome in enumerate(outcomes)))
+    assert expected == codes(plan(UDP), seen)
+
+
+def test_what_the_samples_prove() -> None:
+    """The evidence names the ports, and how likely a half-closed range is found by so many."""
+    seen = story(sample(50000, OK), sample(50001, SILENT))
+    [finding] = judge(plan(UDP), seen, now=NOW)
+    assert "relay port 50001/udp do not arrive, to 1 other they do" in finding.summary
+    evidence = finding.evidence
+    assert (2, [50001], [50000], 0.75) == (
+        evidence["samples"],
+        evidence["lostPorts"],
+        evidence["openPorts"],
+        evidence["confidence"],
+    )
+
+
+# --- the client's own network ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mapped", "expected"),
+    [
+        ((("192.0.2.5", 1), ("192.0.2.5", 1)), []),
+        ((("192.0.2.5", 1), ("192.0.2.5", 2)), [("symmetric-nat", "info")]),
+        ((("192.0.2.5", 1), ("192.0.2.6", 1)), [("symmetric-nat", "info")]),
+    ],
+)
+def test_one_socket_as_two_servers_see_it(
+    mapped: tuple[tuple[str, int], ...], expected: Codes
+) -> None:
+    """A mapping for each destination makes direct calls need the relay."""
+    seen = [*story(), Mapping(url=UDP, family=4, mapped=mapped)]
+    assert expected == codes(plan(UDP), seen)
+    assert "pass" == verdicts(plan(UDP), seen)[0]
 
 
 # --- ICE ---------------------------------------------------------------------------------------

@@ -135,6 +135,14 @@ def test_stun_gets_no_credential() -> None:
     assert LOGIN[1] not in repr(with_stun)
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_whole_list_is_told_from_a_part(complete: bool) -> None:
+    """Only of a whole list can be said what it lacks; without word it is taken for a part."""
+    servers = [turn(NAMED)]
+    assert complete is make_plan(servers, complete=complete).complete
+    assert not make_plan(servers).complete
+
+
 def test_urls_of_a_plan() -> None:
     """Each URL once, though two families are probed."""
     assert (NAMED, TCP) == make_plan([turn(NAMED, TCP)]).urls

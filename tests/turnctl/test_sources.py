@@ -85,6 +85,16 @@ async def test_a_file_keeps_its_credentials(tmp_path: Path) -> None:
     assert (IceServer((TURN,), "own", "own"), IceServer((TURN,), *LOGIN)) == found
 
 
+async def test_what_a_client_is_given_in_all(tmp_path: Path) -> None:
+    """A file and a service hold the whole list; a URI was picked out by hand."""
+    path = tmp_path / "ice.json"
+    path.write_text(json.dumps([{"urls": STUN}]))
+    assert (await loaded(str(path))).complete
+    with issuer(GOOD) as url:
+        assert (await loaded(url)).complete
+    assert not (await loaded(STUN)).complete
+
+
 async def test_a_file_has_no_issuer(tmp_path: Path) -> None:
     """Nobody was asked."""
     path = tmp_path / "ice.json"
@@ -183,6 +193,69 @@ async def test_how_an_issuer_behaved(
     assert seen is not None
     assert (outcome, status) == (seen.outcome, seen.code)
     assert detail in seen.detail
+
+
+def entry(username: str = "u") -> dict[str, Any]:
+    return {"urls": [TURN], "username": username, "credential": "p"}
+
+
+@pytest.mark.parametrize(
+    ("document", "ttl"),
+    [
+        ({"iceServers": [entry()], "ttl": 14400}, 14400.0),
+        ({"iceServers": [entry()], "ttl": 1.5}, 1.5),
+        ({"iceServers": [entry()], "ttl": "86400"}, 86400.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": 14400}, 14400.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")]}, 60.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": "soon"}, 60.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": True}, 60.0),
+        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": [600]}, 60.0),
+        # What Python's JSON takes, and what no report can hold.
+        ({"iceServers": [entry()], "ttl": 10**400}, None),
+        ({"iceServers": [entry()], "ttl": "9" * 400}, None),
+        ({"iceServers": [entry()], "ttl": float("-inf")}, None),
+        ({"iceServers": [entry()], "ttl": float("nan")}, None),
+        ({"iceServers": [entry(f"{NOW - 5:.0f}:u"), entry(f"{NOW + 60:.0f}:u")]}, -5.0),
+        ([entry(f"{NOW + 60:.0f}:u"), {"urls": STUN}], 60.0),
+        ({"iceServers": [entry()]}, None),
+        ({"iceServers": [{"urls": STUN}]}, None),
+    ],
+)
+async def test_how_long_a_credential_lasts(document: Any, ttl: float | None) -> None:
+    """As the answer says, else as its user names do: the first that ends counts."""
+    with issuer(json.dumps(document).encode()) as url:
+        seen = (await loaded(url)).issuer
+    assert seen is not None
+    assert ttl == seen.ttl
+
+
+@pytest.mark.parametrize(
+    ("said", "cacheable"),
+    [
+        ("no-store", False),
+        ("No-Store", False),
+        ("max-age=0, private", False),
+        ('private="set-cookie"', False),
+        ("no-cache", False),
+        ("public, max-age=60", True),
+        ("max-age=60", True),
+        ("", True),
+    ],
+)
+async def test_what_a_cache_may_keep(said: str, cacheable: bool) -> None:
+    """A credential is one user's: no shared cache may hand it to the next."""
+    with issuer(GOOD, cache_control=said) as url:
+        seen = (await loaded(url)).issuer
+    assert seen is not None
+    assert cacheable is seen.cacheable
+
+
+async def test_a_header_that_is_not_there() -> None:
+    """Without Cache-Control an answer may be kept (RFC 9111 section 4.2.2)."""
+    with service() as made:
+        seen = (await loaded(made.url)).issuer
+    assert seen is not None
+    assert seen.cacheable
 
 
 async def test_an_issuer_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import secrets
 from collections.abc import Sequence
@@ -9,15 +10,28 @@ from typing import Literal
 
 from signalpost import credentials
 from signalpost.credentials import Secret
-from turnctl.observations import Allocation, Challenge, WrongCredential
+from turnctl.observations import Agreement, Allocation, Challenge, WrongCredential
 from turnctl.probes.attempt import Attempt
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.session import Allocated, Login, Session
 from turnctl.wire.stun import Attribute
 
-__all__ = ["allocate", "challenge", "explain_refusal", "try_wrong_credential"]
+__all__ = [
+    "allocate",
+    "challenge",
+    "compare_servers",
+    "explain_quota",
+    "explain_refusal",
+    "try_wrong_credential",
+]
 
-Label = Literal["a", "b", "fresh", "far-future"]
+Label = Literal["a", "b", "fresh", "far-future", "other-user"]
+
+SHOWINGS = 6
+"""Sockets that show the credential: two servers that share a port by chance agree in 1 of 32."""
+
+SHOWING = 1.0
+"""Seconds for each: it is asked only when something is wrong already, or beside other steps."""
 
 FAR_FUTURE = 10 * 365 * 86_400
 """Seconds: past any clock that is merely wrong."""
@@ -76,10 +90,17 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
             lifetime=granted.lifetime,
         )
         return granted
+    realm = failure.response.text(Attribute.REALM) if isinstance(failure, ErrorResponse) else None
     attempt.emit(
-        Allocation, **attempt.ending(failure, begun), **counts, label=label, username=username
+        Allocation,
+        **attempt.ending(failure, begun),
+        **counts,
+        label=label,
+        username=username,
+        realm=realm,
     )
     if isinstance(failure, ErrorResponse):
+        attempt.refusal = failure.code
         return None
     raise failure
 
@@ -112,6 +133,33 @@ async def try_wrong_credential(attempt: Attempt) -> None:
         attempt.emit(WrongCredential, **attempt.ending(None, begun))
 
 
+async def compare_servers(attempt: Attempt) -> None:
+    """Show the credential from several sockets: do all of them meet the same server?
+
+    A Refresh without an allocation asks for the credential first: a server that takes it says
+    437 Allocation Mismatch, one that does not says 401. Nothing is allocated.
+    """
+
+    async def taken() -> bool | None:
+        try:
+            async with attempt.session(attempt.login()) as session:
+                await session.refresh(patience=attempt.patience(SHOWING))
+        except ErrorResponse as error:
+            return {437: True, 401: False}.get(error.code)
+        except WireError:
+            return None
+        return None
+
+    answers = await asyncio.gather(*(taken() for _ in range(SHOWINGS)))
+    attempt.emit(Agreement, taken=answers.count(True), refused=answers.count(False))
+
+
+async def explain_quota(attempt: Attempt, keys: Sequence[Secret]) -> None:
+    """After a 486: does another user get one? Then it is the user's limit, else everybody's."""
+    user = f"turnctl-{secrets.token_hex(4)}"
+    await _trial(attempt, keys, "other-user", user, 600)
+
+
 async def explain_refusal(attempt: Attempt, keys: Sequence[Secret]) -> None:
     """After a 401: does the secret at hand open the door now, or in ten years' time?
 
@@ -119,14 +167,21 @@ async def explain_refusal(attempt: Attempt, keys: Sequence[Secret]) -> None:
     that passes alone says that the clocks differ.
     """
     experiments: tuple[tuple[Label, int], ...] = (("fresh", 600), ("far-future", FAR_FUTURE))
+    user = credentials.read_username(attempt.probe.username or "").user or "turnctl"
     for label, ttl in experiments:
-        user = credentials.read_username(attempt.probe.username or "").user or "turnctl"
-        made = credentials.mint(keys, user, now=attempt.now(), ttl=ttl)
-        probe = dataclasses.replace(attempt.probe, username=made.username, credential=made.password)
-        trial = dataclasses.replace(attempt, probe=probe)
-        try:
-            async with trial.session(trial.login()) as session:
-                if await allocate(trial, session, label):
-                    return
-        except WireError:
+        if await _trial(attempt, keys, label, user, ttl) is not False:
             return
+
+
+async def _trial(
+    attempt: Attempt, keys: Sequence[Secret], label: Label, user: str, ttl: int
+) -> bool | None:
+    """Whether a credential minted here gets an allocation; None when nothing could be told."""
+    made = credentials.mint(keys, user, now=attempt.now(), ttl=ttl)
+    probe = dataclasses.replace(attempt.probe, username=made.username, credential=made.password)
+    trial = dataclasses.replace(attempt, probe=probe)
+    try:
+        async with trial.session(trial.login()) as session:
+            return bool(await allocate(trial, session, label))
+    except WireError:
+        return None

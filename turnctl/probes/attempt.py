@@ -63,6 +63,8 @@ class Attempt:
     """This machine's address towards the server, known once there is a link."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
+    refusal: int = 0
+    """The STUN error of the last refused allocation."""
     connected: bool = False
     """Whether a TCP connection was made."""
     answered: bool = False

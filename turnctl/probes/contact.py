@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from turnctl.observations import Binding, Control, Reference
+import asyncio
+import contextlib
+from typing import cast
+
+from turnctl.observations import Address, Binding, Control, Mapping, Outcome, Reference
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import connect_stream, open_datagram
 from turnctl.wire.session import Session
 
-__all__ = ["ask_reference", "bind", "try_other_transport"]
+__all__ = ["ask_reference", "bind", "compare_mappings", "try_other_transport"]
+
+MAPPING_PATIENCE = 1.0
+"""Seconds for each server: both have just answered."""
 
 
 async def bind(attempt: Attempt, session: Session) -> None:
@@ -78,8 +85,11 @@ async def try_other_transport(attempt: Attempt) -> None:
     )
 
 
-async def ask_reference(attempt: Attempt) -> None:
-    """STUN over UDP to a server that has nothing to do with the target."""
+async def ask_reference(attempt: Attempt) -> bool:
+    """STUN over UDP to a server that has nothing to do with the target, else a TCP connect.
+
+    Gives whether STUN answered.
+    """
     begun = attempt.clock()
     failure: WireError | None = None
     mapped = None
@@ -91,4 +101,65 @@ async def ask_reference(attempt: Attempt) -> None:
         failure = error
     finally:
         await session.close()
-    attempt.emit(Reference, mapped=mapped, **attempt.ending(failure, begun))
+    facts = attempt.ending(failure, begun)
+    tcp = await _connects(attempt) if failure is not None else None
+    attempt.emit(Reference, mapped=mapped, tcp=tcp, **facts)
+    return failure is None
+
+
+async def compare_mappings(attempt: Attempt, other: Address) -> None:
+    """One socket asks two servers where it is. Raises OutOfTime."""
+    patience = attempt.patience(MAPPING_PATIENCE)
+    asker = _Asker()
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: asker, local_addr=("0.0.0.0", 0))  # noqa: S104  a client's socket
+    try:
+        servers = ((attempt.address, attempt.probe.stun_port), other)
+        mapped = [await asker.ask(server, patience) for server in servers]
+    except TimeoutError:
+        return
+    finally:
+        asker.close()
+    attempt.emit(Mapping, mapped=tuple(mapped))
+
+
+class _Asker(asyncio.DatagramProtocol):
+    """A socket that asks several servers, which a connected link cannot."""
+
+    _transport: asyncio.DatagramTransport
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, asyncio.Future[Address]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        with contextlib.suppress(stun.Malformed):
+            answer = stun.read(data)
+            waiter = self._waiting.get(answer.transaction_id)
+            if answer.mapped and waiter and not waiter.done():
+                waiter.set_result(answer.mapped)
+
+    async def ask(self, server: Address, patience: float) -> Address:
+        """The mapped address as `server` sees it. Raises TimeoutError."""
+        transaction = stun.new_transaction_id()
+        waiter: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+        self._waiting[transaction] = waiter
+        question = stun.build(stun.Method.BINDING, stun.Class.REQUEST, transaction_id=transaction)
+        async with asyncio.timeout(patience):
+            while not waiter.done():
+                self._transport.sendto(question, server)
+                await asyncio.wait([waiter], timeout=MAPPING_PATIENCE / 4)
+        return waiter.result()
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
+async def _connects(attempt: Attempt) -> Outcome:
+    try:
+        (await connect_stream(attempt.server, patience=attempt.patience())).close()
+    except WireError as error:
+        return error.outcome
+    return Outcome.OK

@@ -59,10 +59,12 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
         )
     except TlsFailed as error:
         if report:
-            certificate = await _unverified_certificate(attempt, error)
+            certificate, length = await _unverified_certificate(attempt, error)
+            # Public CAs issue from an intermediate: alone, a server's certificate leads nowhere.
+            lonely = length == 1 and certificate is not None and certificate.names_its_issuer
             attempt.emit(
                 TlsHandshake,
-                problem=error.problem,
+                problem="chain-incomplete" if error.issuer_missing and lonely else error.problem,
                 **attempt.ending(error, begun),
                 **_described(certificate, attempt.now()),
             )
@@ -82,17 +84,23 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
         )
 
 
-async def _unverified_certificate(attempt: Attempt, error: TlsFailed) -> tls.Certificate | None:
-    """The certificate that verification refused: a second handshake, for the evidence only."""
-    if error.problem == "refused":
-        return None
+async def _unverified_certificate(
+    attempt: Attempt, error: TlsFailed
+) -> tuple[tls.Certificate | None, int]:
+    """The certificate that verification refused, and how many came with it, itself included:
+    a second handshake, for the evidence only.
+    """
+    if error.problem in {"refused", "old-version"}:
+        return None, 0
     session = Session()
     try:
         await _connect(attempt, session, False, verify=False)
         ssl_object = session.link.tls
-        return _certificate(ssl_object) if ssl_object else None
+        if ssl_object is None:
+            return None, 0
+        return _certificate(ssl_object), tls.chain_length(ssl_object)
     except WireError:
-        return None
+        return None, 0
     finally:
         await session.close()
 

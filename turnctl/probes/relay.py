@@ -13,13 +13,13 @@ import socket
 from collections.abc import Sequence
 from typing import cast
 
-from turnctl.observations import Address, Echo, Inbound, Outcome, Permission, Refresh
+from turnctl.observations import Address, Echo, Inbound, Outcome, Permission, Refresh, RelayEcho
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
-from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.errors import ErrorResponse, Silent, WireError
 from turnctl.wire.session import Allocated, Session
 
-__all__ = ["ask_public_peer", "echo", "inbound", "refresh"]
+__all__ = ["ask_outside", "ask_public_peer", "echo", "inbound", "refresh"]
 
 ECHO_PACKETS = 20
 """Enough for a p95, and still over in a tenth of a second."""
@@ -48,11 +48,12 @@ async def ask_public_peer(attempt: Attempt, session: Session, granted: Allocated
         await _permit(attempt, session, PUBLIC_PEERS[family], "public")
 
 
-async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool:
+async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool | None:
     """Send from an own socket to the relayed address, then a reply through the relay.
 
-    Gives whether both arrived. The socket's mapped address gets a permission first: without one
-    the server drops the packet whatever the firewall does (RFC 8656 section 9).
+    Gives whether both arrived, None when that could not be tried. The socket's mapped address gets
+    a permission first: without one the server drops the packet whatever the firewall does
+    (RFC 8656 section 9).
     """
     begun = attempt.clock()
     facts = {"relayed": granted.relayed, "same_host": _same_host(session)}
@@ -62,11 +63,11 @@ async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> boo
         if not await _permit(attempt, session, mapped, "client"):
             detail = f"the server forbids {mapped[0]}, this machine's own address, as a peer"
             attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=detail, **facts)
-            return False
+            return None
         await outsider.knock(attempt, session, granted.relayed)
     except WireError as error:
         attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=str(error), **facts)
-        return False
+        return None
     finally:
         session.on_data = None
         outsider.close()
@@ -247,6 +248,42 @@ async def _bounce(
     finally:
         near.on_data = far.on_data = None
     return sorted(rtts)
+
+
+async def ask_outside(
+    attempt: Attempt, session: Session, granted: Allocated, reference: Address
+) -> None:
+    """STUN Binding through the relay to an independent server: where does its traffic leave?"""
+    begun = attempt.clock()
+    answered: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+    transaction = stun.new_transaction_id()
+
+    def at_relay(_: Address, payload: bytes) -> None:
+        with contextlib.suppress(stun.Malformed):
+            answer = stun.read(payload)
+            if answer.transaction_id == transaction and answer.mapped and not answered.done():
+                answered.set_result(answer.mapped)
+
+    question = stun.build(stun.Method.BINDING, stun.Class.REQUEST, transaction_id=transaction)
+    session.on_data = at_relay
+    failure: WireError | None = None
+    try:
+        if not await _permit(attempt, session, reference, "reference"):
+            return
+        for _ in range(KNOCKS):
+            session.send_indication(reference, question)
+            await asyncio.wait([answered], timeout=attempt.patience(KNOCK_INTERVAL))
+            if answered.done():
+                break
+        else:
+            failure = Silent("the reference does not answer through the relay")
+    except WireError as error:
+        failure = error
+    finally:
+        session.on_data = None
+        seen = answered.result() if answered.done() else None
+        answered.cancel()
+    attempt.emit(RelayEcho, relayed=granted.relayed, seen=seen, **attempt.ending(failure, begun))
 
 
 async def refresh(attempt: Attempt, session: Session) -> None:

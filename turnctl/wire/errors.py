@@ -32,7 +32,15 @@ __all__ = [
     "from_os_error",
 ]
 
-TlsProblem = Literal["refused", "untrusted", "name-mismatch", "expired"]
+TlsProblem = Literal[
+    "refused",
+    "untrusted",
+    "chain-incomplete",
+    "name-mismatch",
+    "ip-literal",
+    "expired",
+    "old-version",
+]
 
 EVIDENCE_BYTES = 48
 """How much of a strange answer is kept: enough to know an HTTP status line by."""
@@ -71,8 +79,9 @@ class NotStun(WireError):
 class TlsFailed(WireError):
     outcome = Outcome.TLS_FAILED
 
-    def __init__(self, problem: TlsProblem, text: str) -> None:
+    def __init__(self, problem: TlsProblem, text: str, *, issuer_missing: bool = False) -> None:
         self.problem: TlsProblem = problem
+        self.issuer_missing = issuer_missing
         super().__init__(text)
 
 

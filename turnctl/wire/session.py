@@ -95,6 +95,11 @@ class Session:
             raise RuntimeError("the session has no link yet")
         return self._link
 
+    @property
+    def ended(self) -> bool:
+        """Whether the link is lost, or was given up."""
+        return self._lost is not None
+
     def frame(self, data: bytes) -> None:
         if data and data[0] & 0xC0 == 0x40:
             self._channel_data(data)

@@ -50,9 +50,10 @@ class Class(IntEnum):
 
 
 class Attribute(IntEnum):
-    """Attribute types used here: RFC 8489 section 18.3, RFC 8656 section 18."""
+    """Attribute types used here: RFC 8489 section 18.3, RFC 8656 section 18, RFC 5780 section 7."""
 
     MAPPED_ADDRESS = 0x0001
+    CHANGE_REQUEST = 0x0003
     USERNAME = 0x0006
     MESSAGE_INTEGRITY = 0x0008
     ERROR_CODE = 0x0009
@@ -69,6 +70,15 @@ class Attribute(IntEnum):
     SOFTWARE = 0x8022
     ALTERNATE_SERVER = 0x8023
     FINGERPRINT = 0x8028
+    OTHER_ADDRESS = 0x802C
+
+
+_PLAIN_ADDRESSES = {
+    Attribute.MAPPED_ADDRESS,
+    Attribute.ALTERNATE_SERVER,
+    Attribute.OTHER_ADDRESS,
+}
+"""Address attributes that are not XOR-ed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ class Message:
         if value is None:
             return None
         try:
-            if attribute in (Attribute.MAPPED_ADDRESS, Attribute.ALTERNATE_SERVER):
+            if attribute in _PLAIN_ADDRESSES:
                 return codec.unpack_address(value)
             return codec.unpack_xor_address(value, self.transaction_id)
         except ValueError:

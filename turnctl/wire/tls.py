@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from turnctl.wire.errors import TlsFailed, TlsProblem
 
-__all__ = ["Certificate", "context", "failure", "read_certificate"]
+__all__ = ["Certificate", "chain_length", "context", "failure", "read_certificate"]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, as Python gives them in `verify_code`.
 _EXPIRED = {9, 10}  # not yet valid, has expired
-_WRONG_NAME = {62, 64}  # hostname mismatch, IP address mismatch
+_WRONG_NAME = 62
+_WRONG_ADDRESS = 64
+_NO_ISSUER = {20, 21}  # unable to get the issuer's certificate, to verify the first one
+
+_OLD_VERSION = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
+"""What OpenSSL's reasons hold when the other side speaks nothing newer than TLS 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,9 @@ class Certificate:
 
     names: tuple[str, ...]
     issuer: str
+    names_its_issuer: bool
+    """Whether it tells where its issuer's certificate is (RFC 5280 section 4.2.2.1), as those of
+    public CAs do and those of private ones do not."""
     not_after: datetime.datetime
 
     def days_left(self, now: float) -> float:
@@ -46,22 +56,39 @@ def failure(error: Exception, patience: float) -> TlsFailed:
         problem: TlsProblem = "untrusted"
         if error.verify_code in _EXPIRED:
             problem = "expired"
-        elif error.verify_code in _WRONG_NAME:
+        elif error.verify_code == _WRONG_NAME:
             problem = "name-mismatch"
+        elif error.verify_code == _WRONG_ADDRESS:
+            problem = "ip-literal"
+        elif error.verify_code in _NO_ISSUER:
+            return TlsFailed("untrusted", error.verify_message, issuer_missing=True)
         return TlsFailed(problem, error.verify_message)
     if isinstance(error, TimeoutError):
         return TlsFailed("refused", f"the TLS handshake was not over in {patience:.1f} s")
     if isinstance(error, ssl.SSLError):
-        return TlsFailed("refused", (error.reason or str(error)).lower().replace("_", " "))
+        if any(word in (error.reason or "") for word in _OLD_VERSION):
+            return TlsFailed("old-version", _words(error))
+        return TlsFailed("refused", _words(error))
     return TlsFailed(
         "refused", f"{str(error) or 'the server closed the connection'} during the TLS handshake"
     )
+
+
+def chain_length(ssl_object: ssl.SSLObject) -> int:
+    """How many certificates the server sent. Before Python 3.13 only the inner object tells."""
+    inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
+    return len(inner.get_unverified_chain() or ())
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")
 
 
 def read_certificate(der: bytes) -> Certificate | None:
     """Take a DER certificate apart; None when it cannot be."""
     # Imported here: it costs 30 ms, and only TLS URLs need it.
     from cryptography import x509
+    from cryptography.x509.oid import AuthorityInformationAccessOID as Access
     from cryptography.x509.oid import NameOID
 
     try:
@@ -75,8 +102,11 @@ def read_certificate(der: bytes) -> Certificate | None:
                 str(attribute.value)
                 for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             )
-        return Certificate(
-            names, certificate.issuer.rfc4514_string(), certificate.not_valid_after_utc
-        )
+        told = False
+        with contextlib.suppress(x509.ExtensionNotFound):
+            access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+            told = any(a.access_method == Access.CA_ISSUERS for a in access.value)
+        issuer = certificate.issuer.rfc4514_string()
+        return Certificate(names, issuer, told, certificate.not_valid_after_utc)
     except ValueError:
         return None

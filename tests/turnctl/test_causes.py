@@ -1,0 +1,372 @@
+"""The rarer causes, each injected and found as the only one of its severity."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.lab import coturn, netns
+from tests.lab.certs import Authority, Certificate
+from tests.lab.matrix import fault
+from tests.lab.parts import require
+from tests.lab.prober import TURNCTL, Checked, check, write_ice_servers
+from tests.lab.responders import Script, issuer, turn_responder
+from turnctl.addresses import DENIED
+
+ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
+
+
+def assert_only(code: str, checked: Checked, severity: str = "fail") -> None:
+    """The one code of this severity, and no failing one beside it."""
+    assert {code} == checked.codes(severity), checked.report["findings"]
+    if severity != "fail":
+        assert set() == checked.codes("fail"), checked.report["findings"]
+
+
+# --- what a server answers to Allocate ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("realm-missing", "realm-missing"),
+        ("alternate-server", "alternate-server"),
+        ("nonce-loop", "nonce-loop"),
+        ("wrong-realm", "realm-mismatch"),
+        ("other-realm", "realm-mismatch"),
+    ],
+)
+@fault("realm-missing", "a small TURN server without REALM")
+@fault("alternate-server", "a small TURN server that answers 300")
+@fault("nonce-loop", "a small TURN server that answers 438 for ever")
+@fault("realm-mismatch", "a small TURN server that answers 441, or changes its realm")
+def test_answers_that_coturn_does_not_give(script: Script, code: str) -> None:
+    """A small TURN server errs as it is told, and each error has its own cause."""
+    with turn_responder(script) as port:
+        assert_only(code, check(*ANY, f"turn:127.0.0.1:{port}"))
+
+
+@fault("static-credential-on-secret-server", "a username without timestamp")
+def test_a_static_user_on_a_secret_server(own_address: str) -> None:
+    """A username without a timestamp is refused by a server with use-auth-secret."""
+    with coturn.running(own_address) as server:
+        credential = ["--username", "alice", "--credential", "wonderland"]
+        checked = check(*credential, server.uri())
+    assert_only("static-credential-on-secret-server", checked)
+
+
+@fault("two-servers-one-port", "two coturns with different secrets on one port")
+def test_two_servers_on_one_port(own_address: str, tmp_path: Path) -> None:
+    """Two coturns share a port silently; one of them does not know the credential."""
+    with coturn.running(own_address) as first, coturn.running(own_address, port=first.port):
+        path = write_ice_servers(tmp_path / "ice.json", [first.uri()], first.credential())
+        found = [check(path).codes("fail") for _ in range(3)]
+    # Sockets meet the servers by chance: six that all meet one are 1 in 32.
+    assert {"two-servers-one-port"} in found
+
+
+@fault("quota-total", "total-quota=1, with the secret at hand")
+def test_the_servers_own_quota(own_address: str, tmp_path: Path) -> None:
+    """With the secret a second user tells the whole server's limit from one user's."""
+    secret = tmp_path / "secret"
+    with coturn.running(own_address, lines=["total-quota=1"]) as server:
+        secret.write_text(server.secret)
+        secret.chmod(0o600)
+        checked = check("--secret-file", str(secret), server.uri())
+    assert_only("quota-total", checked)
+
+
+@fault("relay-ports-exhausted", "min-port equal to max-port")
+def test_a_relay_range_of_one_port(own_address: str, tmp_path: Path) -> None:
+    """The second allocation finds no port left."""
+    with coturn.running(own_address, lines=["min-port=21000", "max-port=21000"]) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        assert_only("relay-ports-exhausted", check(path))
+
+
+# --- TLS ---------------------------------------------------------------------------------------
+
+
+def tls_check(own: str, certificate: Certificate, root: Path, tmp_path: Path) -> Checked:
+    with coturn.running(own, tls=certificate) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri("tls")], server.credential())
+        return check("--ca", str(root), path)
+
+
+@fault("tls-expires-soon", "a certificate with ten days left (warn)")
+def test_a_certificate_that_ends_soon(
+    own_address: str, authority: Authority, tmp_path: Path
+) -> None:
+    """Ten days before its end renewal must have failed; calls still work."""
+    soon = authority.issue([own_address], ends=dt.timedelta(days=10))
+    assert_only("tls-expires-soon", tls_check(own_address, soon, authority.root, tmp_path), "warn")
+
+
+@fault("tls-ip-literal", "an address in the URL, a name in the certificate")
+def test_an_address_in_the_url(own_address: str, authority: Authority, tmp_path: Path) -> None:
+    """The certificate holds a name, and the URL asks for an address."""
+    named = authority.issue(["turn.lab.test"])
+    assert_only("tls-ip-literal", tls_check(own_address, named, authority.root, tmp_path))
+
+
+@fault("tls-chain-incomplete", "the server certificate without its intermediate")
+def test_a_chain_without_its_intermediate(own_address: str, tmp_path: Path) -> None:
+    """The server's certificate alone leads nowhere, with its intermediate it does."""
+    authority = Authority(tmp_path)
+    alone, whole = authority.issue_by_intermediate([own_address])
+    checked = tls_check(own_address, alone, authority.root, tmp_path)
+    assert_only("tls-chain-incomplete", checked)
+    summaries = [f["summary"] for f in checked.report["findings"] if f["severity"] == "fail"]
+    assert "Signalpost test intermediate" in summaries[0]
+    assert set() == tls_check(own_address, whole, authority.root, tmp_path).codes("fail")
+
+
+@contextmanager
+def old_tls(certificate: Certificate) -> Iterator[int]:
+    """A server that speaks TLS 1.1 at most; yields its port on loopback."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # which is the point
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    continue
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@fault("tls-old-version", "a server that speaks TLS 1.1 at most")
+def test_an_old_tls_version(authority: Authority) -> None:
+    """A server that knows nothing newer than TLS 1.1 is refused by browsers."""
+    with old_tls(authority.issue(["127.0.0.1"])) as port:
+        checked = check(*ANY, "--ca", str(authority.root), f"turns:127.0.0.1:{port}")
+    assert_only("tls-old-version", checked)
+
+
+# --- the list, and who hands it out ------------------------------------------------------------
+
+
+@fault("url-blocked-port", "coturn on port 6000")
+def test_a_port_that_browsers_refuse(own_address: str, tmp_path: Path) -> None:
+    """A server on port 6000 works for everybody but browsers."""
+    with coturn.running(own_address, port=6000) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        assert_only("url-blocked-port", check(path))
+
+
+@fault("url-port-unusual", "turn: on 5349 (warn)")
+def test_ports_that_look_swapped(own_address: str, tmp_path: Path) -> None:
+    """TURN without TLS on 5349 works, and is probably a slip."""
+    with coturn.running(own_address, port=5349) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        assert_only("url-port-unusual", check(path), "warn")
+
+
+@pytest.mark.parametrize(
+    ("transports", "code"), [(["udp"], "no-tcp-fallback"), (["udp", "tcp"], "no-tls-443")]
+)
+@fault("no-tcp-fallback", "a list with one UDP URL (warn)")
+@fault("no-tls-443", "a list without turns: on 443 (warn)")
+def test_a_list_without_a_way_out(transports: list[str], code: str, tmp_path: Path) -> None:
+    """What strict networks would need is missing from the list."""
+    with (
+        netns.site() as site,
+        coturn.running(site.server.address, namespace=site.server.name) as server,
+    ):
+        urls = [server.uri(transport) for transport in transports]  # type: ignore[arg-type]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        assert_only(code, check(path, inside=site.client), "warn")
+
+
+@fault("issuer-ttl-short", "an HTTP server whose credential lasts a minute (warn)")
+def test_a_credential_that_ends_at_once(own_address: str) -> None:
+    """An issuer's TTL of a minute is over before the call is."""
+    with coturn.running(own_address) as server:
+        credential = server.credential(ttl=60)
+        entry = {
+            "urls": [server.uri()],
+            "username": credential.username,
+            "credential": credential.password,
+        }
+        with issuer(json.dumps({"iceServers": [entry]}).encode()) as url:
+            assert_only("issuer-ttl-short", check(url), "warn")
+
+
+@fault("issuer-cacheable", "an HTTP server that sends Cache-Control: public (warn)")
+def test_an_answer_that_may_be_cached(own_address: str) -> None:
+    """Without no-store a cache hands one user's credential to the next."""
+    with coturn.running(own_address) as server:
+        credential = server.credential()
+        entry = {
+            "urls": [server.uri()],
+            "username": credential.username,
+            "credential": credential.password,
+        }
+        body = json.dumps({"iceServers": [entry], "ttl": 600}).encode()
+        with issuer(body, cache_control="public, max-age=60") as url:
+            assert_only("issuer-cacheable", check(url), "warn")
+
+
+# --- addresses ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site() -> Iterator[netns.Site]:
+    with netns.site() as made:
+        yield made
+
+
+@fault("relay-address-wrong", "external-ip with somebody else's address; STUN through the relay")
+def test_a_relay_address_that_is_not_its_own(site: netns.Site, tmp_path: Path) -> None:
+    """An independent server sees the relay's traffic come from another address."""
+    lines = ["external-ip=203.0.113.99"]
+    with (
+        coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server,
+        coturn.running(site.second_server_address, namespace=site.server.name) as reference,
+    ):
+        urls = [server.uri("udp"), server.uri("tcp")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        echo = f"stun:{reference.host}:{reference.port}"
+        checked = check("--stun-echo", echo, path, inside=site.client)
+    assert_only("relay-address-wrong", checked)
+
+
+@fault("mapped-address-wrong", "source NAT in front of the server, as a bridge does")
+def test_an_address_behind_a_proxy(site: netns.Site, tmp_path: Path) -> None:
+    """Something in front of the server rewrites where packets come from, as a bridge does."""
+    with coturn.running(site.server.address, namespace=site.server.name) as server:
+        site.server.nft(
+            f"""
+table ip proxy {{
+  chain input {{
+    type nat hook input priority 100
+    udp dport {server.port} snat to 172.17.0.1
+  }}
+}}
+"""
+        )
+        site.server.run(["ip", "route", "add", "172.17.0.0/16", "dev", "eth0"], check=True)
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        checked = check(path, inside=site.client)
+    assert_only("mapped-address-wrong", checked)
+
+
+@fault("symmetric-nat", "a NAT with a mapping for each destination (info)")
+def test_a_symmetric_nat_is_told(tmp_path: Path) -> None:
+    """Two servers see one socket at two ports: worth knowing, and no fault of the server's."""
+    with (
+        netns.site("symmetric") as site,
+        coturn.running(site.server.address, namespace=site.server.name) as server,
+        coturn.running(site.second_server_address, namespace=site.server.name) as reference,
+    ):
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        echo = f"stun:{reference.host}:{reference.port}"
+        checked = check("--stun-echo", echo, path, inside=site.client)
+    assert_only("symmetric-nat", checked, "info")
+
+
+@fault("relay-data-lost", "nft drops three of ten packets between relays")
+def test_packets_that_get_lost(site: netns.Site, tmp_path: Path) -> None:
+    """A path between relays that loses packets is told from one that is closed."""
+    with coturn.running(site.server.address, namespace=site.server.name) as server:
+        site.server.nft(
+            """
+table inet lossy {
+  chain output {
+    type filter hook output priority filter
+    oifname "lo" udp sport 49152-65535 udp dport 49152-65535 numgen random mod 10 < 3 drop
+  }
+}
+"""
+        )
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri("tcp")], server.credential())
+        checked = check(path, inside=site.client)
+    assert "relay-data-lost" in checked.codes("warn", "fail")
+
+
+# --- the audit ---------------------------------------------------------------------------------
+
+DENY_LIST = [f"denied-peer-ip={denied}" for denied in DENIED] + ["no-multicast-peers"]
+QUIET = ["no-software-attribute", "no-rfc5780", "no-stun-backward-compatibility"]
+
+
+def audit(own: str, lines: list[str], tmp_path: Path) -> Checked:
+    with coturn.running(own, lines=lines) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        return check("--audit", path)
+
+
+def test_a_hardened_server_stands_the_audit(own_address: str, tmp_path: Path) -> None:
+    """With the deny list and without its version it gives nothing away."""
+    hardened = [*DENY_LIST, *QUIET, "response-origin-only-with-rfc5780"]
+    assert set() == audit(own_address, hardened, tmp_path).codes("fail", "warn")
+
+
+@fault("private-peers-allowed", "no deny list (--audit)")
+def test_a_way_inside(own_address: str, tmp_path: Path) -> None:
+    """Without the deny list the relay reaches private addresses; nothing is sent there."""
+    quiet = [*QUIET, "response-origin-only-with-rfc5780"]
+    checked = audit(own_address, quiet, tmp_path)
+    assert_only("private-peers-allowed", checked)
+    assert "169.254.169.254" in checked.report["findings"][0]["summary"]
+
+
+@fault("version-vulnerable", "coturn 4.6.1 with its SOFTWARE attribute (--audit)")
+def test_a_version_with_known_holes(own_address: str, tmp_path: Path) -> None:
+    """SOFTWARE tells the version, and the version its holes."""
+    lines = [*DENY_LIST, "no-rfc5780", "no-stun-backward-compatibility"]
+    checked = audit(own_address, lines, tmp_path)
+    assert {"version-vulnerable"} == checked.codes("fail")
+
+
+@fault("amplification", "coturn 4.6.1's defaults (--audit, warn)")
+def test_a_reflector(own_address: str, tmp_path: Path) -> None:
+    """coturn 4.6.1's defaults answer twenty bytes with ninety."""
+    checked = audit(own_address, [*DENY_LIST, "no-software-attribute"], tmp_path)
+    assert_only("amplification", checked, "warn")
+
+
+@fault("clock-skew", "turnctl under faketime, two hours behind")
+def test_clocks_that_differ(own_address: str, tmp_path: Path) -> None:
+    """Only a credential from the far future is taken: our clock is behind the server's."""
+    require("faketime")
+    secret = tmp_path / "secret"
+    with coturn.running(own_address) as server:
+        secret.write_text(server.secret)
+        secret.chmod(0o600)
+        argv = [TURNCTL, "check", "--format", "json", "--secret-file", str(secret), server.uri()]
+        done = subprocess.run(
+            ["faketime", "-f", "-2h", *argv], capture_output=True, text=True, check=False
+        )
+    codes = {f["code"] for f in json.loads(done.stdout)["findings"] if f["severity"] == "fail"}
+    assert {"clock-skew"} == codes

@@ -1,0 +1,173 @@
+"""`turnctl doctor` as it is typed: what it looks at, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import coturn
+from tests.lab.parts import require
+from tests.lab.ports import free_port
+
+LOOKS = [
+    "containers", "configuration", "secrets", "log", "version", "ports", "listeners", "addresses",
+    "firewall", "buffers",
+]  # fmt: skip
+
+
+def turnctl(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Without a Docker engine, wherever one runs."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("turnctl")), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nonexistent.sock"},
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path, own_address: str) -> Path:
+    """What `turnctl init` writes for the installed coturn."""
+    require("turnserver")
+    directory = tmp_path / "data"
+    done = turnctl(
+        "init", "--dir", str(directory), "--no-stun", "--listen", own_address,
+        "--port", str(free_port()), "--min-port", "50000", "--max-port", "50099",
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    return directory
+
+
+def report(data: Path, *more: str) -> dict[str, Any]:
+    done = turnctl("doctor", "--dir", str(data), "--no-stun", "--format", "json", *more)
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert (1 if document["verdict"] == "fail" else 0) == done.returncode
+    return document
+
+
+def failing(document: dict[str, Any]) -> set[str]:
+    return {one["code"] for one in document["findings"] if one["severity"] == "fail"}
+
+
+def test_what_init_wrote_lacks_its_coturn_alone(data: Path) -> None:
+    """Everything was looked at in order, and only nobody listens."""
+    document = report(data)
+    assert "signalpost.doctor/1" == document["schema"]
+    assert LOOKS == [look["name"] for look in document["looks"]]
+    assert {"nothing-listens"} == failing(document)
+    verdicts = {look["name"]: look["verdict"] for look in document["looks"]}
+    assert ("pass", "pass") == (verdicts["configuration"], verdicts["secrets"])
+    # No engine, no log and no STUN server: none of it is said to be fine.
+    assert {"skipped"} == {verdicts["containers"], verdicts["log"], verdicts["ports"]}
+    assert "unknown" == verdicts["addresses"]
+    members = {"code", "severity", "url", "summary", "evidence", "fix"}
+    assert all(members == one.keys() for one in document["findings"])
+
+
+def test_a_running_coturn_has_nothing_failing(data: Path, own_address: str) -> None:
+    """With its log beside the data; STUN is asked of the server that is named."""
+    lines = (data / "coturn" / "turnserver.conf").read_text()
+    port = next(line.split("=")[1] for line in lines.splitlines() if "listening-port" in line)
+    with coturn.running(own_address, port=int(port)) as server:
+        (data / "coturn.log").write_text(server.log())
+        stun = f"{own_address}:{port}"
+        done = turnctl("doctor", "--dir", str(data), "--stun", stun)
+    assert 0 == done.returncode, done.stdout
+    assert f"{stun} sees {own_address}" in done.stdout
+    assert "coturn 4.6.1 by its log" in done.stdout
+    assert "\nWARN  version-vulnerable\n" in done.stdout
+
+
+def test_what_is_broken_is_named(data: Path) -> None:
+    """Secrets, configuration and log at once; no secret is shown."""
+    secret = data / "turn-secret"
+    canary = "canary-0123456789abcdef"
+    secret.write_text(f'"{canary}"\n')
+    (data / "api-key").chmod(0o644)
+    (data / "id-key").unlink()
+    conf = data / "coturn" / "turnserver.conf"
+    conf.chmod(0o644)
+    conf.write_text(conf.read_text() + f"no-auth\nstatic-auth-secret={canary} # {canary}\n")
+    (data / "coturn.log").write_text("0: : Bad configuration format: no-such-option\n")
+    document = report(data)
+    assert failing(document) - {"nothing-listens"} == {
+        "configuration-refused",
+        "open-relay",
+        "secret-file-missing",
+        "secret-file-open",
+        "secret-malformed",
+        "secret-mismatch",
+        "trailing-comment",
+    }
+    assert {str(data / "api-key"), str(conf)} == {
+        one["url"] for one in document["findings"] if one["code"] == "secret-file-open"
+    }
+    assert "canary" not in json.dumps(document)
+
+
+def test_another_version_runs(data: Path) -> None:
+    """The log knows better than the file what its options have to fit."""
+    (data / "coturn.log").write_text("x INFO Coturn Version Coturn-4.18.0 'Gorst'\n")
+    document = report(data)
+    warned = {one["code"]: one for one in document["findings"] if one["severity"] == "warn"}
+    assert "--coturn-version 4.18.0" in warned["configuration-for-other-version"]["fix"]
+    assert "option-dropped" in warned
+    assert "version-vulnerable" not in warned
+
+
+def test_one_file_alone(data: Path, tmp_path: Path) -> None:
+    """--config reads no more than this file."""
+    conf = data / "coturn" / "turnserver.conf"
+    done = turnctl("doctor", "--config", str(conf))
+    assert 0 == done.returncode, done.stdout
+    assert done.stdout.startswith(f"PASS     configuration  {conf}: ")
+    bad = tmp_path / "bad.conf"
+    bad.write_text(conf.read_text() + "denied-peer-ip=10.0.0.0/8\n")
+    done = turnctl("doctor", "--config", str(bad))
+    assert 1 == done.returncode
+    assert "\nFAIL  denied-peer-cidr\n" in done.stdout
+    assert "FAIL  looks: 1 fail" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--dir", "/nonexistent"], 2, "--dir /nonexistent: is no directory"),
+        (["--config", "/nonexistent"], 2, "--config /nonexistent: there is no such file"),
+        (["--config", "/"], 2, "--config / is no regular file"),
+        (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
+        (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),
+        (["--stun", "a b"], 2, "is not a host name"),
+        (["--compose-project", "x"], 3, "no Docker engine answers (No such file or directory)"),
+        ([], 3, "nothing to look at: neither .signalpost nor"),
+    ],
+)
+def test_wrong_usage_and_nothing_to_look_at(
+    tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    """2 and 3, with one line that says why."""
+    if not arguments and Path("/var/lib/signalpost").exists():
+        pytest.skip("this host has a Signalpost")
+    done = turnctl("doctor", *arguments, cwd=tmp_path)
+    assert (status, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+def test_a_directory_without_a_configuration(tmp_path: Path) -> None:
+    """What needs it is skipped with the reason; what does not is looked at."""
+    document = report(tmp_path)
+    looks = {look["name"]: look for look in document["looks"]}
+    reason = f"{tmp_path}/coturn/turnserver.conf: there is no such file"
+    for name in ("configuration", "secrets", "listeners", "addresses", "firewall"):
+        assert ("skipped", [reason]) == (looks[name]["verdict"], looks[name]["unknown"])
+    assert looks["buffers"]["seen"]

@@ -1,0 +1,114 @@
+"""Binding over an unconnected socket, against small responders on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from turnctl.observations import Address
+from turnctl.wire import stun
+from turnctl.wire.binding import Change, local_address, open_binding_socket
+from turnctl.wire.errors import ErrorResponse, Silent, Unroutable
+from turnctl.wire.stun import Attribute, Class, Message, Method
+
+MAPPED, OTHER = ("198.51.100.7", 7), ("198.51.100.8", 8)
+
+Answer = Callable[[Message], list[bytes]]
+
+
+def response(
+    request: Message, cls: Class, *attributes: tuple[Attribute, bytes], tid: bytes | None = None
+) -> bytes:
+    transaction_id = tid or request.transaction_id
+    return stun.build(Method.BINDING, cls, attributes, transaction_id=transaction_id)
+
+
+def plain(address: Address) -> bytes:
+    """The value of an address attribute that is not XOR-ed."""
+    digits = bytes(int(part) for part in address[0].split("."))
+    return b"\x00\x01" + address[1].to_bytes(2, "big") + digits
+
+
+class Responder(asyncio.DatagramProtocol):
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[Message] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.asked.append(stun.read(data))
+        for answer in self.answer(self.asked[-1]):
+            self.transport.sendto(answer, addr)
+
+
+@asynccontextmanager
+async def responding(answer: Answer) -> AsyncIterator[tuple[Responder, Address]]:
+    loop = asyncio.get_running_loop()
+    transport, responder = await loop.create_datagram_endpoint(
+        lambda: Responder(answer), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield responder, transport.get_extra_info("sockname")
+    finally:
+        transport.abort()
+
+
+async def test_an_answer_with_other_address() -> None:
+    """The mapped address, where the answer came from, and the server's OTHER-ADDRESS."""
+
+    def answer(request: Message) -> list[bytes]:
+        mapped = stun.xor_address(MAPPED, request.transaction_id)
+        attributes = (
+            (Attribute.XOR_MAPPED_ADDRESS, mapped),
+            (Attribute.OTHER_ADDRESS, plain(OTHER)),
+        )
+        return [response(request, Class.SUCCESS, *attributes)]
+
+    async with responding(answer) as (responder, server), open_binding_socket(4) as socket:
+        reply = await socket.ask(server, patience=5, change=Change.ADDRESS | Change.PORT)
+    assert (MAPPED, server, OTHER) == (reply.mapped, reply.source, reply.other)
+    assert b"\0\0\0\6" == responder.asked[0].get(Attribute.CHANGE_REQUEST)
+
+
+async def test_what_answers_nothing_is_silence() -> None:
+    """Garbage and other transactions are no answer, and the question is put again."""
+
+    def answer(request: Message) -> list[bytes]:
+        return [b"", b"HTTP/1.1 400", response(request, Class.SUCCESS, tid=bytes(12))]
+
+    async with responding(answer) as (responder, server), open_binding_socket(4) as socket:
+        with pytest.raises(Silent):
+            await socket.ask(server, patience=0.5)
+    assert 2 <= len(responder.asked)
+    assert 1 == len({request.transaction_id for request in responder.asked})
+
+
+async def test_an_error_response_is_told() -> None:
+    """A server that does not know CHANGE-REQUEST says so (RFC 8489 section 6.3.1: 420)."""
+
+    def answer(request: Message) -> list[bytes]:
+        return [response(request, Class.ERROR, (Attribute.ERROR_CODE, b"\0\0\x04\x14Unknown"))]
+
+    async with responding(answer) as (_, server), open_binding_socket(4) as socket:
+        with pytest.raises(ErrorResponse, match="420 Unknown"):
+            await socket.ask(server, patience=5, change=Change.PORT)
+
+
+async def test_one_socket_hears_another() -> None:
+    """What one socket sends to the other's address arrives, and elsewhere it does not."""
+    async with open_binding_socket(4) as one, open_binding_socket(4) as other:
+        assert await one.hears(other, ("127.0.0.1", one.port), patience=5)
+        assert not await one.hears(other, ("127.0.0.1", other.port), patience=0.3)
+
+
+def test_the_address_towards_a_server() -> None:
+    """The kernel's choice of a source; an address of no use is unroutable."""
+    assert "127.0.0.1" == local_address(("127.0.0.1", 3478))
+    with pytest.raises(Unroutable):
+        local_address(("255.255.255.255", 3478))

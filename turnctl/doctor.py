@@ -1,0 +1,233 @@
+"""`turnctl doctor`: this host from inside, with cause and cure of what is wrong."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from signalpost.iceservers import IceUriError, parse_uri
+from turnctl.commands import Failure, Misuse
+from turnctl.coturn import Version, parse_version
+
+if TYPE_CHECKING:
+    from turnctl.inside import Look
+    from turnctl.inside.deployment import Deployment
+    from turnctl.inside.docker import Project
+
+__all__ = ["doctor"]
+
+SCHEMA = "signalpost.doctor/1"
+DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
+"""Where `turnctl init` and the containers keep it."""
+
+
+def _stun_servers(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
+    """HOST[:PORT] or a stun: URI each."""
+    try:
+        uris = [parse_uri(text if text.startswith("stun:") else f"stun:{text}") for text in given]
+    except IceUriError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    return [(uri.host, uri.port) for uri in uris]
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Data directory. Default: that of the containers, .signalpost, /var/lib/signalpost.",
+)
+@click.option(
+    "--compose-project",
+    metavar="NAME",
+    envvar="COMPOSE_PROJECT_NAME",
+    show_envvar=True,
+    help="The compose project that has to run. Default: signalpost, if there is one.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Look at this turnserver.conf alone.",
+)
+@click.option(
+    "--stun",
+    metavar="HOST[:PORT]",
+    callback=_stun_servers,
+    multiple=True,
+    envvar="STUN_SERVERS",
+    show_envvar=True,
+    help="STUN server asked for the public address; repeatable. Default: two public ones.",
+)
+@click.option("--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask none.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to report.",
+)
+def doctor(
+    directory: Path | None,
+    compose_project: str | None,
+    config: Path | None,
+    stun: list[tuple[str, int]],
+    no_stun: bool,
+    format_: str,
+) -> int:
+    """Look at this host from inside: containers, ports, configuration, secrets, firewall.
+
+    What cannot be seen is told as skipped, with its reason. Root sees most.
+
+    \b
+    Exit status:
+      0  nothing failing was found
+      1  a failing finding
+      2  wrong usage
+      3  there was nothing to look at
+    """
+    from turnctl import inside
+    from turnctl.inside import looks
+
+    if no_stun and stun:
+        raise click.UsageError("--stun and --no-stun exclude each other")
+    started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
+    if config is not None:
+        if directory or compose_project:
+            raise click.UsageError("--config looks at one file: give it alone")
+        try:
+            made = [looks.lint(config, _installed)]
+        except inside.Unseen as error:
+            raise Misuse(f"--config {error}") from error
+    else:
+        deployment, project = _found(directory, compose_project)
+        ask = partial(_ask, None if no_stun else stun)
+        try:
+            made = list(looks.looks(looks.Host(deployment, project, ask, _installed)))
+        finally:
+            if not isinstance(project, str):
+                project.close()
+    elapsed = (time.monotonic() - begun) * 1000
+    if format_ == "json":
+        click.echo(json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(made, elapsed)))
+    return 1 if _verdict(made) == "fail" else 0
+
+
+def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Project | str]:
+    """What there is here: the directory that was named, else the containers, else a directory."""
+    from turnctl.inside import Unseen, deployment, docker
+
+    project: Project | str
+    try:
+        project = docker.project(name or "signalpost")
+        if not project.containers and name is None:
+            project = "there is no container of a compose project signalpost"
+    except Unseen as error:
+        if name is not None:
+            raise Failure(f"--compose-project {name}: {error}") from error
+        project = str(error)
+    if directory is not None:
+        if not directory.is_dir():
+            raise Misuse(f"--dir {directory}: is no directory; turnctl init makes one")
+        return deployment.InDirectory(directory), project
+    if not isinstance(project, str) and (name is not None or project.service("coturn")):
+        return deployment.InContainers(project), project
+    for place in DIRECTORIES:
+        if place.is_dir():
+            return deployment.InDirectory(place), project
+    tried = " nor ".join(map(str, DIRECTORIES))
+    raise Failure(f"nothing to look at: neither {tried} is there (--dir), and {project}")
+
+
+def _ask(stun: list[tuple[str, int]] | None) -> Any:
+    from turnctl import host
+
+    if stun is None:
+        return host.ask(())
+    default = _stun_servers(
+        click.get_current_context(), click.Option(["--stun"]), host.STUN_SERVERS
+    )
+    return host.ask(stun or default)
+
+
+def _installed() -> Version | None:
+    """The version of the turnserver installed here, None without one."""
+    program = shutil.which("turnserver")
+    if program is None:
+        return None
+    try:
+        said = subprocess.run(  # noqa: S603  a fixed argument list
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=10
+        )
+        return parse_version(said.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+
+
+def _verdict(made: Sequence[Look]) -> str:
+    verdicts = {one.verdict for one in made}
+    return next((one for one in ("fail", "warn") if one in verdicts), "pass")
+
+
+def _lines(made: Sequence[Look], elapsed: float) -> Iterator[str]:
+    from turnctl.reports.text import finding_groups
+
+    for look in made:
+        yield f"{look.verdict.upper():<8} {look.name:<14} {look.seen}".rstrip()
+        for reason in look.unknown:
+            yield f"{'':<8} {'':<14} not seen: {reason}"
+    for first, group in finding_groups(one for look in made for one in look.findings):
+        yield f"\n{first.severity.upper()}  {first.code}"
+        for one in group:
+            yield f"  {one.url}: {one.summary}"
+        yield f"  → {first.fix}"
+    counted = [
+        f"{sum(look.verdict == verdict for look in made)} {verdict}"
+        for verdict in ("pass", "warn", "fail", "unknown", "skipped")
+        if any(look.verdict == verdict for look in made)
+    ]
+    yield f"\n{_verdict(made).upper()}  looks: {', '.join(counted)}, {elapsed / 1000:.2f} s"
+
+
+def _document(made: Sequence[Look], started: datetime.datetime, elapsed: float) -> dict[str, Any]:
+    """A finding's members are those of `check`; its `url` is the place it was seen at."""
+    return {
+        "schema": SCHEMA,
+        "verdict": _verdict(made),
+        "startedAt": started.isoformat(timespec="milliseconds"),
+        "elapsedMs": round(elapsed, 3),
+        "looks": [
+            {
+                "name": look.name,
+                "verdict": look.verdict,
+                "seen": look.seen or None,
+                "unknown": list(look.unknown),
+            }
+            for look in made
+        ],
+        "findings": [
+            {
+                "code": one.code,
+                "severity": str(one.severity),
+                "url": one.url,
+                "summary": one.summary,
+                "evidence": dict(one.evidence),
+                "fix": one.fix,
+            }
+            for look in made
+            for one in look.findings
+        ],
+    }

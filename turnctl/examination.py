@@ -1,0 +1,80 @@
+"""One examination: targets → iceServers → plan → observations → findings → Report."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from turnctl import engine, sources
+from turnctl.case import Record
+from turnctl.engine import Options
+from turnctl.judge import judge, overall, url_verdict
+from turnctl.observations import Family, Observation
+from turnctl.plan import make_plan
+from turnctl.reports import Report
+from turnctl.sources import Access
+
+__all__ = ["NothingLeft", "Request", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to examine and how. `context` is for the HTTP of the issuer."""
+
+    targets: tuple[str, ...]
+    access: Access
+    options: Options
+    families: tuple[Family, ...]
+    context: ssl.SSLContext
+
+
+class NothingLeft(ValueError):
+    """The options leave none of the targets' URLs to probe."""
+
+
+async def examine(request: Request, observe: Callable[[Observation], None]) -> Report:
+    """Run it; each observation goes to `observe` as it is made.
+
+    Raises SourceError or NothingLeft.
+    """
+    started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
+    seen: list[Observation] = []
+
+    def record(one: Observation) -> None:
+        seen.append(one)
+        observe(one)
+
+    load = (
+        sources.load(
+            target, request.access, context=request.context, patience=request.options.timeout
+        )
+        for target in request.targets
+    )
+    loaded = await asyncio.gather(*load)
+    for source in loaded:
+        if source.issuer:
+            record(source.issuer)
+    plan = make_plan(
+        [server for source in loaded for server in source.servers],
+        families=request.families,
+        relay_only=request.options.relay_only,
+        complete=any(source.complete for source in loaded),
+    )
+    if not plan and any(source.servers for source in loaded):
+        raise NothingLeft("--relay-only and --family leave no URL of the target to probe")
+    await engine.run(plan, request.options, record)
+    judged = Record.of(plan, seen)
+    findings = tuple(judge(plan, seen, now=time.time()))
+    return Report(
+        target=" ".join(request.targets),
+        started_at=started.isoformat(timespec="milliseconds"),
+        elapsed_ms=(time.monotonic() - begun) * 1000,
+        record=judged,
+        findings=findings,
+        verdict=overall(judged, findings),
+        verdicts=tuple((case, url_verdict(case, findings)) for case in judged.cases),
+    )

@@ -1,0 +1,252 @@
+"""All looks at this host, one after the other: what each needs, and what keeps it from being made.
+
+A look that raises Unseen is skipped with its reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from signalpost.credentials import Secret
+from turnctl.addresses import is_public
+from turnctl.coturn import Version, holes, parse_version
+from turnctl.findings import Finding, Severity
+from turnctl.inside import (
+    Look,
+    Unseen,
+    buffers,
+    configuration,
+    containers,
+    external,
+    files,
+    firewall,
+    listeners,
+    log,
+)
+from turnctl.inside.catalogue import found
+from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
+from turnctl.inside.docker import Project
+from turnctl.inside.turnserver import Conf, parse
+from turnctl.placement import Seen
+
+__all__ = ["Host", "lint", "looks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What is looked at. `project` is a reason when the engine could not be asked. `ask` gives the
+    address others see, `installed` the version of the turnserver installed here."""
+
+    deployment: Deployment
+    project: Project | str
+    ask: Callable[[], Seen | str]
+    installed: Callable[[], Version | None]
+
+
+def looks(host: Host) -> Iterator[Look]:
+    """Every look, in the order in which a person would go about it."""
+    conf: Conf | str
+    try:
+        conf = _conf(host.deployment)
+    except Unseen as error:
+        conf = str(error)
+    try:
+        written = host.deployment.log() or "coturn's log: there is none here"
+    except Unseen as error:
+        written = str(error)
+    version, source = _version(host, conf, written)
+    yield _containers(host.project)
+    yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("secrets", lambda: _secrets(host.deployment, _known(conf)))
+    yield _guarded("log", lambda: _log(written))
+    yield _guarded("version", lambda: _judge_version(version, source, conf))
+    yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
+    yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
+    yield buffers.look()
+
+
+def lint(path: Path, installed: Callable[[], Version | None]) -> Look:
+    """One file by itself. Raises Unseen."""
+    file = files.read(path)
+    if file is None:
+        raise Unseen(f"{path}: there is no such file")
+    conf = parse(str(path), _text(str(path), file.content))
+    version = conf.made_for or installed()
+    return Look("configuration", _told(conf, version), tuple(configuration.judge(conf, version)))
+
+
+def _guarded(name: str, make: Callable[[], Look]) -> Look:
+    try:
+        return make()
+    except Unseen as error:
+        return Look(name, unknown=(str(error),))
+
+
+def _known(conf: Conf | str) -> Conf:
+    if isinstance(conf, str):
+        raise Unseen(conf)
+    return conf
+
+
+def _conf(deployment: Deployment) -> Conf:
+    place = deployment.place(TURNSERVER)
+    file = deployment.file(TURNSERVER)
+    if file is None:
+        raise Unseen(f"{place}: there is no such file")
+    return parse(place, _text(place, file.content))
+
+
+def _text(place: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise Unseen(f"{place} is not text") from error
+
+
+def _own(host: Host, conf: Conf | str) -> Conf:
+    """The configuration of a coturn that uses this host's own addresses and ports."""
+    container = host.deployment.coturn
+    if container is not None and not container.host_network:
+        raise Unseen("coturn is behind Docker's bridge, with addresses and ports of its own")
+    return _known(conf)
+
+
+def _version(
+    host: Host, conf: Conf | str, written: tuple[str, str] | str
+) -> tuple[Version | None, str]:
+    """The version that runs, or will: the log knows best."""
+    if isinstance(written, tuple) and (version := log.version_in(written[1])):
+        return version, "its log"
+    container = host.deployment.coturn
+    if container is not None:
+        with contextlib.suppress(ValueError):
+            tag = container.image.rpartition(":")[2]
+            return parse_version(tag), f"the image {container.image}"
+    if isinstance(conf, Conf) and conf.made_for is not None:
+        return conf.made_for, conf.place
+    if isinstance(host.deployment, InDirectory) and (version := host.installed()):
+        return version, "turnserver --version"
+    return None, ""
+
+
+def _containers(project: Project | str) -> Look:
+    if isinstance(project, str):
+        return Look("containers", unknown=(project,))
+    told = ", ".join(f"{one.service} {one.state}" for one in project.containers)
+    return Look("containers", told or "none", tuple(containers.judge_states(project.containers)))
+
+
+def _configuration(host: Host, conf: Conf, version: Version | None) -> Look:
+    findings = [*configuration.judge(conf, version)]
+    if version and conf.made_for and version != conf.made_for:
+        text = f"made for coturn {conf.made_for}, and {version} runs"
+        findings.append(
+            found(
+                "configuration-for-other-version",
+                Severity.WARN,
+                conf.place,
+                text,
+                version=str(version),
+            )
+        )
+    unknown = () if version else ("which options coturn knows: its version is not known",)
+    return Look("configuration", _told(conf, version), tuple(findings), unknown)
+
+
+def _told(conf: Conf, version: Version | None) -> str:
+    of = f", coturn {version}" if version else ""
+    return f"{conf.place}: {len(conf.lines)} options{of}"
+
+
+def _secrets(deployment: Deployment, conf: Conf) -> Look:
+    findings: list[Finding] = []
+    unknown: list[str] = []
+    seen = []
+    for name in files.NAMES:
+        place = deployment.place(name)
+        try:
+            file = deployment.file(name)
+        except Unseen as error:
+            unknown.append(str(error))
+            continue
+        if file is None:
+            text = "there is no such file"
+            findings.append(found("secret-file-missing", Severity.FAIL, place, text))
+            continue
+        seen.append(name)
+        taken = files.secret_file(place, file)
+        findings += files.judge_file(taken, deployment.owner)
+        if name == "turn-secret":
+            try:
+                stored = _stored(deployment, conf)
+            except Unseen as error:
+                unknown.append(str(error))
+            else:
+                findings += files.judge_match(taken, conf, stored)
+    written = deployment.file(TURNSERVER)
+    if written is not None:
+        findings += files.judge_conf_mode(conf.place, written.mode)
+    return Look("secrets", ", ".join([*seen, "turnserver.conf"]), tuple(findings), tuple(unknown))
+
+
+def _stored(deployment: Deployment, conf: Conf) -> tuple[Secret, ...]:
+    paths = conf.values("userdb")
+    file = deployment.file(paths[-1]) if paths else None
+    realm = (conf.values("realm") or ("",))[-1]
+    return files.stored(file.content, realm) if file is not None and file.content else ()
+
+
+def _log(written: tuple[str, str] | str) -> Look:
+    if isinstance(written, str):
+        raise Unseen(written)
+    place, text = written
+    return Look("log", f"{place}: {len(text.splitlines())} lines", tuple(log.judge(place, text)))
+
+
+def _judge_version(version: Version | None, source: str, conf: Conf | str) -> Look:
+    if version is None:
+        raise Unseen("coturn's version: neither its log nor an image nor a file tells it")
+    findings = []
+    if known := holes(version):
+        reached = isinstance(conf, Conf) and any(map(_public, _addresses(conf)))
+        text = f"has {len(known)} known holes, such as {known[0]}"
+        severity = Severity.FAIL if reached else Severity.WARN
+        findings.append(
+            found(
+                "version-vulnerable",
+                severity,
+                f"coturn {version}",
+                text,
+                version=str(version),
+                holes=list(known),
+            )
+        )
+    return Look("version", f"coturn {version} by {source}", tuple(findings))
+
+
+def _addresses(conf: Conf) -> Iterator[str]:
+    """Where the configuration lets others reach it; none of them is every address of the host."""
+    for option in ("external-ip", "listening-ip", "relay-ip"):
+        yield from (value.partition("/")[0] for value in conf.values(option))
+
+
+def _public(address: str) -> bool:
+    try:
+        return is_public(address)
+    except ValueError:
+        return False
+
+
+def _ports(deployment: Deployment, conf: Conf) -> Look:
+    container = deployment.coturn
+    if container is None:
+        raise Unseen("published ports: coturn is in no container")
+    told = "host networking: nothing has to be published"
+    if not container.host_network:
+        told = f"{len(container.published)} ports published through Docker's bridge"
+    return Look("ports", told, tuple(containers.judge_ports(container, conf)))

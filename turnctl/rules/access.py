@@ -1,0 +1,150 @@
+"""Access: the challenge, the credential, and what an Allocate is refused for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from signalpost.credentials import read_username
+from turnctl.case import Case, Record
+from turnctl.findings import Finding
+from turnctl.observations import (
+    Agreement,
+    Allocation,
+    Challenge,
+    Exchange,
+    Outcome,
+    WrongCredential,
+)
+from turnctl.rules import FAIL, WARN, about, no_turn
+
+__all__ = ["allocation", "challenge"]
+
+OWN_SHARE = 4
+"""Allocations one browser makes for one call: one for each URL it may be given. A 486 with fewer
+of ours around is the server's limit; with more it may be this check's own doing."""
+
+ALLOCATE_ERRORS = {
+    300: ("alternate-server", "sends clients to another server"),
+    403: ("server-draining", "takes no new allocations (403)"),
+    438: ("nonce-loop", "calls each nonce stale at once (438)"),
+    441: ("realm-mismatch", "finds the credential under another realm (441)"),
+    508: ("relay-ports-exhausted", "has no relay port left (508)"),
+}
+
+
+def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
+    """Allocate without credentials."""
+    seen = case.first(Challenge)
+    if seen is None:
+        return
+    if seen.outcome is Outcome.OK:
+        summary = "gives an allocation to anybody, without credentials"
+        yield about(case, "open-relay", FAIL, summary, seen)
+    elif seen.outcome is not Outcome.ERROR:
+        yield no_turn(case, seen, "Allocate")
+    elif seen.code != 401:
+        yield _refused(case, seen)
+    elif not seen.nonce or seen.realm is None:
+        summary = "asks for credentials without saying for which realm"
+        yield about(case, "realm-missing", FAIL, summary, seen)
+
+
+def _refused(case: Case, seen: Exchange) -> Finding:
+    code, what = ALLOCATE_ERRORS.get(
+        seen.code or 0, ("allocation-refused", f"refuses the allocation: {seen.code} {seen.reason}")
+    )
+    return about(case, code, FAIL, what, seen)
+
+
+def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
+    """The credential: the right one is taken, a wrong one is not."""
+    wrong = case.first(WrongCredential)
+    if wrong and wrong.outcome is Outcome.OK:
+        yield about(case, "open-relay", FAIL, "takes a made-up password", wrong)
+        return
+    agreement = case.first(Agreement)
+    if agreement and agreement.taken and agreement.refused:
+        summary = (
+            f"takes the credential {agreement.taken} times and refuses it {agreement.refused} "
+            "times: two servers share the port"
+        )
+        yield about(
+            case,
+            "two-servers-one-port",
+            FAIL,
+            summary,
+            taken=agreement.taken,
+            refused=agreement.refused,
+        )
+        return
+    for seen in case.each(Allocation):
+        if seen.label not in {"a", "b"} or seen.outcome is Outcome.OK:
+            continue
+        if seen.outcome is not Outcome.ERROR:
+            yield no_turn(case, seen, "an authenticated Allocate")
+        elif seen.code == 401:
+            yield _unauthorized(case, seen, now)
+        elif seen.code == 486:
+            yield _quota(case, seen)
+        else:
+            yield _refused(case, seen)
+        return
+
+
+def _unauthorized(case: Case, seen: Allocation, now: float) -> Finding:
+    """A 401 to our credential. With the secret at hand the experiments decide."""
+    trials = {one.label: one.outcome is Outcome.OK for one in case.each(Allocation)}
+    expires = read_username(seen.username).expires
+    expired = expires is not None and expires <= now
+    facts = {
+        "expires": expires,
+        "trials": {k: v for k, v in trials.items() if k not in "ab"} or None,
+    }
+    asked = case.first(Challenge)
+    if asked and seen.realm and asked.realm and seen.realm != asked.realm:
+        summary = f"asks for realm {asked.realm!r} first and for {seen.realm!r} then"
+        return about(case, "realm-mismatch", FAIL, summary, seen)
+    if expires is None:
+        summary = "the username has no timestamp, and the credential is refused"
+        return about(case, "static-credential-on-secret-server", FAIL, summary, seen, **facts)
+    if trials.get("far-future"):
+        summary = "takes only a credential far in the future: its clock is ahead of this machine's"
+        return about(case, "clock-skew", FAIL, summary, seen, **facts)
+    clock = _servers_clock(asked)
+    if clock is not None and expires is not None and now < expires <= clock:
+        ahead = clock - now
+        summary = f"its clock is {ahead:.0f} s ahead: to it the credential has ended"
+        return about(case, "clock-skew", FAIL, summary, seen, **facts)
+    if expired and trials.get("fresh", True):
+        summary = f"the credential ended {now - (expires or 0):.0f} s ago"
+        return about(case, "credential-expired", FAIL, summary, seen, **facts)
+    if trials.get("fresh"):
+        summary = "the issued credential is refused, one minted with the given secret is taken"
+    elif "fresh" in trials:
+        summary = "credentials minted with the given secret are refused"
+    else:
+        summary = "the credential is refused"
+    return about(case, "secret-mismatch", FAIL, summary, seen, **facts)
+
+
+def _servers_clock(asked: Challenge | None) -> int | None:
+    """The server's Unix time: coturn from 4.17 on begins its nonces with it, 8 of 24 hex digits."""
+    nonce = asked.nonce if asked else None
+    if nonce is None or not re.fullmatch("[0-9a-fA-F]{24}", nonce):
+        return None
+    return int(nonce[:8], 16)
+
+
+def _quota(case: Case, seen: Allocation) -> Finding:
+    around = seen.held + seen.released
+    other = case.first(Allocation, lambda one: one.label == "other-user")
+    if other and other.code == 486:
+        summary = "refuses another user as well (486): the server's own limit is reached"
+        return about(case, "quota-total", FAIL, summary, seen)
+    counts = {"held": seen.held, "released": seen.released}
+    if around < OWN_SHARE:
+        summary = f"refuses allocation {around + 1} of one user (486)"
+        return about(case, "quota-user", FAIL, summary, seen, **counts)
+    summary = f"refuses one user more than {around} allocations (486), all of them this check's"
+    return about(case, "quota-user", WARN, summary, seen, **counts)

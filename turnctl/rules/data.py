@@ -1,0 +1,164 @@
+"""Data: relayed addresses, permissions, packets from outside and between relays, the ICE legs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from turnctl.addresses import is_private
+from turnctl.case import Case, Record
+from turnctl.coturn import holes, parse_version
+from turnctl.findings import Finding, finding
+from turnctl.observations import (
+    Allocation,
+    Amplification,
+    Binding,
+    Echo,
+    IceLeg,
+    Inbound,
+    Mapping,
+    Outcome,
+    PeerPolicy,
+    Permission,
+    Refresh,
+    RelayEcho,
+)
+from turnctl.rules import FAIL, INFO, WARN, about
+
+__all__ = ["data", "ice", "nat"]
+
+TOLERABLE_LOSS = 0.05
+
+TOLERABLE_GROWTH = 1.6
+"""What a hardened coturn's answer to a Binding takes of its request's 20 bytes."""
+
+
+def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
+    """Addresses, permissions and packets."""
+    granted = case.first(Allocation, lambda one: one.relayed is not None)
+    if granted is None or granted.relayed is None:
+        return
+    relayed = granted.relayed[0]
+    if is_private(relayed) and case.address and not is_private(case.address):
+        summary = f"gives out the private address {relayed}, and is itself at {case.address}"
+        yield about(case, "relay-address-private", FAIL, summary, granted)
+        return
+    refused = {one.purpose: one for one in case.each(Permission) if one.outcome is Outcome.ERROR}
+    if "public" in refused:
+        summary = f"forbids public peers such as {refused['public'].peer}"
+        # A relay inside a private network may be meant for that network alone.
+        severity = WARN if is_private(relayed) else FAIL
+        yield about(case, "permission-refused", severity, summary, refused["public"])
+        return
+    if "own-relay" in refused:
+        summary = f"forbids its own relay address {relayed} as a peer"
+        yield about(case, "own-relay-refused", FAIL, summary, refused["own-relay"])
+    if relayed_family(relayed) == 4 and case.probe.family == 6:
+        summary = "gives no IPv6 relay over IPv6, only one of IPv4"
+        yield about(case, "ipv6-relay-missing", WARN, summary, granted)
+    outside = case.first(RelayEcho)
+    if outside and outside.seen and outside.seen[0] != relayed:
+        summary = f"gives out {relayed}, and its traffic leaves from {outside.seen[0]}"
+        yield about(case, "relay-address-wrong", FAIL, summary, outside, leaves=outside.seen[0])
+        return
+    yield from _audit(case)
+    yield from _inbound(case)
+    yield from _echo(case)
+    refresh = case.first(Refresh)
+    if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
+        yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
+
+
+def relayed_family(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _audit(case: Case) -> Iterator[Finding]:
+    """What `--audit` asked for besides."""
+    policy = case.first(PeerPolicy)
+    if policy and policy.allowed:
+        inside = ", ".join(policy.allowed)
+        summary = f"lets clients reach {inside} through the relay"
+        yield about(case, "private-peers-allowed", FAIL, summary, asked=policy.asked)
+    grown = case.first(Amplification)
+    if grown and grown.response > TOLERABLE_GROWTH * grown.request:
+        summary = f"answers {grown.request} bytes with {grown.response}: a reflector for attacks"
+        yield about(
+            case, "amplification", WARN, summary, request=grown.request, response=grown.response
+        )
+    binding = case.first(Binding)
+    if policy is not None and binding and "coturn" in binding.software.lower():
+        with contextlib.suppress(ValueError):
+            known = holes(parse_version(binding.software))
+            if known:
+                summary = f"tells that it is {binding.software}, which has {len(known)} known holes"
+                yield about(case, "version-vulnerable", FAIL, summary, holes=list(known))
+
+
+def _inbound(case: Case) -> Iterator[Finding]:
+    """The samples of the relay's port range: every one has to arrive."""
+    samples = list(case.each(Inbound))
+    if not samples:
+        return
+    lost = [one for one in samples if one.outcome is Outcome.SILENT]
+    inbound = lost[0] if lost else samples[0]
+    proved = [one for one in samples if one.outcome in {Outcome.OK, Outcome.SILENT}]
+    facts = {
+        "relayed": f"{inbound.relayed[0]} port {inbound.relayed[1]}",
+        "sent": inbound.sent,
+        "received": inbound.received,
+        "samples": len(proved),
+        "lostPorts": [one.relayed[1] for one in lost] or None,
+        "openPorts": [one.relayed[1] for one in proved if one not in lost] or None,
+        # Ports come at random: so likely is a half-closed range found by this many.
+        "confidence": round(1 - 0.5 ** len(proved), 3) if proved else None,
+    }
+    if inbound.outcome is Outcome.SILENT:
+        ports = ", ".join(str(one.relayed[1]) for one in lost)
+        summary = f"packets to relay port {ports}/udp do not arrive"
+        if len(lost) < len(proved):
+            summary += f", to {len(proved) - len(lost)} other they do"
+        yield about(case, "relay-range-blocked", FAIL, summary, inbound, **facts)
+    elif inbound.outcome is Outcome.OK and not inbound.replied:
+        summary = "packets reach the relay, and replies through it are lost"
+        yield about(case, "relay-data-lost", FAIL, summary, inbound, **facts)
+    elif inbound.outcome is Outcome.UNKNOWN or inbound.same_host:
+        why = inbound.detail or "asked from the server's own host, behind its firewall"
+        summary = f"whether the firewall lets packets to the relay ports was not proved: {why}"
+        yield about(case, "relay-range-unproved", INFO, summary, inbound)
+
+
+def _echo(case: Case) -> Iterator[Finding]:
+    echo = case.first(Echo)
+    if echo is None:
+        return
+    if echo.outcome is Outcome.UNKNOWN:
+        yield about(case, "deadline-reached", FAIL, echo.detail, echo)
+    elif echo.outcome is not Outcome.OK:
+        summary = f"the echo through the relay broke off: {echo.detail}"
+        yield about(case, "relay-data-lost", FAIL, summary, echo)
+    elif echo.loss > TOLERABLE_LOSS:
+        summary = f"{echo.sent - echo.received} of {echo.sent} packets through the relay were lost"
+        severity = WARN if echo.received else FAIL
+        yield about(
+            case, "relay-data-lost", severity, summary, echo, sent=echo.sent, received=echo.received
+        )
+
+
+def nat(record: Record) -> Iterator[Finding]:
+    """Two servers see one socket at two ports: a mapping for each destination (RFC 4787, 4.1)."""
+    for one in record.each(Mapping):
+        if len(set(one.mapped)) > 1:
+            shown = " and ".join(f"{host} port {port}" for host, port in one.mapped)
+            summary = f"this network maps one socket to {shown}: direct calls will need the relay"
+            yield finding("symmetric-nat", INFO, summary, url=one.url)
+
+
+def ice(record: Record) -> Iterator[Finding]:
+    for leg in record.each(IceLeg):
+        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN}:
+            continue
+        code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
+        severity = WARN if leg.kind == "relay" else INFO
+        summary = f"two ICE agents did not connect over {leg.kind} candidates: {leg.detail}"
+        yield finding(code, severity, summary, url=leg.url, family=leg.family)

@@ -1,0 +1,131 @@
+"""The list of URLs and who hands it out: judged before and beside what the servers answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+from signalpost.iceservers import DEFAULT_PORTS
+from turnctl.addresses import is_private
+from turnctl.case import Case, Record
+from turnctl.findings import Finding, finding
+from turnctl.observations import Binding, Issuer, Outcome, Resolution
+from turnctl.plan import Plan
+from turnctl.rules import FAIL, WARN
+
+__all__ = ["fallbacks", "issuer", "names", "ports", "rejected"]
+
+SHORT_TTL = 300
+"""Seconds: a page may wait longer for its call than a credential below this lasts."""
+
+BAD_PORTS = frozenset(
+    (
+        *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667),
+        *(6668, 6669, 6679, 6697, 10080),
+    )
+)
+"""From 1024 on: Fetch's "bad ports", which Chromium applies to STUN and TURN as well."""
+
+
+def issuer(plan: Plan, record: Record) -> Iterator[Finding]:
+    for one in record.each(Issuer):
+        match one.outcome:
+            case Outcome.OK if not plan:
+                summary = "the service hands out no STUN or TURN URL"
+                yield finding("issuer-bad-response", FAIL, summary, url=one.url, status=one.code)
+            case Outcome.OK:
+                yield from _credentials_as_issued(one)
+            case Outcome.ERROR:
+                said = f": {one.detail}" if one.detail else ""
+                summary = f"the service answered HTTP {one.code}{said}"
+                yield finding("issuer-refused", FAIL, summary, url=one.url, status=one.code)
+            case Outcome.FOREIGN:
+                summary = f"the service's answer holds no iceServers: {one.detail}"
+                yield finding("issuer-bad-response", FAIL, summary, url=one.url, status=one.code)
+            case _:
+                summary = f"the service did not answer: {one.detail}"
+                yield finding("issuer-unreachable", FAIL, summary, url=one.url)
+    for url in plan.unauthenticated:
+        summary = "comes without username and credential, and browsers refuse it so"
+        yield finding("issuer-bad-response", FAIL, summary, url=url)
+
+
+def _credentials_as_issued(one: Issuer) -> Iterator[Finding]:
+    if one.ttl is not None and one.ttl < SHORT_TTL:
+        summary = f"the credential lasts {one.ttl:.0f} s, less than the wait for a call may take"
+        yield finding("issuer-ttl-short", WARN, summary, url=one.url, ttl=one.ttl)
+    if one.cacheable:
+        summary = "a cache on the way may keep the answer, and hand its credential to others"
+        yield finding("issuer-cacheable", WARN, summary, url=one.url)
+
+
+class Where(TypedDict):
+    """What a finding about a URL of the list names."""
+
+    url: str
+    host: str
+    port: int
+
+
+def rejected(plan: Plan) -> Iterator[Finding]:
+    for one in plan.rejected:
+        yield finding("url-malformed", FAIL, f"is no valid URL: {one.reason}", url=one.url)
+
+
+def ports(plan: Plan) -> Iterator[Finding]:
+    """Ports that browsers refuse, and ports that look swapped."""
+    for url, uri in {probe.url: probe.uri for probe in plan.probes}.items():
+        where = Where(url=url, host=uri.host, port=uri.port)
+        if (uri.port < 1024 and uri.port not in {80, 443}) or uri.port in BAD_PORTS:
+            summary = f"browsers gather nothing from port {uri.port}"
+            yield finding("url-blocked-port", FAIL, summary, **where)
+        elif uri.port == DEFAULT_PORTS["stun" if uri.secure else "stuns"]:
+            summary = (
+                f"{uri.scheme}: on {uri.port}, the port of {'plain' if uri.secure else 'TLS'} TURN"
+            )
+            yield finding("url-port-unusual", WARN, summary, **where)
+
+
+def fallbacks(plan: Plan, record: Record) -> Iterator[Finding]:
+    """What a client behind a strict network would miss in the whole list."""
+    relays = [case for case in record.cases if case.probe.uri.relays and case.address]
+    # A relay in the local network is not for strangers' networks.
+    if not plan.complete or not relays or all(_is_near(case) for case in relays):
+        return
+    first = relays[0].probe
+    where = Where(url=first.url, host=first.uri.host, port=first.uri.port)
+    if all(case.probe.protocol == "udp" for case in relays):
+        summary = "the list offers UDP alone, which many company networks block"
+        yield finding("no-tcp-fallback", WARN, summary, **where)
+    elif not any(case.probe.protocol == "tls" and case.probe.uri.port == 443 for case in relays):
+        summary = "the list has no turns: on port 443, the only way out of the strictest networks"
+        yield finding("no-tls-443", WARN, summary, **where)
+
+
+def _is_near(case: Case) -> bool:
+    binding = case.first(Binding)
+    return is_private(case.address or "::1") or bool(binding and binding.same_host)
+
+
+def names(record: Record) -> Iterator[Finding]:
+    """Judged over both families together: a host with an address of either has one."""
+    by_url: dict[str, list[Case]] = {}
+    for case in record.cases:
+        by_url.setdefault(case.probe.url, []).append(case)
+    for url, cases in by_url.items():
+        if any(case.address for case in cases):
+            continue
+        uri = cases[0].probe.uri
+        said = "; ".join(
+            dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
+        )
+        families = {case.probe.family for case in cases}
+        what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
+        yield finding(
+            "dns-no-address",
+            FAIL,
+            f"{uri.host} has {what}" + (f": {said}" if said else ""),
+            url=url,
+            host=uri.host,
+            resolver=said,
+        )

@@ -1,0 +1,137 @@
+"""STUN Binding from one unconnected UDP socket to many servers, as RFC 5780 needs it.
+
+Owns a socket that hears from addresses it never sent to, which a connected link would not: that is
+how filtering shows. Refuses to judge what came or did not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import cast
+
+from turnctl.observations import Address, Family
+from turnctl.wire import stun
+from turnctl.wire.errors import ErrorResponse, Silent, from_os_error
+from turnctl.wire.session import FIRST_RETRANSMISSION
+from turnctl.wire.stun import Attribute, Class, Message, Method
+
+__all__ = ["BindingSocket", "Change", "Reply", "local_address", "open_binding_socket"]
+
+_ANYWHERE = {4: ("0.0.0.0", socket.AF_INET), 6: ("::", socket.AF_INET6)}  # noqa: S104  hears all
+
+
+class Change(IntFlag):
+    """The flags of CHANGE-REQUEST: where the answer shall come from (RFC 5780 section 7.2)."""
+
+    NOTHING = 0x0
+    PORT = 0x2
+    ADDRESS = 0x4
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A Binding success response, where it came from, and the server's OTHER-ADDRESS."""
+
+    mapped: Address | None
+    source: Address
+    other: Address | None
+
+
+class BindingSocket(asyncio.DatagramProtocol):
+    """Made by `open_binding_socket`."""
+
+    _transport: asyncio.DatagramTransport
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, asyncio.Future[tuple[Message, Address]]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        with suppress(stun.Malformed):
+            message = stun.read(data)
+            waiter = self._waiting.get(message.transaction_id)
+            if waiter and not waiter.done():
+                waiter.set_result((message, cast(Address, addr[:2])))
+
+    @property
+    def port(self) -> int:
+        return int(self._transport.get_extra_info("sockname")[1])
+
+    async def ask(
+        self, server: Address, *, patience: float, change: Change = Change.NOTHING
+    ) -> Reply:
+        """One Binding request. Raises Silent or ErrorResponse."""
+        message, source = await self._exchange(self, server, change, patience)
+        if message.cls is not Class.SUCCESS:
+            raise ErrorResponse(message)
+        return Reply(message.mapped, source, message.address(Attribute.OTHER_ADDRESS))
+
+    async def hears(self, other: BindingSocket, at: Address, *, patience: float) -> bool:
+        """Whether what `other` sends to the address `at` arrives here."""
+        try:
+            await self._exchange(other, at, Change.NOTHING, patience)
+        except Silent:
+            return False
+        return True
+
+    async def _exchange(
+        self, sender: BindingSocket, to: Address, change: Change, patience: float
+    ) -> tuple[Message, Address]:
+        """What arrives here with the transaction of a request that `sender` sent."""
+        transaction_id = stun.new_transaction_id()
+        flags = [(Attribute.CHANGE_REQUEST, change.to_bytes(4, "big"))] if change else []
+        data = stun.build(Method.BINDING, Class.REQUEST, flags, transaction_id=transaction_id)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[transaction_id] = waiter
+        transmission = asyncio.ensure_future(sender.transmit(data, to))
+        try:
+            async with asyncio.timeout(patience):
+                return cast("tuple[Message, Address]", await waiter)
+        except TimeoutError:
+            raise Silent(f"no answer in {patience:.1f} s") from None
+        finally:
+            transmission.cancel()
+            del self._waiting[transaction_id]
+
+    async def transmit(self, data: bytes, to: Address) -> None:
+        """Send now, and again after 0.25, 0.75, 1.75 … s (RFC 8489 section 6.2.1)."""
+        pause = FIRST_RETRANSMISSION
+        while True:
+            self._transport.sendto(data, to)
+            await asyncio.sleep(pause)
+            pause *= 2
+
+
+@asynccontextmanager
+async def open_binding_socket(family: Family) -> AsyncIterator[BindingSocket]:
+    """A socket of that family on a free port, closed at the end. Raises WireError."""
+    address, kind = _ANYWHERE[family]
+    loop = asyncio.get_running_loop()
+    try:
+        transport, opened = await loop.create_datagram_endpoint(
+            BindingSocket, local_addr=(address, 0), family=kind
+        )
+    except OSError as error:
+        raise from_os_error(error) from error
+    try:
+        yield opened
+    finally:
+        transport.abort()
+
+
+def local_address(remote: Address) -> str:
+    """This machine's address towards another. Sends nothing. Raises WireError: no route."""
+    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(remote)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise from_os_error(error) from error
