@@ -548,6 +548,12 @@ PRIVATE = ("172.17.0.1", 40000)
         pytest.param(UDP, {"mapped": PRIVATE, "local": PRIVATE}, [], id="our own, without NAT"),
         pytest.param(
             UDP,
+            {"mapped": ("192.168.1.1", 40000), "local": ("192.168.1.9", 40000)},
+            [],
+            id="the server's own network, through a router that hairpins",
+        ),
+        pytest.param(
+            UDP,
             {"mapped": (ADDRESS, 40000), "local": (ADDRESS, 40000)},
             [],
             id="asked from the server's own host",
@@ -720,6 +726,21 @@ def test_an_unauthorized_credential(user: str, trials: dict[str, Outcome], code:
     ]
     seen = story(refused, *tried)
     assert [(code, "fail")] == codes(plan(UDP, user=user), seen)
+
+
+@pytest.mark.parametrize(
+    ("nonce", "code"),
+    [
+        pytest.param(f"{int(NOW) + 3600:08x}" + "0" * 16, "clock-skew", id="an hour ahead"),
+        pytest.param(f"{int(NOW):08x}" + "0" * 16, "secret-mismatch", id="the same time"),
+        pytest.param("f" * 16, "secret-mismatch", id="random digits, as before 4.17"),
+    ],
+)
+def test_the_servers_clock_in_its_nonce(nonce: str, code: str) -> None:
+    """coturn from 4.17 on tells its time in the nonce: past the credential's end, clocks differ."""
+    challenge = step(Challenge, nonce=nonce, outcome=ERROR, code=401, realm="example.org")
+    refused = step(Allocation, outcome=ERROR, code=401, username=USER)
+    assert [(code, "fail")] == codes(plan(UDP), story(challenge, refused))
 
 
 @pytest.mark.parametrize(
