@@ -21,6 +21,7 @@ import yaml
 
 from signalpost.iceservers import IceUriError, parse_uri
 from turnctl import coturn, datadir
+from turnctl.commands import Failure
 from turnctl.placement import NoPlace, Own, Placement, place
 
 __all__ = ["init"]
@@ -195,7 +196,7 @@ def init(
                 directory / "signalpost.yaml", settings, force=force
             )
     except (datadir.Unusable, NoPlace) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     for name, outcome in done.items():
         click.echo(f"{directory / name}: {outcome}")
     click.echo(f"Relay on port {port}, UDP and TCP, at {where.note}")
@@ -214,7 +215,7 @@ def _installed_version() -> coturn.Version:
     try:
         return coturn.parse_version(said.stdout)
     except ValueError as error:
-        raise click.ClickException(f"turnserver --version: {error}") from error
+        raise Failure(f"turnserver --version: {error}") from error
 
 
 def _place(

@@ -161,7 +161,7 @@ def test_wrong_options_are_named(tmp_path: Path, options: list[str], said: str) 
 def test_old_coturn_is_refused_on_the_internet(tmp_path: Path, old: str) -> None:
     """No file is written that would put a coturn with known holes on a public address."""
     result = run(tmp_path / "data", "--coturn-version", old, "--external-ip", "8.8.8.8")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "Use coturn 4.17.0 or later, or Docker" in result.output
     assert not (tmp_path / "data").exists()
 
@@ -171,7 +171,7 @@ def test_open_secret_is_refused(tmp_path: Path) -> None:
     run(tmp_path, VERSION)
     (tmp_path / "turn-secret").chmod(0o644)
     result = run(tmp_path, VERSION)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert f"chmod 600 {tmp_path / 'turn-secret'}" in result.output
 
 
@@ -179,7 +179,7 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     """A path through a file is refused with one line that names it."""
     (tmp_path / "file").write_text("")
     result = run(tmp_path / "file" / "data", VERSION)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "Not a directory" in result.output
 
 
