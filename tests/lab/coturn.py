@@ -37,6 +37,7 @@ START_DEADLINE = 15.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
 BINDING_REQUEST = bytes.fromhex("000100002112a442")
 """STUN Binding request header without its transaction id (RFC 8489, section 5)."""
+BINDING_SUCCESS = bytes.fromhex("0101")
 CLONE_NEWNET = 0x40000000
 
 Version = Literal["4.6.1", "4.18.0"]
@@ -232,13 +233,16 @@ class _Listeners:
             try:
                 probe.connect((self.address, port))
                 probe.send(BINDING_REQUEST + transaction)
-                return probe.recv(2048)[8:20] == transaction
+                answer = probe.recv(2048)
+                # The kernel may have given the probe the very port it asks: it hears itself.
+                return answer[:2] == BINDING_SUCCESS and answer[8:20] == transaction
             except OSError:
                 return False
 
     def answers_tcp(self, port: int) -> bool:
         with self._open(socket.SOCK_STREAM) as probe:
-            return probe.connect_ex((self.address, port)) == 0
+            connected = probe.connect_ex((self.address, port)) == 0
+            return connected and probe.getsockname() != probe.getpeername()
 
 
 def _within(namespace: str | None, make: Callable[[], T]) -> T:

@@ -82,9 +82,11 @@ def calling(server: coturn.Server) -> Iterator[None]:
     with asyncio.Runner() as runner:
         credential = server.credential("caller")
         session = Session(Login(credential.username, credential.password))
-        runner.run(_allocate(session, server))
-        yield
-        runner.run(session.close())
+        try:
+            runner.run(_allocate(session, server))
+            yield
+        finally:
+            runner.run(session.close())
 
 
 async def _allocate(session: Session, server: coturn.Server) -> None:
