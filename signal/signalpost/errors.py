@@ -18,6 +18,8 @@
     │   ├── AlreadyJoined     already-joined
     │   ├── NotInRoom         not-in-room
     │   ├── NoSuchPeer        no-such-peer
+    │   ├── NotInCall         not-in-call
+    │   ├── AlreadyAnswered   already-answered
     │   ├── RoomFull          room-full
     │   ├── TooManyRooms      too-many-rooms
     │   ├── TooManyConnections too-many-connections
@@ -111,6 +113,14 @@ class NotInRoom(NotPossible):
 
 class NoSuchPeer(NotPossible):
     code = "no-such-peer"
+
+
+class NotInCall(NotPossible):
+    code = "not-in-call"
+
+
+class AlreadyAnswered(NotPossible):
+    code = "already-answered"
 
 
 class RoomFull(NotPossible):
