@@ -7,7 +7,8 @@
     │   ├── BinaryFrame       binary-frame
     │   ├── SubprotocolMissing subprotocol-missing
     │   ├── HelloExpected     hello-expected
-    │   └── HelloTimeout      hello-timeout
+    │   ├── HelloTimeout      hello-timeout
+    │   └── OutOfOrder        out-of-order
     ├── NotAllowed          the caller lacks the right
     │   ├── Unauthorized      unauthorized
     │   ├── WrongKey          wrong-key
@@ -71,6 +72,12 @@ class HelloExpected(ProtocolBroken):
 
 class HelloTimeout(ProtocolBroken):
     code = "hello-timeout"
+
+
+class OutOfOrder(ProtocolBroken):
+    """Numbers that cannot be: something was lost on the way, or was never sent."""
+
+    code = "out-of-order"
 
 
 class NotAllowed(SignalpostError):

@@ -1,0 +1,97 @@
+"""Sessions: what makes a lost connection harmless. Numbers, acknowledgements, replay.
+
+Owns one direction each: `Outgoing` keeps what the other side has not acknowledged, `Incoming` drops
+what came before. A session outlives its sockets; numbers belong to it, never to a socket. Pure: no
+sockets, no clock. Nothing is ever delivered twice or out of order, and where something is missing
+the session says so instead of going on: that rule must not be broken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from signalpost.errors import OutOfOrder
+from signalpost.rooms import PeerId
+
+__all__ = ["MAX_KEPT", "Incoming", "Outgoing", "Receipt"]
+
+MAX_KEPT = 1_048_576
+"""Characters kept for replay: sixteen of the largest messages, or thousands of candidates."""
+
+
+class Receipt(NamedTuple):
+    """Whom to tell that a message arrived: its sender, by the id the sender gave it."""
+
+    sender: PeerId
+    id: str | int
+
+
+class _Kept(NamedTuple):
+    frame: str
+    receipt: Receipt | None
+
+
+class Outgoing:
+    """Messages to the client, from number 1 on."""
+
+    __slots__ = ("_acknowledged", "_kept", "_size", "last")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self._acknowledged = 0
+        """Frames up to this number are not kept any more."""
+        self._kept: deque[_Kept] = deque()
+        self._size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the client has left more unacknowledged than is kept for anybody."""
+        return self._size > MAX_KEPT
+
+    def number(self, members: str, receipt: Receipt | None = None) -> str:
+        """The frame for a message given as the text of its members, `"type":…}` to the brace."""
+        self.last = number = self.last + 1
+        frame = f'{{"seq":{number},{members}'
+        self._kept.append(_Kept(frame, receipt))
+        self._size += len(frame)
+        return frame
+
+    def acknowledge(self, number: int) -> list[Receipt]:
+        """The client has everything up to `number`: the receipts that are due.
+
+        Raises OutOfOrder for a number that was never sent.
+        """
+        if number > self.last:
+            raise OutOfOrder(f"message {number} was never sent; the last was {self.last}")
+        due = []
+        while self._acknowledged < number:
+            kept = self._kept.popleft()
+            self._size -= len(kept.frame)
+            self._acknowledged += 1
+            if kept.receipt is not None:
+                due.append(kept.receipt)
+        return due
+
+    def since(self, number: int) -> list[str] | None:
+        """The frames after `number`, None when they are not all there any more."""
+        if not self._acknowledged <= number <= self.last:
+            return None
+        return [kept.frame for kept in self._kept][number - self._acknowledged :]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """Messages from the client; `last` is the number of the last one taken."""
+
+    last: int = 0
+
+    def take(self, number: int) -> bool:
+        """Whether it is new; a repeat is not. Raises OutOfOrder when one before it is missing."""
+        if number <= self.last:
+            return False
+        if number != self.last + 1:
+            raise OutOfOrder(f"message {number} came after {self.last}: resume to send the rest")
+        self.last = number
+        return True

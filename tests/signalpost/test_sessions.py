@@ -1,0 +1,133 @@
+"""Numbers, acknowledgements and replay: whatever is lost on the way arrives once, in order."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from signalpost.errors import OutOfOrder
+from signalpost.rooms import PeerId
+from signalpost.sessions import MAX_KEPT, Incoming, Outgoing, Receipt
+
+ALICE = PeerId("alice")
+
+
+def body(text: str) -> str:
+    return f'"type":"signal","data":{json.dumps(text)}}}'
+
+
+def test_frames_are_numbered() -> None:
+    """The number is a member of the message, from 1 on."""
+    outgoing = Outgoing()
+    assert {"seq": 1, "type": "signal", "data": "a"} == json.loads(outgoing.number(body("a")))
+    assert 2 == json.loads(outgoing.number(body("b")))["seq"]
+
+
+def test_replay() -> None:
+    """After a loss exactly what the client does not have is sent again, as it was."""
+    outgoing = Outgoing()
+    frames = [outgoing.number(body(text)) for text in "abcd"]
+    outgoing.acknowledge(1)
+    assert frames[2:] == outgoing.since(2)
+    assert [] == outgoing.since(4)
+
+
+def test_nothing_is_replayed_with_a_gap() -> None:
+    """A client that asks for what is gone, or was never sent, is not served a part of it."""
+    outgoing = Outgoing()
+    for text in "abc":
+        outgoing.number(body(text))
+    outgoing.acknowledge(2)
+    assert outgoing.since(1) is None
+    assert outgoing.since(4) is None
+
+
+def test_receipts() -> None:
+    """A sender who asked hears of the arrival when the client acknowledges, once."""
+    outgoing = Outgoing()
+    outgoing.number(body("a"), Receipt(ALICE, "m1"))
+    outgoing.number(body("b"))
+    outgoing.number(body("c"), Receipt(ALICE, "m2"))
+    assert [Receipt(ALICE, "m1")] == outgoing.acknowledge(2)
+    assert [Receipt(ALICE, "m2")] == outgoing.acknowledge(3)
+    assert [] == outgoing.acknowledge(3)
+
+
+def test_acknowledged_before_sent() -> None:
+    """Nobody can acknowledge what was not sent."""
+    outgoing = Outgoing()
+    outgoing.number(body("a"))
+    with pytest.raises(OutOfOrder, match="message 2 was never sent"):
+        outgoing.acknowledge(2)
+
+
+def test_bounded() -> None:
+    """A client that never acknowledges is noticed when it holds too much."""
+    outgoing = Outgoing()
+    while not outgoing.full:
+        outgoing.number(body("x" * 60_000))
+    assert MAX_KEPT // 60_000 <= outgoing.last <= MAX_KEPT // 60_000 + 1
+    outgoing.acknowledge(outgoing.last)
+    assert not outgoing.full
+
+
+def test_incoming() -> None:
+    """A repeat is dropped, a gap is refused, and the next in turn is taken after both."""
+    incoming = Incoming()
+    assert incoming.take(1)
+    assert not incoming.take(1)
+    with pytest.raises(OutOfOrder, match="3 came after 1"):
+        incoming.take(3)
+    assert incoming.take(2)
+
+
+class Line(RuleBasedStateMachine):
+    """A client and a line that loses everything under way when it breaks, at any moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outgoing = Outgoing()
+        self.incoming = Incoming()
+        self.under_way: list[str] = []
+        self.sent: list[str] = []
+        self.got: list[str] = []
+
+    @rule(text=st.text(max_size=3))
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+        self.under_way.append(self.outgoing.number(body(text)))
+
+    @rule()
+    def arrive(self) -> None:
+        if self.under_way:
+            message = json.loads(self.under_way.pop(0))
+            if self.incoming.take(message["seq"]):
+                self.got.append(message["data"])
+
+    @rule()
+    def acknowledge(self) -> None:
+        self.outgoing.acknowledge(self.incoming.last)
+
+    @rule()
+    def break_and_resume(self) -> None:
+        missing = self.outgoing.since(self.incoming.last)
+        assert missing is not None
+        self.under_way = missing
+
+    @invariant()
+    def in_order_and_once(self) -> None:
+        assert self.sent[: len(self.got)] == self.got
+
+    def teardown(self) -> None:
+        self.break_and_resume()
+        while self.under_way:
+            self.arrive()
+        assert self.sent == self.got
+
+
+TestLine = Line.TestCase
+TestLine.settings = settings(max_examples=2_000, stateful_step_count=15, deadline=None)
