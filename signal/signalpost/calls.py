@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NewType, assert_never
 
 from signalpost.errors import AlreadyAnswered, NotInCall
-from signalpost.rooms import PeerId, Ref
+from signalpost.rooms import PeerId, Ref, UserId
 
 __all__ = [
     "Accept",
@@ -38,13 +38,11 @@ __all__ = [
     "Rings",
     "Tell",
     "TimeOut",
-    "UserId",
     "dial",
     "step",
 ]
 
 CallId = NewType("CallId", str)
-UserId = NewType("UserId", str)
 
 
 class Phase(StrEnum):

@@ -14,6 +14,8 @@
     │   ├── WrongKey          wrong-key
     │   ├── OriginRefused     origin-refused
     │   ├── GuestRefused      guest-refused
+    │   ├── Banned            banned
+    │   ├── RoleRefused       role-refused
     │   └── PermissionDenied  permission-denied
     ├── NotPossible         allowed, but not as things are
     │   ├── AlreadyJoined     already-joined
@@ -22,6 +24,7 @@
     │   ├── NotInCall         not-in-call
     │   ├── AlreadyAnswered   already-answered
     │   ├── RoomFull          room-full
+    │   ├── RoomLocked        room-locked
     │   ├── TooManyRooms      too-many-rooms
     │   ├── TooManyConnections too-many-connections
     │   ├── RateLimited       rate-limited
@@ -102,6 +105,18 @@ class GuestRefused(NotAllowed):
     code = "guest-refused"
 
 
+class Banned(NotAllowed):
+    """Put out, by a room's host or by the back end."""
+
+    code = "banned"
+
+
+class RoleRefused(NotAllowed):
+    """The peer's role in the room does not allow it."""
+
+    code = "role-refused"
+
+
 class PermissionDenied(NotAllowed):
     code = "permission-denied"
 
@@ -132,6 +147,10 @@ class AlreadyAnswered(NotPossible):
 
 class RoomFull(NotPossible):
     code = "room-full"
+
+
+class RoomLocked(NotPossible):
+    code = "room-locked"
 
 
 class TooManyRooms(NotPossible):

@@ -1,44 +1,76 @@
 """The native protocol's messages (`signalpost.v1`): one Struct a message, parse and dump.
 
 Owns the wire grammar; docs/protocol.md explains every message, and a test parses its examples.
-A signal's `data` is kept as the text it came in: it is checked to be JSON and never parsed.
+A signal's `data` is kept as the bytes it came in: it is checked to be JSON and never parsed.
 Unknown members are ignored, so that a newer client can talk to an older service.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from signalpost.errors import Malformed
 
 __all__ = [
+    "MAX_METADATA",
     "SUBPROTOCOL",
+    "Accept",
+    "Accepted",
+    "Ack",
+    "Busy",
+    "Cancel",
     "ClientMessage",
+    "Connected",
+    "Delivered",
+    "Ended",
     "Error",
+    "GoAway",
+    "HangUp",
     "Hello",
+    "IceServers",
+    "Incoming",
+    "Invite",
     "Join",
     "Joined",
+    "Kick",
     "Leave",
     "Left",
-    "Peer",
+    "Neighbour",
     "PeerJoined",
     "PeerLeft",
+    "Reject",
+    "Resume",
+    "Ringing",
+    "Rings",
+    "Room",
+    "RoomChanged",
     "ServerMessage",
     "Signal",
     "Signalled",
+    "Text",
+    "Texted",
     "Welcome",
     "dump",
+    "members",
     "parse",
+    "quoted",
 ]
 
 SUBPROTOCOL = "signalpost.v1"
+MAX_METADATA = 4_096
+"""Bytes of a peer's or a room's metadata."""
 
 # \Z, not $, which would let a trailing newline pass.
 RoomName = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,128}\Z")]
 PeerName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+UserName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+CallName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
+ShownName = Annotated[str, msgspec.Meta(max_length=64)]
+Reason = Annotated[str, msgspec.Meta(max_length=256)]
 Id = Annotated[str, msgspec.Meta(max_length=64)] | int | None
+Number = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Message(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -48,77 +80,256 @@ class _Message(msgspec.Struct, rename="camel", omit_defaults=True):
 # --- from the client ---------------------------------------------------------------------------
 
 
+class _Numbered(_Message):
+    """`seq` is there from a reliable client."""
+
+    seq: Number | None = None
+    id: Id = None
+
+
+class Resume(_Message):
+    """The `session` of the last welcome, and the number of the last message that arrived."""
+
+    session: Annotated[str, msgspec.Meta(max_length=128)]
+    received: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Hello(_Message, tag="hello"):
     token: str | None = None
+    name: ShownName | None = None
+    reliable: bool = False
+    resume: Resume | None = None
     id: Id = None
 
 
-class Join(_Message, tag="join"):
+class Ack(_Message, tag="ack"):
+    """From both sides: everything up to `seq` has arrived."""
+
+    seq: Number
+
+
+class Join(_Numbered, tag="join", kw_only=True):
     room: RoomName
-    id: Id = None
+    role: Literal["member", "observer"] = "member"
+    metadata: msgspec.Raw | None = None
 
 
-class Leave(_Message, tag="leave"):
+class Leave(_Numbered, tag="leave", kw_only=True):
     room: RoomName
-    id: Id = None
 
 
-class Signal(_Message, tag="signal"):
+class Room(_Numbered, tag="room", kw_only=True):
+    room: RoomName
+    locked: bool | None = None
+    capacity: int | None = None
+    metadata: msgspec.Raw | None = None
+
+
+class Kick(_Numbered, tag="kick", kw_only=True):
+    room: RoomName
+    peer: PeerName
+
+
+class Signal(_Numbered, tag="signal", kw_only=True):
     """To a peer, to everybody else in a room, or to a peer in a given room."""
 
     data: msgspec.Raw
     to: PeerName | None = None
     room: RoomName | None = None
-    id: Id = None
 
 
-ClientMessage = Hello | Join | Leave | Signal
+class Text(_Numbered, tag="text", kw_only=True):
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=8_000)]
+    to: PeerName | None = None
+    room: RoomName | None = None
+
+
+class Invite(_Numbered, tag="invite", kw_only=True):
+    call: CallName
+    user: UserName
+
+
+class _OfCall(_Numbered, kw_only=True):
+    call: CallName
+
+
+class Rings(_OfCall, tag="rings"):
+    pass
+
+
+class Accept(_OfCall, tag="accept"):
+    pass
+
+
+class Reject(_OfCall, tag="reject", kw_only=True):
+    reason: Reason | None = None
+
+
+class Busy(_OfCall, tag="busy"):
+    pass
+
+
+class Cancel(_OfCall, tag="cancel"):
+    pass
+
+
+class Connected(_OfCall, tag="connected"):
+    pass
+
+
+class HangUp(_OfCall, tag="hang-up", kw_only=True):
+    reason: Reason | None = None
+
+
+ClientMessage = (
+    Hello
+    | Ack
+    | Join
+    | Leave
+    | Room
+    | Kick
+    | Signal
+    | Text
+    | Invite
+    | Rings
+    | Accept
+    | Reject
+    | Busy
+    | Cancel
+    | Connected
+    | HangUp
+)
 
 
 # --- from the server ---------------------------------------------------------------------------
 
 
 class Welcome(_Message, tag="welcome"):
-    """`ttl` and `expires` (Unix time) are the credential's, absent when there is none."""
+    """`ttl` and `expires` (Unix time) are the credential's, absent when there is none. The last
+    three are a reliable client's.
+    """
 
     peer: str
+    user: str
     ice_servers: list[dict[str, Any]]
     ttl: int | None = None
     expires: int | None = None
     ref: Id = None
+    session: str | None = None
+    resumed: bool | None = None
+    received: int | None = None
 
 
-class Peer(msgspec.Struct):
+class IceServers(_Message, tag="ice-servers"):
+    ice_servers: list[dict[str, Any]]
+    ttl: int
+    expires: int
+
+
+class Neighbour(_Message):
     peer: str
+    user: str
+    role: str
     polite: bool
+    name: str | None = None
+    metadata: msgspec.Raw | None = None
 
 
 class Joined(_Message, tag="joined"):
     room: str
-    peers: list[Peer]
+    role: str
+    locked: bool
+    capacity: int
+    peers: list[Neighbour]
+    metadata: msgspec.Raw | None = None
     ref: Id = None
 
 
 class PeerJoined(_Message, tag="peer-joined"):
     room: str
     peer: str
+    user: str
+    role: str
     polite: bool
+    name: str | None = None
+    metadata: msgspec.Raw | None = None
 
 
 class Left(_Message, tag="left"):
     room: str
+    reason: str | None = None
     ref: Id = None
 
 
 class PeerLeft(_Message, tag="peer-left"):
     room: str
     peer: str
+    host: str | None = None
+    ref: Id = None
+
+
+class RoomChanged(_Message, tag="room"):
+    room: str
+    host: str | None
+    locked: bool
+    capacity: int
+    metadata: msgspec.Raw | None = None
+    ref: Id = None
 
 
 class Signalled(_Message, tag="signal"):
+    """As `dump` would write it; the service itself joins the bytes (dialects/native)."""
+
     sender: str = msgspec.field(name="from")
-    room: str
     data: msgspec.Raw
+    room: str | None = None
+    id: Id = None
+
+
+class Texted(_Message, tag="text"):
+    sender: str = msgspec.field(name="from")
+    text: str
+    room: str | None = None
+    id: Id = None
+
+
+class Delivered(_Message, tag="delivered"):
+    id: str | int
+    to: str
+
+
+class Incoming(_Message, tag="incoming"):
+    call: str
+    sender: str = msgspec.field(name="from")
+    user: str
+    name: str | None = None
+
+
+class Ringing(_Message, tag="ringing"):
+    call: str
+
+
+class Accepted(_Message, tag="accepted"):
+    call: str
+    peer: str
+    polite: bool
+    instead: str | None = None
+    ref: Id = None
+
+
+class Ended(_Message, tag="ended"):
+    call: str
+    outcome: str
+    reason: str | None = None
+    ref: Id = None
+
+
+class GoAway(_Message, tag="go-away"):
+    """`reason` is `shutdown`; times are milliseconds from now."""
+
+    reason: str
+    retry_after_ms: int
+    closes_in_ms: int
 
 
 class Error(_Message, tag="error"):
@@ -128,23 +339,68 @@ class Error(_Message, tag="error"):
     ref: Id = None
 
 
-ServerMessage = Welcome | Joined | PeerJoined | Left | PeerLeft | Signalled | Error
+ServerMessage = (
+    Welcome
+    | Ack
+    | IceServers
+    | Joined
+    | PeerJoined
+    | Left
+    | PeerLeft
+    | RoomChanged
+    | Signalled
+    | Texted
+    | Delivered
+    | Incoming
+    | Ringing
+    | Accepted
+    | Ended
+    | GoAway
+    | Error
+)
 
 _CLIENT: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _ENCODER = msgspec.json.Encoder()
 
 
-def parse(text: str) -> ClientMessage:
+def parse(text: bytes | str) -> ClientMessage:
     """Raises Malformed, whatever the text is."""
     try:
-        return _CLIENT.decode(text)
+        message = _CLIENT.decode(text)
+        if type(message) is Signal:
+            _require_unicode(message.data)
+        elif isinstance(message, Join | Room) and message.metadata is not None:
+            _require_unicode(message.metadata)
+            if len(bytes(message.metadata)) > MAX_METADATA:
+                raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
     except msgspec.DecodeError as error:
         raise Malformed(str(error)) from None
-    except UnicodeEncodeError:
+    except UnicodeError:
         raise Malformed("the text is not valid Unicode") from None
     except RecursionError:
         raise Malformed("the message is nested too deep") from None
+    return message
 
 
-def dump(message: ServerMessage) -> str:
-    return _ENCODER.encode(message).decode()
+def _require_unicode(raw: msgspec.Raw) -> None:
+    """What is handed on unread must not break its reader's connection (RFC 6455, section 8.1).
+
+    Raises UnicodeDecodeError.
+    """
+    data = bytes(raw)
+    if not data.isascii():
+        data.decode()
+
+
+def dump(message: ServerMessage) -> bytes:
+    return _ENCODER.encode(message)
+
+
+def members(message: ServerMessage) -> bytes:
+    """The message without its opening brace, for a number to be put before it."""
+    return _ENCODER.encode(message)[1:]
+
+
+def quoted(text: str) -> bytes:
+    """The text as JSON."""
+    return _ENCODER.encode(text)

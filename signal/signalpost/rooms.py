@@ -1,40 +1,83 @@
 """Rooms: the pure state machine of one room, (room, event) → new room and whom to tell what.
 
-Owns who is in a room, who yields to whom, and who may signal whom. Refuses to know sockets, wire
-formats, clocks and payloads. A peer hears only of rooms it is in: that rule must not be broken.
+Owns who is in a room and as what, who yields to whom, and who may signal whom. Refuses to know
+sockets, wire formats, clocks and payloads. A peer hears only of rooms it is in: that rule must not
+be broken.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
 from typing import NewType, assert_never
 
-from signalpost.errors import AlreadyJoined, NoSuchPeer, NotInRoom, RoomFull
+from signalpost.errors import (
+    AlreadyJoined,
+    BadParameter,
+    Banned,
+    NoSuchPeer,
+    NotInRoom,
+    RoleRefused,
+    RoomFull,
+    RoomLocked,
+)
 
 __all__ = [
+    "Change",
+    "Changed",
+    "Close",
     "Event",
     "Join",
     "Joined",
+    "Kick",
     "Leave",
     "Left",
+    "Member",
     "Neighbour",
     "Notice",
     "PeerId",
     "PeerJoined",
     "PeerLeft",
     "Ref",
+    "Role",
     "Room",
     "RoomId",
     "Signal",
     "Signalled",
     "Tell",
+    "Text",
+    "Texted",
+    "UserId",
     "step",
 ]
 
 RoomId = NewType("RoomId", str)
 PeerId = NewType("PeerId", str)
+UserId = NewType("UserId", str)
+"""What other peers know a user by."""
 Ref = str | int | None
 """What a client put on its message to know the answer by."""
+
+
+class Role(StrEnum):
+    HOST = "host"
+    """May lock, change and kick. The first to come; after it who has been there longest."""
+    MEMBER = "member"
+    OBSERVER = "observer"
+    """Sees who is there and answers a peer, but does not address the whole room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`metadata` is opaque: no rule reads it."""
+
+    peer: PeerId
+    user: UserId
+    name: str | None = None
+    role: Role = Role.MEMBER
+    metadata: object = None
 
 
 # --- what happens ------------------------------------------------------------------------------
@@ -42,7 +85,9 @@ Ref = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    peer: PeerId
+    """With the role HOST nobody can come: `member.role` is MEMBER or OBSERVER."""
+
+    member: Member
     ref: Ref = None
 
 
@@ -53,15 +98,52 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Kick:
+    """`by` None: by the back end. The peer's user does not come in again."""
+
+    peer: PeerId
+    by: PeerId | None = None
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is None stays as it is. `most` is the capacity that the service allows."""
+
+    by: PeerId
+    most: int
+    locked: bool | None = None
+    capacity: int | None = None
+    metadata: object = None
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """By the back end: everybody is put out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """`to` None means everybody else in the room. `data` is opaque: no rule reads it."""
 
     sender: PeerId
     to: PeerId | None
     data: object
+    id: Ref = None
 
 
-Event = Join | Leave | Signal
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text message; otherwise as Signal."""
+
+    sender: PeerId
+    to: PeerId | None
+    text: str
+    id: Ref = None
+
+
+Event = Join | Leave | Kick | Change | Close | Signal | Text
 
 
 # --- what peers are told -----------------------------------------------------------------------
@@ -69,17 +151,18 @@ Event = Join | Leave | Signal
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another peer, and whether the reader is the polite one towards it: the one that yields
+    """Another member, and whether the reader is the polite one towards it: the one that yields
     when both make an offer at once (W3C WebRTC, perfect negotiation).
     """
 
-    peer: PeerId
+    member: Member
     polite: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    room: RoomId
+    room: Room
+    role: Role
     peers: tuple[Neighbour, ...]
     ref: Ref
 
@@ -92,24 +175,48 @@ class PeerJoined:
 
 @dataclass(frozen=True, slots=True)
 class Left:
+    """`reason` is None for who asked, else `kicked` or `closed`."""
+
     room: RoomId
-    ref: Ref
+    ref: Ref = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLeft:
+    """`host`: the new one, when the old one left. `ref`: of the kick that it answers."""
+
     room: RoomId
     peer: PeerId
+    host: PeerId | None = None
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    room: Room
+    ref: Ref = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signalled:
-    room: RoomId
+    """`room` is None between the two ends of a call."""
+
+    room: RoomId | None
     sender: PeerId
     data: object
+    id: Ref = None
 
 
-Notice = Joined | PeerJoined | Left | PeerLeft | Signalled
+@dataclass(frozen=True, slots=True)
+class Texted:
+    room: RoomId | None
+    sender: PeerId
+    text: str
+    id: Ref = None
+
+
+Notice = Joined | PeerJoined | Left | PeerLeft | Changed | Signalled | Texted
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,64 +227,150 @@ class Tell:
     notice: Notice
 
 
+Tells = tuple[Tell, ...]
+
+
 # --- the machine -------------------------------------------------------------------------------
+
+
+_NOBODY: Mapping[PeerId, Member] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`members` in order of arrival."""
+    """`members` in order of arrival; one of them is the host while there is any. `banned`: users
+    that were put out.
+    """
 
     id: RoomId
     capacity: int
-    members: tuple[PeerId, ...] = ()
+    members: Mapping[PeerId, Member] = field(default=_NOBODY)
+    locked: bool = False
+    metadata: object = None
+    banned: frozenset[UserId] = frozenset()
+
+    @property
+    def host(self) -> PeerId | None:
+        hosts = (peer for peer, member in self.members.items() if member.role is Role.HOST)
+        return next(hosts, None)
 
 
-def step(room: Room, event: Event) -> tuple[Room, tuple[Tell, ...]]:
-    """Raises AlreadyJoined, RoomFull, NotInRoom or NoSuchPeer; the room is then as it was."""
+def step(room: Room, event: Event) -> tuple[Room, Tells]:
+    """Raises a NotPossible, NotAllowed or BadParameter; the room is then as it was."""
     match event:
+        case Signal() | Text():
+            return room, (_carry(room, event),)
         case Join():
             return _join(room, event)
         case Leave():
-            return _leave(room, event)
-        case Signal():
-            return room, (_signal(room, event),)
+            _require_member(room, event.peer)
+            return _without(room, event.peer, Left(room.id, event.ref))
+        case Kick():
+            return _kick(room, event)
+        case Change():
+            return _change(room, event)
+        case Close():
+            return replace(room, members=_NOBODY), (_tell_all(room, Left(room.id, reason="closed")))
         case _:
             assert_never(event)
 
 
-def _join(room: Room, event: Join) -> tuple[Room, tuple[Tell, ...]]:
-    if event.peer in room.members:
+def _join(room: Room, event: Join) -> tuple[Room, Tells]:
+    newcomer = event.member
+    if newcomer.peer in room.members:
         raise AlreadyJoined("you are in this room already")
+    if newcomer.user in room.banned:
+        raise Banned("you were put out of this room")
+    if room.locked:
+        raise RoomLocked("the host has locked this room")
     if len(room.members) >= room.capacity:
         raise RoomFull(f"the room has its {room.capacity} peers")
+    if room.host is None and newcomer.role is Role.MEMBER:
+        newcomer = replace(newcomer, role=Role.HOST)
     # The newcomer yields: those who were there first go on undisturbed.
-    known = tuple(Neighbour(peer, polite=True) for peer in room.members)
-    tells = [Tell((event.peer,), Joined(room.id, known, event.ref))]
-    if room.members:
-        newcomer = PeerJoined(room.id, Neighbour(event.peer, polite=False))
-        tells.append(Tell(room.members, newcomer))
-    return replace(room, members=(*room.members, event.peer)), tuple(tells)
+    known = tuple(Neighbour(member, polite=True) for member in room.members.values())
+    after = replace(room, members={**room.members, newcomer.peer: newcomer})
+    joined = Joined(after, newcomer.role, known, event.ref)
+    tells = _tell_all(room, PeerJoined(room.id, Neighbour(newcomer, polite=False)))
+    return after, (Tell((newcomer.peer,), joined), *tells)
 
 
-def _leave(room: Room, event: Leave) -> tuple[Room, tuple[Tell, ...]]:
-    _require_member(room, event.peer)
-    rest = tuple(peer for peer in room.members if peer != event.peer)
-    tells = [Tell((event.peer,), Left(room.id, event.ref))]
-    if rest:
-        tells.append(Tell(rest, PeerLeft(room.id, event.peer)))
-    return replace(room, members=rest), tuple(tells)
+def _kick(room: Room, event: Kick) -> tuple[Room, Tells]:
+    if event.by is not None:
+        _require_host(room, event.by)
+    member = room.members.get(event.peer)
+    if member is None:
+        raise NoSuchPeer("no such peer in this room")
+    if event.peer == event.by:
+        raise BadParameter("you cannot put yourself out: leave")
+    barred = replace(room, banned=room.banned | {member.user})
+    farewell = Left(room.id, reason="kicked")
+    return _without(barred, event.peer, farewell, answer=(event.by, event.ref))
 
 
-def _signal(room: Room, event: Signal) -> Tell:
-    _require_member(room, event.sender)
-    notice = Signalled(room.id, event.sender, event.data)
+def _without(
+    room: Room, gone: PeerId, farewell: Left, answer: tuple[PeerId | None, Ref] = (None, None)
+) -> tuple[Room, Tells]:
+    members = {peer: member for peer, member in room.members.items() if peer != gone}
+    heir: PeerId | None = None
+    if room.members[gone].role is Role.HOST and members:
+        heir = next((p for p, m in members.items() if m.role is Role.MEMBER), None)
+        if heir is not None:
+            members[heir] = replace(members[heir], role=Role.HOST)
+    asker, ref = answer
+    tells = [Tell((gone,), farewell)]
+    if others := tuple(peer for peer in members if peer != asker):
+        tells.append(Tell(others, PeerLeft(room.id, gone, heir)))
+    if asker is not None:
+        tells.append(Tell((asker,), PeerLeft(room.id, gone, heir, ref)))
+    return replace(room, members=members), tuple(tells)
+
+
+def _change(room: Room, event: Change) -> tuple[Room, Tells]:
+    _require_host(room, event.by)
+    if event.capacity is not None and not 1 <= event.capacity <= event.most:
+        raise BadParameter(f"capacity is 1 to {event.most}")
+    after = replace(
+        room,
+        locked=room.locked if event.locked is None else event.locked,
+        capacity=event.capacity or room.capacity,
+        metadata=room.metadata if event.metadata is None else event.metadata,
+    )
+    others = tuple(peer for peer in room.members if peer != event.by)
+    tells = [Tell((event.by,), Changed(after, event.ref))]
+    if others:
+        tells.append(Tell(others, Changed(after)))
+    return after, tuple(tells)
+
+
+def _carry(room: Room, event: Signal | Text) -> Tell:
+    sender = room.members.get(event.sender)
+    if sender is None:
+        raise NotInRoom("you are not in this room")
+    notice: Signalled | Texted
+    if isinstance(event, Signal):
+        notice = Signalled(room.id, event.sender, event.data, event.id)
+    else:
+        notice = Texted(room.id, event.sender, event.text, event.id)
     if event.to is None:
+        if sender.role is Role.OBSERVER:
+            raise RoleRefused("an observer does not address the whole room")
         return Tell(tuple(peer for peer in room.members if peer != event.sender), notice)
     if event.to not in room.members:
         raise NoSuchPeer("no such peer in a room with you")
     return Tell((event.to,), notice)
 
 
+def _tell_all(room: Room, notice: Notice) -> Tells:
+    return (Tell(tuple(room.members), notice),) if room.members else ()
+
+
 def _require_member(room: Room, peer: PeerId) -> None:
     if peer not in room.members:
         raise NotInRoom("you are not in this room")
+
+
+def _require_host(room: Room, peer: PeerId) -> None:
+    _require_member(room, peer)
+    if room.members[peer].role is not Role.HOST:
+        raise RoleRefused("only the host of the room may do this")

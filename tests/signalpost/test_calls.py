@@ -27,12 +27,11 @@ from signalpost.calls import (
     Rings,
     Tell,
     TimeOut,
-    UserId,
     dial,
     step,
 )
 from signalpost.errors import AlreadyAnswered, NotInCall, NotPossible
-from signalpost.rooms import PeerId
+from signalpost.rooms import PeerId, UserId
 
 ID = CallId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")
