@@ -117,7 +117,8 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
 @click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    # Root may not read a directory that it takes the owner of.
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path(".signalpost"),
     show_default=True,
     help="Data directory; made if need be.",
@@ -138,7 +139,7 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
 )
 @click.option(
     "--env-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     default=Path(".env"),
     show_default=True,
     help="Where --domain and --email are kept, when they are given on the command line.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.credentials import Secret
 from turnctl.addresses import DENIED
 from turnctl.coturn import Configuration, Version, render
 from turnctl.inside.configuration import judge
