@@ -17,6 +17,7 @@ __all__ = [
     "SUBPROTOCOL",
     "ClientMessage",
     "Error",
+    "GoAway",
     "Hello",
     "Join",
     "Joined",
@@ -121,6 +122,14 @@ class Signalled(_Message, tag="signal"):
     data: msgspec.Raw
 
 
+class GoAway(_Message, tag="go-away"):
+    """`reason` is `shutdown`; times are milliseconds from now."""
+
+    reason: str
+    retry_after_ms: int
+    closes_in_ms: int
+
+
 class Error(_Message, tag="error"):
     code: str
     message: str
@@ -128,7 +137,7 @@ class Error(_Message, tag="error"):
     ref: Id = None
 
 
-ServerMessage = Welcome | Joined | PeerJoined | Left | PeerLeft | Signalled | Error
+ServerMessage = Welcome | Joined | PeerJoined | Left | PeerLeft | Signalled | GoAway | Error
 
 _CLIENT: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _ENCODER = msgspec.json.Encoder()
