@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from signalpost.credentials import Secret
 from turnctl.addresses import DENIED, is_denied
 
 __all__ = [
     "FIRST_SAFE",
     "Configuration",
+    "Limits",
     "Version",
     "holes",
     "is_too_old_for_public",
@@ -25,11 +25,6 @@ __all__ = [
     "render",
 ]
 
-USER_QUOTA = 60
-"""Allocations a user. A check or a mesh call of five with three URLs needs more than 12 at once,
-and released ones count for a while longer (measured on 4.6.1)."""
-MAX_BYTES_PER_SECOND = 1_500_000
-"""For one allocation: 12 Mbit/s, room for 1080p video and a shared screen."""
 NONCE_SECONDS = 600
 
 
@@ -92,24 +87,41 @@ def is_too_old_for_public(version: Version) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one coturn gives away. `user`: allocations a user; a check or a mesh call of five with
+    three URLs needs more than 12 at once, and released ones count for a while longer (measured on
+    4.6.1). `total`: allocations in all, None for half the relay ports. `allocation_rate`: bytes per
+    second of one allocation; 12 Mbit/s have room for 1080p video and a shared screen. `rate`: bytes
+    per second of all together, 0 for as many as there are.
+    """
+
+    user: int = 60
+    total: int | None = None
+    allocation_rate: int = 1_500_000
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What one coturn needs to know.
 
     `addresses` are this host's own, to listen and to relay on, never a wildcard or loopback.
     `external` is the public IPv4 address that a NAT in front maps to the IPv4 one of them.
-    `directory` is where coturn keeps its database and its pid, absolute.
-    `note` tells how the addresses were found; it becomes a comment.
+    `directory` is where coturn keeps its database and its pid, absolute. With a `proxy_port` it
+    serves the edge: it listens on the loopback alone, there over TCP and at `port` over UDP. `note`
+    tells how the addresses were found; it becomes a comment.
     """
 
     version: Version
     realm: str
-    secrets: tuple[Secret, ...] = field(repr=False)
     addresses: tuple[str, ...]
     directory: str
     external: str | None = None
     port: int = 3478
     min_port: int = 49152
     max_port: int = 65535
+    proxy_port: int | None = None
+    limits: Limits = Limits()
     note: str = ""
 
 
@@ -129,15 +141,29 @@ def render(configuration: Configuration) -> str:
 def _sections(c: Configuration) -> Iterator[tuple[str, list[str]]]:
     # First of all: until it is read, coturn opens a log file under /var/log.
     yield "The log belongs to whoever runs coturn.", ["log-file=stdout"]
-    yield "UDP and TCP alike.", [f"listening-port={c.port}"]
-    yield (
-        "Addresses by name: a wildcard would also answer on every other interface.",
-        [
-            f"{option}={address}"
-            for option in ("listening-ip", "relay-ip")
-            for address in c.addresses
-        ],
-    )
+    relaying = [f"relay-ip={address}" for address in c.addresses]
+    if c.proxy_port is None:
+        yield "UDP and TCP alike.", [f"listening-port={c.port}"]
+        yield (
+            "Addresses by name: a wildcard would also answer on every other interface.",
+            [*(f"listening-ip={address}" for address in c.addresses), *relaying],
+        )
+    else:
+        yield (
+            "For this host itself, to ask the relay without the edge: over UDP alone, since beside"
+            "\n# the next one coturn opens no other TCP port.",
+            [f"listening-port={c.port}"],
+        )
+        yield (
+            "Here the edge tells, by PROXY v2, whose connection it hands on. Whoever comes is"
+            "\n# believed, so it listens on the loopback alone, and TLS has ended at the edge.",
+            [f"tcp-proxy-port={c.proxy_port}", "listening-ip=127.0.0.1"],
+        )
+        yield (
+            "Relayed addresses are this host's own. Without this line coturn would bind them to the"
+            "\n# address that the client called, and answer 508.",
+            relaying,
+        )
     own = list(c.addresses)
     if c.external is not None:
         inner = next(address for address in c.addresses if ":" not in address)
@@ -151,29 +177,41 @@ def _sections(c: Configuration) -> Iterator[tuple[str, list[str]]]:
         [f"min-port={c.min_port}", f"max-port={c.max_port}"],
     )
     yield (
-        "Credentials are expiry:user with an HMAC by this secret. Never beside lt-cred-mech.",
-        ["use-auth-secret", *(f"static-auth-secret={s.reveal()}" for s in c.secrets)],
+        "Credentials are expiry:user with an HMAC by a secret. Never beside lt-cred-mech.",
+        ["use-auth-secret"],
     )
-    yield "Secrets of the database count for this realm alone.", [f"realm={c.realm}"]
     yield (
-        "Beside the configuration, so that a rotated secret outlives a restart.",
-        [f"userdb={c.directory}/turndb", f"pidfile={c.directory}/turnserver.pid"],
+        "The secrets are in this database alone, where a change counts at once: one written here"
+        "\n# would be believed until coturn is restarted. Those of this realm count.",
+        [f"userdb={c.directory}/turndb", f"realm={c.realm}"],
     )
+    yield "Beside it, since nothing else is writable.", [f"pidfile={c.directory}/turnserver.pid"]
     yield (
         "No TCP connections to peers: WebRTC needs none, and scans of inner hosts do.",
         ["no-tcp-relay"],
     )
     yield "No multicast: off by default even in 4.17.", ["no-multicast-peers"]
     yield "A captured nonce is of use for this many seconds.", [f"stale-nonce={NONCE_SECONDS}"]
+    limits = c.limits
     yield (
-        "A mesh call of five, or a check, needs more than 12 allocations at once.",
-        [f"user-quota={USER_QUOTA}"],
+        "Allocations a user: a mesh call of five, or a check, needs more than 12 at once.",
+        [f"user-quota={limits.user}"],
+    )
+    half = max(1, (c.max_port - c.min_port + 1) // 2)
+    yield (
+        "Allocations in all; unless set, half the ports, so that one crowd cannot take them all.",
+        [f"total-quota={limits.total or half}"],
     )
     yield (
-        "Half the ports, so that one crowd cannot take them all.",
-        [f"total-quota={max(1, (c.max_port - c.min_port + 1) // 2)}"],
+        f"Bytes per second of one allocation: {limits.allocation_rate * 8 / 1e6:g} Mbit/s.",
+        [f"max-bps={limits.allocation_rate}"],
     )
-    yield "Bytes per second of one allocation: 12 Mbit/s.", [f"max-bps={MAX_BYTES_PER_SECOND}"]
+    if limits.rate:
+        yield (
+            "Bytes per second in all. Each allocation is given max-bps of it in advance: this is"
+            f"\n# room for {limits.rate // limits.allocation_rate} at once.",
+            [f"bps-capacity={limits.rate}"],
+        )
     yield "A shorter answer amplifies less, and tells no version.", ["no-software-attribute"]
     yield "It has no certificate of its own.", ["no-tls"]
     for option, until, reason in _UNTIL:

@@ -2,7 +2,9 @@
 whole or not at all.
 
 A file appears under its name only when it is complete and on the disk, so that a killed run or a
-full disk leaves either the old one or none, and the next run goes on from there.
+full disk leaves either the old one or none, and the next run goes on from there. It is read and
+written as the owner of its directory, so that it belongs to whom the directory belongs to: no
+file is ever given away, and root needs no right to read what is not its own.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from turnctl.secretfile import SecretFileError, read_secrets
 
-__all__ = ["Unusable", "locked", "secrets_in", "write"]
+__all__ = ["Unusable", "locked", "make_directory", "owned", "secret_mode", "secrets_in", "write"]
 
 SECRET_BYTES = 32
 
@@ -27,10 +29,50 @@ class Unusable(Exception):
 
 
 @contextlib.contextmanager
+def owned(directory: Path) -> Iterator[None]:
+    """For the block, be the owner of the directory, where this is root; else change nothing.
+
+    Blocks may stand in each other. Raises Unusable when the directory is not there.
+    """
+    with _named(directory):
+        status = directory.stat()
+    before = os.geteuid(), os.getegid()
+    acts = os.getuid() == 0 and status.st_uid != before[0]
+    try:
+        if acts:
+            with _named(directory):
+                _become(status.st_uid, status.st_gid)
+        yield
+    finally:
+        if acts:
+            _become(*before)
+
+
+def _become(user: int, group: int) -> None:
+    """The group first: whoever has ceased to be root cannot change it."""
+    os.seteuid(os.getuid())
+    os.setegid(group)
+    os.seteuid(user)
+
+
+def secret_mode(directory: Path) -> int:
+    """Of a secret in there: for another's service 0400, which only reads it; for oneself 0600."""
+    return 0o600 if directory.stat().st_uid == os.getuid() else 0o400
+
+
+def make_directory(directory: Path) -> None:
+    """Make it if need be, for its owner alone, as the owner of the one it lies in."""
+    if not directory.is_dir():
+        with owned(directory.parent), _named(directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Create the directory if need be, and hold it: two runs at once take turns."""
     with _named(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with owned(directory), _named(directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -46,10 +88,11 @@ def secrets_in(path: Path) -> tuple[tuple[Secret, ...], bool]:
     """
     if not path.exists():
         made = Secret(secrets.token_hex(SECRET_BYTES))
-        write(path, made.reveal() + "\n", mode=0o600)
+        write(path, made.reveal() + "\n", mode=secret_mode(path.parent))
         return (made,), True
     try:
-        found = read_secrets(path)
+        with owned(path.parent):
+            found = read_secrets(path)
     except SecretFileError as error:
         raise Unusable(str(error)) from error
     for secret in found:
@@ -61,13 +104,13 @@ def secrets_in(path: Path) -> tuple[tuple[Secret, ...], bool]:
     return tuple(found), False
 
 
-def write(path: Path, text: str, *, mode: int, group: int | None = None) -> None:
-    """Put a file in place whole: written beside it, on the disk, then renamed.
+def write(path: Path, text: str, *, mode: int) -> None:
+    """Put a file in place whole, as the directory's owner: written beside it, on the disk, renamed.
 
     The name beside it is fixed, so that killed runs leave one file at most. Raises Unusable.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with _named(path):
+    with owned(path.parent), _named(path):
         try:
             with contextlib.suppress(FileNotFoundError):
                 unfinished.unlink()
@@ -75,8 +118,6 @@ def write(path: Path, text: str, *, mode: int, group: int | None = None) -> None
             with os.fdopen(os.open(unfinished, flags, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
-                if group is not None:
-                    os.fchown(file.fileno(), -1, group)
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             unfinished.replace(path)

@@ -1,14 +1,13 @@
 """`turnctl init`: secrets, the service's configuration and coturn's, for this host.
 
-It can be run at any time: secrets are made once, coturn's file is written anew from them, and a
+It can be run at any time: secrets are made once, coturn's files are written anew, and a
 `signalpost.yaml` that somebody edited is left alone.
 """
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 import ipaddress
-import json
 import re
 import shutil
 import subprocess
@@ -17,17 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
+from click.core import ParameterSource
 
 from signalpost.iceservers import IceUriError, parse_uri
-from turnctl import coturn, datadir
+from turnctl import coturn, datadir, dotenv
+from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
+from turnctl.domain import parse as parse_domain
+from turnctl.installation import Installation, install
 from turnctl.placement import NoPlace, Own, Placement, place
+from turnctl.relays import relays
 
 __all__ = ["init"]
 
-KEY_FILES = ("api-key", "token-key", "id-key")
-DIGEST = re.compile(r"\A(?:#.*\n)*?# sha256 ([0-9a-f]{64})\n")
+EDGE_PORT = 3480
 
 
 def _address(value: str) -> str:
@@ -66,6 +68,13 @@ def _realm(value: str) -> str:
     return value
 
 
+def _email(value: str) -> str:
+    """Narrower than RFC 5321: it stands in a line of .env as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9.!%&'*+/=?^_{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+        raise ValueError(f"{value!r} is not an address such as you@example.org")
+    return value
+
+
 def _reads(convert: Callable[[str], object]) -> Callable[..., Any]:
     """A click callback that converts the value, or each of several."""
 
@@ -80,25 +89,66 @@ def _reads(convert: Callable[[str], object]) -> Callable[..., Any]:
     return callback
 
 
+def _reads_domain(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """From the environment it has to be written the one way: others read it there too."""
+    if value is None:
+        return None
+    try:
+        name = parse_domain(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if name != value and ctx.get_parameter_source("domain") is ParameterSource.ENVIRONMENT:
+        raise click.BadParameter(f"write it as DOMAIN={name}, instead of {value!r}")
+    return name
+
+
+def _option(name: str, variable: str | None = None, **more: Any) -> Callable[..., Any]:
+    """An option that its environment variable gives too, as compose.yaml does."""
+    return click.option(name, envvar=variable, show_envvar=variable is not None, **more)
+
+
 _PORT = click.IntRange(1, 65535)
 _RELAY_PORT = click.IntRange(1024, 65535)
+_COUNT = click.IntRange(1, 10_000_000)
+_BYTES = click.IntRange(10_000, 1_000_000_000_000)
 
 
 @click.command()
 @click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    # Root may not read a directory that it takes the owner of.
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path(".signalpost"),
     show_default=True,
     help="Data directory; made if need be.",
 )
+@_option(
+    "--domain",
+    "DOMAIN",
+    metavar="NAME",
+    callback=_reads_domain,
+    help="DNS name of this host: HTTPS, and TURN over TLS.",
+)
+@_option(
+    "--email",
+    "ACME_EMAIL",
+    metavar="ADDRESS",
+    callback=_reads(_email),
+    help="Where the CA may write about the certificate.",
+)
 @click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    default=Path(".env"),
+    show_default=True,
+    help="Where --domain and --email are kept, when they are given on the command line.",
+)
+@_option(
     "--external-ip",
+    "EXTERNAL_IP",
     metavar="ADDRESS",
     callback=_reads(_relay_address),
-    envvar="EXTERNAL_IP",
-    show_envvar=True,
     help="Public address that clients reach this host at. Left out: it is found.",
 )
 @click.option(
@@ -108,45 +158,104 @@ _RELAY_PORT = click.IntRange(1024, 65535)
     multiple=True,
     help="This host's address to listen and relay on; repeatable. Left out: it is found.",
 )
-@click.option(
+@_option(
     "--stun",
+    "STUN_SERVERS",
     metavar="HOST[:PORT]",
     callback=_reads(_stun_server),
     multiple=True,
-    envvar="STUN_SERVERS",
-    show_envvar=True,
     help="STUN server asked for the public address; repeatable. Default: two public ones.",
 )
-@click.option("--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask none.")
+@_option("--no-stun", "NO_STUN", is_flag=True, help="Ask none.")
 @click.option("--local", is_flag=True, help="The service listens on 127.0.0.1 alone.")
-@click.option(
+@_option(
     "--coturn-version",
+    "COTURN_VERSION",
     metavar="VERSION",
     callback=_reads(coturn.parse_version),
-    envvar="COTURN_VERSION",
-    show_envvar=True,
     help="coturn that will run. Default: ask the turnserver installed here.",
 )
 @click.option("--realm", callback=_reads(_realm), default="signalpost", show_default=True)
-@click.option("--port", type=_PORT, default=3478, show_default=True, help="TURN, UDP and TCP.")
+@_option(
+    "--relay",
+    type=click.Choice(["coturn", "coturn-next"]),
+    default="coturn",
+    show_default=True,
+    help="Which one clients are sent to; the next one while an upgrade runs.",
+)
+@_option(
+    "--port", "TURN_PORT", type=_PORT, default=3478, show_default=True, help="TURN, UDP and TCP."
+)
+@_option(
+    "--next-port",
+    "TURN_NEXT_PORT",
+    type=_PORT,
+    help="TURN of the relay that an upgrade runs beside. Left out: there is none.",
+)
+@_option(
+    "--edge-port",
+    "EDGE_TURN_PORT",
+    type=_PORT,
+    help="Loopback port where the edge hands TURN on; the one above is its plain one. "
+    f"Default with a domain: {EDGE_PORT}.",
+)
+@_option(
+    "--edge-next-port",
+    "EDGE_TURN_NEXT_PORT",
+    type=_PORT,
+    help="The same for the relay that an upgrade runs beside.",
+)
 @click.option("--min-port", type=_RELAY_PORT, default=49152, show_default=True)
 @click.option("--max-port", type=_RELAY_PORT, default=65535, show_default=True)
-@click.option(
-    "--coturn-group",
-    type=click.IntRange(0),
-    metavar="GID",
-    help="Group that may read coturn's file, when coturn runs as another user.",
+@_option(
+    "--user-quota",
+    "TURN_USER_QUOTA",
+    type=_COUNT,
+    default=coturn.Limits().user,
+    show_default=True,
+    help="Allocations a user, at each relay.",
+)
+@_option(
+    "--total-quota",
+    "TURN_TOTAL_QUOTA",
+    type=_COUNT,
+    help="Allocations in all, at each relay. Default: half its ports.",
+)
+@_option(
+    "--max-bps",
+    "TURN_MAX_BPS",
+    type=_BYTES,
+    default=coturn.Limits().allocation_rate,
+    show_default=True,
+    help="Bytes per second of one allocation.",
+)
+@_option(
+    "--bps-capacity",
+    "TURN_BPS_CAPACITY",
+    type=_BYTES,
+    help="Bytes per second of all together, at each relay. Default: no limit.",
 )
 @click.option(
     "--http-host",
     metavar="ADDRESS",
     callback=_reads(_address),
-    help="Address of the service. Default: all.",
+    help="Address of the service. Default: all; with a domain 127.0.0.1.",
 )
-@click.option("--http-port", type=_PORT, default=8080, show_default=True)
+@_option("--http-port", "PORT", type=_PORT, default=8080, show_default=True)
+@_option(
+    "--https-port",
+    "HTTPS_PORT",
+    type=_PORT,
+    default=443,
+    show_default=True,
+    help="The edge's, with a domain.",
+)
 @click.option("--force", is_flag=True, help="Replace signalpost.yaml even when it was edited.")
 def init(
     directory: Path,
+    domain: str | None,
+    email: str | None,
+    env_file: Path,
     external_ip: str | None,
     listen: tuple[str, ...],
     stun: tuple[tuple[str, int], ...],
@@ -154,12 +263,20 @@ def init(
     local: bool,
     coturn_version: coturn.Version | None,
     realm: str,
+    relay: str,
     port: int,
+    next_port: int | None,
+    edge_port: int | None,
+    edge_next_port: int | None,
     min_port: int,
     max_port: int,
-    coturn_group: int | None,
+    user_quota: int,
+    total_quota: int | None,
+    max_bps: int,
+    bps_capacity: int | None,
     http_host: str | None,
     http_port: int,
+    https_port: int,
     force: bool,
 ) -> None:
     """Write secrets, signalpost.yaml and coturn's turnserver.conf for this host.
@@ -167,39 +284,72 @@ def init(
     Run it again at any time: a secret is never overwritten, turnserver.conf is written anew, and
     a signalpost.yaml that you edited stays as it is.
     """
-    if min_port > max_port:
-        raise click.UsageError(f"--min-port {min_port} is above --max-port {max_port}")
-    if min_port <= port <= max_port:
-        raise click.UsageError(
-            f"--port {port} lies in the relay range {min_port}-{max_port}; choose it outside"
-        )
     if no_stun and stun:
         raise click.UsageError("--stun and --no-stun exclude each other")
+    if min_port > max_port:
+        raise click.UsageError(f"--min-port {min_port} is above --max-port {max_port}")
+    if bps_capacity is not None and bps_capacity < LIMIT * max_bps:
+        raise click.UsageError(
+            f"--bps-capacity {bps_capacity} has room for {bps_capacity // max_bps} allocations of "
+            f"--max-bps {max_bps}, which coturn gives each in advance; a check alone makes {LIMIT}"
+        )
+    if domain is not None and edge_port is None:
+        edge_port = EDGE_PORT
+    try:
+        all_relays = relays(
+            port,
+            next_port=next_port,
+            edge_port=edge_port,
+            edge_next_port=edge_next_port,
+            first=min_port,
+            last=max_port,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    handed_out = next((one for one in all_relays if one.name == relay), None)
+    if handed_out is None:
+        raise click.UsageError(f"--relay {relay} needs its port: give --next-port too")
     try:
         version = coturn_version or _installed_version()
         where = _place(version, external_ip, listen, None if no_stun else stun, port)
+        wanted = Installation(
+            version=version,
+            realm=realm,
+            where=where,
+            relays=all_relays,
+            handed_out=handed_out,
+            limits=coturn.Limits(user_quota, total_quota, max_bps, bps_capacity or 0),
+            http=(http_host or _http_host(loopback=local or domain is not None), http_port),
+            domain=domain,
+            https_port=https_port,
+        )
         with datadir.locked(directory):
-            turn_secrets, made = datadir.secrets_in(directory / "turn-secret")
-            done = {"turn-secret": "made" if made else "kept"}
-            for name in KEY_FILES:
-                done[name] = "made" if datadir.secrets_in(directory / name)[1] else "kept"
-            home = directory.resolve() / "coturn"
-            configuration = coturn.Configuration(
-                version, realm, turn_secrets, where.listen, str(home), where.external,
-                port, min_port, max_port, where.note,
-            )  # fmt: skip
-            _write_coturn(home, configuration, coturn_group)
-            done["coturn/turnserver.conf"] = f"written for coturn {version}"
-            host = http_host or ("127.0.0.1" if local else "0.0.0.0")  # noqa: S104  the service's own port is meant to be reached
-            settings = _settings(where, port, host, http_port)
-            done["signalpost.yaml"] = _write_settings(
-                directory / "signalpost.yaml", settings, force=force
-            )
+            now = datetime.datetime.now(datetime.UTC)
+            done = install(directory, wanted, force=force, now=now)
+        if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
+            dotenv.keep(env_file, typed)
     except (datadir.Unusable, NoPlace) as error:
         raise Failure(str(error)) from error
     for name, outcome in done.items():
         click.echo(f"{directory / name}: {outcome}")
-    click.echo(f"Relay on port {port}, UDP and TCP, at {where.note}")
+    for name, value in typed.items():
+        click.echo(f"{env_file}: {name}={value}")
+    click.echo(f"Relay on port {handed_out.port}, UDP and TCP, at {where.note}")
+
+
+def _typed(**values: str | None) -> dict[str, str]:
+    """Those that came by the command line: what the environment says is in .env already."""
+    source = click.get_current_context().get_parameter_source
+    options = {"DOMAIN": "domain", "ACME_EMAIL": "email"}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and source(options[name]) is ParameterSource.COMMANDLINE
+    }
+
+
+def _http_host(*, loopback: bool) -> str:
+    return "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104  the service's own port is meant to be reached
 
 
 def _installed_version() -> coturn.Version:
@@ -236,57 +386,3 @@ def _place(
         ask=lambda: host.ask(() if stun is None else stun or default),
         comes_back=lambda public, own: host.comes_back(public, own, port),
     )
-
-
-def _write_coturn(home: Path, configuration: coturn.Configuration, group: int | None) -> None:
-    try:
-        home.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise datadir.Unusable(f"{home}: {error.strerror}") from error
-    mode = 0o400 if group is None else 0o440
-    datadir.write(home / "turnserver.conf", coturn.render(configuration), mode=mode, group=group)
-
-
-def _settings(where: Placement, port: int, http_host: str, http_port: int) -> str:
-    """signalpost.yaml: a comment with the digest of what follows, then the settings."""
-    body = yaml.safe_dump(
-        {
-            "http": {"host": http_host, "port": http_port},
-            "turn": {
-                "secrets_file": "turn-secret",
-                "relays": [{"host": host, "udp": port, "tcp": port} for host in where.advertised],
-            },
-            "auth": {
-                "api_keys_file": "api-key",
-                "token_keys_file": "token-key",
-                "id_key_file": "id-key",
-            },
-        },
-        sort_keys=False,
-    )
-    return (
-        "# Made by `turnctl init`. Once you edit it init leaves it alone; `turnctl init --force`\n"
-        f"# writes it anew. Relay at {where.note}\n"
-        f"# sha256 {hashlib.sha256(body.encode()).hexdigest()}\n{body}"
-    )
-
-
-def _is_edited(text: str) -> bool:
-    found = DIGEST.match(text)
-    if found is None:
-        return True
-    return hashlib.sha256(text[found.end() :].encode()).hexdigest() != found.group(1)
-
-
-def _write_settings(path: Path, settings: str, *, force: bool) -> str:
-    try:
-        present = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        present = None
-    except (OSError, UnicodeDecodeError) as error:
-        raise datadir.Unusable(f"{path}: {error}") from error
-    if present is not None and not force and _is_edited(present):
-        relays = json.dumps(yaml.safe_load(settings)["turn"]["relays"])
-        return f"kept, since it was edited (--force writes it anew); found: relays {relays}"
-    datadir.write(path, settings, mode=0o644)
-    return "written"

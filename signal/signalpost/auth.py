@@ -117,6 +117,7 @@ class Authenticator:
         "_id_key",
         "_server",
         "_token_keys",
+        "log_name",
     )
 
     def __init__(self, auth: Auth, clock: Callable[[], float]) -> None:
@@ -128,6 +129,10 @@ class Authenticator:
         self._token_keys = tuple(key.reveal() for key in auth.token_keys)
         self._clock = clock
         self._server = Principal(Kind.SERVER, self.opaque("server:"))
+        self.log_name = lru_cache(MAX_REMEMBERED)(
+            lambda network: self.opaque(f"client:{network}")[:12]
+        )
+        """Network → what a log line may show of it."""
         # A page asks again and again from one address: its id is made once.
         self._guest_principal = lru_cache(MAX_REMEMBERED)(
             lambda network: Principal(Kind.GUEST, self.opaque(f"guest:{network}"))

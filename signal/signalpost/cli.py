@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ import click
 import signalpost
 from signalpost.config import ConfigError, find_config, load, show
 from signalpost.settings import Settings
+from signalpost.sources import Sources
 
 __all__ = ["main"]
 
@@ -36,9 +38,9 @@ def main() -> None:
     """Signaling, TURN credentials and iceServers for WebRTC."""
 
 
-def _settings(path: Path | None) -> Settings:
+def _settings(read: Callable[[], Settings]) -> Settings:
     try:
-        return load(path or find_config(os.environ), os.environ)
+        return read()
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"signalpost: {mistake}", err=True)
@@ -51,12 +53,18 @@ def _settings(path: Path | None) -> Settings:
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port, instead of http.port.")
 def serve(path: Path | None, host: str | None, port: int | None) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
-    settings = _settings(path)
-    http = settings.http
-    http = dataclasses.replace(
-        http, host=host or http.host, port=http.port if port is None else port
-    )
-    settings = dataclasses.replace(settings, http=http)
+    path = path or find_config(os.environ)
+
+    def read(opening: Callable[[Path], object]) -> Settings:
+        settings = load(path, os.environ, opening)
+        http = settings.http
+        http = dataclasses.replace(
+            http, host=host or http.host, port=http.port if port is None else port
+        )
+        return dataclasses.replace(settings, http=http)
+
+    sources = Sources(read)
+    settings = _settings(sources.load)
 
     # Imported late: `signalpost config` and --help need none of it.
     import uvloop
@@ -66,7 +74,7 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
 
     logs.configure(settings.log)
     try:
-        uvloop.run(server.serve(settings))
+        uvloop.run(server.serve(settings, sources))
     except server.CannotListen as error:
         click.echo(f"signalpost: {error}", err=True)
         sys.exit(EXIT_LISTEN)
@@ -76,4 +84,5 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
 @_CONFIG
 def config(path: Path | None) -> None:
     """Print the effective settings, secrets masked."""
-    click.echo(show(_settings(path)), nl=False)
+    settings = _settings(lambda: load(path or find_config(os.environ), os.environ))
+    click.echo(show(settings), nl=False)

@@ -8,7 +8,7 @@ stops the start. `docs/configuration.md` explains every row of the table; a test
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -76,6 +76,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("http.public_name", readers.optional(readers.dns_name)),
     _listed("http.allowed_origins", readers.origin),
     _listed("http.trusted_proxies", readers.network),
+    Setting("http.drain", readers.integer(0, 3_600)),
     Setting("metrics.host", readers.host),
     Setting("metrics.port", readers.optional(readers.integer(1, 65_535), frozenset({"0"}))),
     _listed("turn.secrets", readers.secret(MIN_SECRET_BYTES), secret=True),
@@ -154,14 +155,20 @@ def find_config(environ: Mapping[str, str]) -> Path | None:
     return next((path for path in SEARCHED if path.is_file()), None)
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    opening: Callable[[Path], object] = lambda path: None,
+) -> Settings:
     """Settings from the file (None: no file) and the environment.
 
+    `opening` hears of each file just before it is read, whether or not it can be.
     Raises ConfigError with all mistakes.
     """
     mistakes: list[Mistake] = []
     given: dict[str, _Given] = {}
     if path is not None:
+        opening(path)
         given.update(_from_file(path, mistakes))
     unread = any(not mistake.key for mistake in mistakes)
     given.update(_from_environment(environ, mistakes))
@@ -169,7 +176,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     broken: set[str] = set()
     for key, entry in given.items():
         try:
-            values[key] = _value(entry)
+            values[key] = _value(entry, opening)
         except readers.Unusable as unusable:
             broken.add(key)
             for node, below, problem in unusable.problems:
@@ -318,13 +325,14 @@ def _from_environment(
             yield setting.key, _Given(setting, node, name, False, Path() if from_file else None)
 
 
-def _value(given: _Given) -> Any:
+def _value(given: _Given, opening: Callable[[Path], object]) -> Any:
     """What was given, read; a `_file` is opened here. Raises Unusable."""
     if given.secret_file is None:
         return given.setting.read(given.node)
     if not isinstance(given.node, yaml.ScalarNode):
         raise readers.Unusable([(given.node, "", "is not a path")])
     path = given.secret_file / given.node.value
+    opening(path)
     try:
         lines = read_secret_file(path)
     except SecretFileError as error:

@@ -28,6 +28,7 @@
     │   ├── TooManyRooms      too-many-rooms
     │   ├── TooManyConnections too-many-connections
     │   ├── RateLimited       rate-limited
+    │   ├── Draining          draining
     │   └── NoRelays          no-relays
     └── NotConfigured       not-configured: the operator has not set this up
 
@@ -43,6 +44,8 @@ class SignalpostError(Exception):
     """The root. `message` goes to the client: it must hold no secret and nothing of the inside."""
 
     code: ClassVar[str] = "internal"
+    retry_after: float | None = None
+    """Seconds after which the same may succeed, where that is known."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -169,6 +172,16 @@ class RateLimited(NotPossible):
     def __init__(self, message: str, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class Draining(NotPossible):
+    """The service is about to stop and takes on nothing that lasts."""
+
+    code = "draining"
+    retry_after = 2.0
+
+    def __init__(self) -> None:
+        super().__init__("the service is about to stop; connect again in a moment")
 
 
 class NoRelays(NotPossible):

@@ -7,16 +7,16 @@ it to encode; a notice to many is encoded once a dialect. A peer's id says nothi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from signalpost import rooms
 from signalpost.auth import Permission, Principal
-from signalpost.errors import NoSuchPeer, NotInRoom, TooManyRooms
+from signalpost.errors import Draining, NoSuchPeer, NotInRoom, TooManyRooms
 from signalpost.rooms import (
     Join,
     Leave,
-    Notice,
     PeerId,
     Ref,
     Room,
@@ -27,9 +27,22 @@ from signalpost.rooms import (
 )
 from signalpost.settings import Limits
 
-__all__ = ["Dialect", "Hub", "Outbox"]
+__all__ = ["Dialect", "GoAway", "Hub", "Notice", "Outbox"]
 
 PEER_ID_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """This process is about to stop: connect again after `retry_after_ms`, and in any case within
+    `closes_in_ms`, when it closes what is left.
+    """
+
+    retry_after_ms: int
+    closes_in_ms: int
+
+
+Notice = rooms.Notice | GoAway
 
 
 class Dialect(Protocol):
@@ -56,10 +69,11 @@ class _Peer:
 
 
 class Hub:
-    __slots__ = ("_limits", "_peers", "_rooms")
+    __slots__ = ("_peers", "_rooms", "draining", "limits")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
+        self.draining = False
         self._rooms: dict[RoomId, Room] = {}
         self._peers: dict[PeerId, _Peer] = {}
 
@@ -67,7 +81,19 @@ class Hub:
     def room_count(self) -> int:
         return len(self._rooms)
 
+    def drain(self, retry_after_ms: Callable[[], int], closes_in_ms: int) -> None:
+        """Take in nobody more and let nobody join; every peer is asked to leave, each at a time of
+        its own, so that they do not all come back at once.
+        """
+        self.draining = True
+        for peer in self._peers.values():
+            notice = GoAway(retry_after_ms(), closes_in_ms)
+            peer.outbox.send(peer.outbox.dialect.dump(notice))
+
     def connect(self, principal: Principal, outbox: Outbox) -> PeerId:
+        """Raises Draining."""
+        if self.draining:
+            raise Draining
         peer = PeerId(secrets.token_hex(PEER_ID_BYTES))
         self._peers[peer] = _Peer(principal, outbox)
         return peer
@@ -78,12 +104,14 @@ class Hub:
             self._apply(*step(self._rooms[room], Leave(peer)))
 
     def join(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
-        """Raises PermissionDenied, TooManyRooms, AlreadyJoined or RoomFull."""
+        """Raises Draining, PermissionDenied, TooManyRooms, AlreadyJoined or RoomFull."""
+        if self.draining:
+            raise Draining
         member = self._peers[peer]
         member.principal.require(Permission.JOIN)
         member.principal.require_room(room)
-        state = self._rooms.get(room) or Room(room, self._limits.peers_per_room)
-        if len(member.rooms) >= self._limits.rooms_per_peer and room not in member.rooms:
+        state = self._rooms.get(room) or Room(room, self.limits.peers_per_room)
+        if len(member.rooms) >= self.limits.rooms_per_peer and room not in member.rooms:
             raise TooManyRooms(f"you are in {len(member.rooms)} rooms, the most there may be")
         after, tells = step(state, Join(peer, ref))
         member.rooms[room] = None

@@ -39,11 +39,20 @@ class Issuer:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        self._turn = turn
         self._clock = clock
         self._monotonic = monotonic
         self._by_user = Buckets(limits.mints_per_user)
         self._by_address = Buckets(limits.mints_per_address)
+        self._adopt(turn)
+
+    def change(self, turn: Turn, limits: Limits) -> None:
+        """Other secrets, relays and limits from now on; who has minted how often is kept."""
+        self._by_user.change(limits.mints_per_user)
+        self._by_address.change(limits.mints_per_address)
+        self._adopt(turn)
+
+    def _adopt(self, turn: Turn) -> None:
+        self._turn = turn
         # Which URLs go out depends on the region alone, so they are chosen once: the STUN
         # entries, which carry no credential, and the URLs of the one TURN entry.
         regions = {relay.region for relay in turn.relays} | {None}

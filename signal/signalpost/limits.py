@@ -44,10 +44,14 @@ class Buckets:
     __slots__ = ("_full_at", "_interval", "_max_keys", "_slack")
 
     def __init__(self, rate: Rate, *, max_keys: int = MAX_KEYS) -> None:
-        self._interval = rate.seconds / rate.count
-        self._slack = self._interval * (rate.count - 1)
         self._max_keys = max_keys
         self._full_at: dict[str, float] = {}
+        self.change(rate)
+
+    def change(self, rate: Rate) -> None:
+        """Fill at another rate from now on; what was taken stays taken."""
+        self._interval = rate.seconds / rate.count
+        self._slack = self._interval * (rate.count - 1)
 
     def wait(self, key: str, now: float) -> float:
         """Seconds until `key` has a token, 0.0 when it has one now. Takes nothing."""
@@ -79,10 +83,14 @@ class Places:
     __slots__ = ("_each", "_taken", "_total", "total")
 
     def __init__(self, total: int, each: int) -> None:
-        self._total = total
-        self._each = each
         self._taken: dict[str, int] = {}
         self.total = 0
+        self.change(total, each)
+
+    def change(self, total: int, each: int) -> None:
+        """Other numbers from now on; nobody loses the place it has."""
+        self._total = total
+        self._each = each
 
     def take(self, key: str) -> bool:
         taken = self._taken.get(key, 0)

@@ -73,6 +73,8 @@ class Http:
     public_name: str | None = None
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+    drain: int = 5
+    """Seconds that open WebSockets get to leave by themselves when the service stops."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from signalpost.auth import Kind, Principal
-from signalpost.errors import NoSuchPeer, NotInRoom, PermissionDenied
-from signalpost.hub import Hub
-from signalpost.rooms import Notice, PeerId, PeerLeft, RoomId, Signalled
+from signalpost.errors import Draining, NoSuchPeer, NotInRoom, PermissionDenied, TooManyRooms
+from signalpost.hub import GoAway, Hub, Notice
+from signalpost.rooms import PeerId, PeerLeft, RoomId, Signalled
 from signalpost.settings import Limits
 
 R, S = RoomId("r"), RoomId("s")
@@ -99,3 +99,29 @@ def test_rights_are_the_hubs() -> None:
     hub.join(peer, R)
     with pytest.raises(PermissionDenied):
         hub.join(peer, S)
+
+
+def test_draining() -> None:
+    """Every peer is asked to leave, each at its own time; nobody joins or comes in any more."""
+    hub, dialect, times = Hub(Limits()), Recorder(), iter((10, 20))
+    (one, first), (two, second) = _room_of(hub, 2, dialect)
+    hub.drain(lambda: next(times), 5_000)
+    assert repr(GoAway(10, 5_000)) == first.frames[-1]
+    assert repr(GoAway(20, 5_000)) == second.frames[-1]
+    with pytest.raises(Draining):
+        hub.join(one, S)
+    with pytest.raises(Draining):
+        hub.connect(GUEST, Box(dialect))
+    hub.signal(one, "goes on", to=two, room=R)
+    assert repr(Signalled(R, one, "goes on")) == second.frames[-1]
+
+
+def test_other_limits() -> None:
+    """New limits hold for the next join, and throw nobody out."""
+    hub = Hub(Limits())
+    peer = hub.connect(GUEST, Box(Recorder()))
+    hub.join(peer, R)
+    hub.limits = Limits(rooms_per_peer=1)
+    with pytest.raises(TooManyRooms):
+        hub.join(peer, S)
+    hub.signal(peer, "still here", to=None, room=R)

@@ -353,15 +353,6 @@ async def test_a_peer_that_does_not_read_is_dropped() -> None:
         transport.abort()  # or the client would wait for an answer to its close
 
 
-async def test_shutdown_says_goodbye() -> None:
-    """When the service stops, its clients hear 1001."""
-    async with running() as run:
-        peer = await run.peer()
-        farewell = asyncio.create_task(peer.closed())
-        await ws.close_all(run.service)
-        assert await farewell == aiohttp.WSCloseCode.GOING_AWAY
-
-
 async def test_no_relays_still_signals() -> None:
     """Without relays the welcome's list is empty and signaling works."""
     async with running(settings(turn=Turn(secrets=SETTINGS.turn.secrets))) as run:

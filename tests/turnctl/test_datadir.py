@@ -73,13 +73,13 @@ def test_write_replaces_a_read_only_file(tmp_path: Path) -> None:
     """A rendered file is written anew whatever its mode was, with the mode asked for."""
     path = tmp_path / "conf"
     datadir.write(path, "one", mode=0o400)
-    datadir.write(path, "two", mode=0o440, group=os.getgid())
+    datadir.write(path, "two", mode=0o440)
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o440)
 
 
 def test_no_directory_is_named(tmp_path: Path) -> None:
-    """The refusal names the file that could not be written."""
-    with pytest.raises(datadir.Unusable, match="absent/conf: No such file"):
+    """The refusal names the directory that is not there."""
+    with pytest.raises(datadir.Unusable, match="absent: No such file"):
         datadir.write(tmp_path / "absent" / "conf", "text", mode=0o600)
 
 

@@ -11,7 +11,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from signalpost.credentials import Secret
 from tests.lab import coturn, netns
+from turnctl import turndb
 from turnctl.init import init
 
 VERSION = "--coturn-version=4.18.0"
@@ -55,9 +57,10 @@ def test_a_fresh_directory_gets_everything(tmp_path: Path, own_address: str) -> 
         },
     }
     secret = (tmp_path / "data" / "turn-secret").read_text().strip()
-    conf = tmp_path / "data" / "coturn" / "turnserver.conf"
-    assert f"\nstatic-auth-secret={secret}\n" in conf.read_text()
-    assert conf.stat().st_mode & 0o777 == 0o400
+    home = tmp_path / "data" / "coturn"
+    assert {Secret(secret)} == turndb.get(home / "turndb", "signalpost")
+    assert secret not in (home / "turnserver.conf").read_text()
+    assert (home / "turnserver.conf").stat().st_mode & 0o777 == 0o400
 
 
 def test_the_secrets_differ(tmp_path: Path) -> None:
@@ -122,13 +125,6 @@ def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
     """compose passes empty values for what is not set, and they change nothing."""
     result = run(tmp_path, COTURN_VERSION="4.17.1", EXTERNAL_IP="", STUN_SERVERS="", NO_STUN="")
     assert "for coturn 4.17.1" in result.output
-
-
-def test_coturn_file_for_a_group(tmp_path: Path) -> None:
-    """With a group named, that group may read coturn's file and nothing else."""
-    run(tmp_path, VERSION, "--coturn-group", str(tmp_path.stat().st_gid))
-    assert (tmp_path / "coturn" / "turnserver.conf").stat().st_mode & 0o777 == 0o440
-    assert (tmp_path / "turn-secret").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

@@ -55,14 +55,24 @@ class _SameOriginAuthorization(urllib.request.HTTPRedirectHandler):
 
 
 async def get(
-    url: str, headers: dict[str, str], *, context: ssl.SSLContext, patience: float
+    url: str,
+    headers: dict[str, str],
+    *,
+    context: ssl.SSLContext,
+    patience: float,
+    through_proxy: bool = True,
 ) -> Response:
-    """GET an http or https URL. Any status is a response. Raises FetchFailed."""
+    """GET an http or https URL. Any status is a response. Raises FetchFailed.
+
+    `through_proxy` takes the proxy that the environment names, if any.
+    """
 
     def fetch() -> Response:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  sources checks the scheme
         opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), _SameOriginAuthorization()
+            urllib.request.HTTPSHandler(context=context),
+            _SameOriginAuthorization(),
+            *([] if through_proxy else [urllib.request.ProxyHandler({})]),
         )
         try:
             with opener.open(request, timeout=patience) as reply:

@@ -11,7 +11,7 @@ import msgspec
 
 from signalpost import messages, rooms
 from signalpost.errors import BadParameter, Malformed
-from signalpost.hub import Hub
+from signalpost.hub import GoAway, Hub, Notice
 from signalpost.rooms import PeerId, RoomId
 
 __all__ = ["NATIVE", "Native"]
@@ -20,7 +20,7 @@ __all__ = ["NATIVE", "Native"]
 class Native:
     __slots__ = ()
 
-    def dump(self, notice: rooms.Notice) -> str:
+    def dump(self, notice: Notice) -> str:
         return messages.dump(_message(notice))
 
     def apply(self, message: messages.ClientMessage, hub: Hub, peer: PeerId) -> None:
@@ -45,7 +45,7 @@ class Native:
                 assert_never(message)
 
 
-def _message(notice: rooms.Notice) -> messages.ServerMessage:
+def _message(notice: Notice) -> messages.ServerMessage:
     match notice:
         case rooms.Joined():
             peers = [messages.Peer(known.peer, known.polite) for known in notice.peers]
@@ -60,6 +60,8 @@ def _message(notice: rooms.Notice) -> messages.ServerMessage:
         case rooms.Signalled():
             data = cast(msgspec.Raw, notice.data)
             return messages.Signalled(notice.sender, notice.room, data)
+        case GoAway():
+            return messages.GoAway("shutdown", notice.retry_after_ms, notice.closes_in_ms)
         case _:
             assert_never(notice)
 

@@ -28,6 +28,7 @@ _NOSNIFF = istr("X-Content-Type-Options")
 @web.middleware
 async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     service = request.app[SERVICE]
+    service.arrivals.spoke(request.protocol)
     origin = request.headers.get(hdrs.ORIGIN)
     request[CLIENT] = service.network(request)
     response: web.StreamResponse
@@ -75,9 +76,4 @@ def make_app(service: Service) -> web.Application:
     for method, path, handler in http.ROUTES:
         app.router.add_route(method, path, handler)
     app.router.add_get("/v1/signal", ws.signal, allow_head=False)
-    app.on_shutdown.append(_say_goodbye)
     return app
-
-
-async def _say_goodbye(app: web.Application) -> None:
-    await ws.close_all(app[SERVICE])

@@ -6,6 +6,7 @@ Refuses to decide anything itself; errors leave as SignalpostError and become pr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -28,6 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json; charset=utf-8"
 MAX_USER = 256
 MAX_FIELDS = 20
+BODY_SECONDS = 10.0
 _NONE: Mapping[str, str] = {}
 
 
@@ -110,7 +112,7 @@ async def turn(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     given: dict[str, str] = dict(request.query)
     if request.method == "POST":
-        given |= _form(await request.read())
+        given |= _form(await _body(request))
     if given.get("service") != "turn":
         raise BadParameter("service must be turn")
     key = given.get("key") or given.get("api") or ""
@@ -120,6 +122,15 @@ async def turn(request: web.Request) -> web.Response:
     principal = _acting_for(service, server, given.get("username") or None)
     issued = _issue(request, service, principal)
     return json_response(SHAPES["draft"](issued.servers, issued.credential))
+
+
+async def _body(request: web.Request) -> bytes:
+    """The whole body. Raises HTTPRequestTimeout when its sender dribbles."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -149,7 +160,7 @@ async def tokens(request: web.Request) -> web.Response:
     if principal.kind is not Kind.SERVER:
         raise PermissionDenied("only the holder of an API key may ask for tokens")
     try:
-        wanted = msgspec.json.decode(await request.read(), type=_TokenRequest)
+        wanted = msgspec.json.decode(await _body(request), type=_TokenRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the body is not a token request: {error}") from None
     except RecursionError:
@@ -165,11 +176,15 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: 200 when every check passes, else 503; the body tells which did not."""
-    checks = {"secret": request.app[SERVICE].issuer.usable()}
-    ready = all(checks.values())
+    """GET /readyz: 200 when every check passes and the service is not about to stop, else 503; the
+    body tells why.
+    """
+    service = request.app[SERVICE]
+    checks = {"secret": service.issuer.usable()}
+    ready = all(checks.values()) and not service.hub.draining
+    status = "ready" if ready else "draining" if service.hub.draining else "not ready"
     body: dict[str, Any] = {
-        "status": "ready" if ready else "not ready",
+        "status": status,
         "checks": {name: "ok" if passed else "failed" for name, passed in checks.items()},
     }
     return json_response(body, status=200 if ready else 503)

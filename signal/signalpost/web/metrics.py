@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from enum import StrEnum
 from itertools import accumulate
 
 from aiohttp import web
@@ -24,7 +25,15 @@ from prometheus_client.registry import Collector
 
 from signalpost.credentials import Audience
 
-__all__ = ["Metrics", "metrics_app"]
+__all__ = ["Metrics", "Reload", "metrics_app"]
+
+
+class Reload(StrEnum):
+    """What came of reading the settings again."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    INVALID = "invalid"
 
 
 class _Requests(Collector):
@@ -64,11 +73,16 @@ class Metrics:
     __slots__ = (
         "_mints",
         "_refusals",
+        "_reloads",
         "_requests",
+        "_settled",
+        "_valid",
         "connections",
+        "draining",
         "messages",
         "registry",
         "rooms",
+        "secrets",
     )
 
     def __init__(self) -> None:
@@ -94,6 +108,44 @@ class Metrics:
         self.messages = Counter(
             "signalpost_websocket_messages", "WebSocket messages received.", registry=registry
         )
+
+        self.draining = Gauge(
+            "signalpost_draining", "1 while the service waits to stop.", registry=registry
+        )
+        self.secrets = Gauge(
+            "signalpost_turn_secrets",
+            "TURN secrets in use: the first mints, all verify.",
+            registry=registry,
+        )
+        reloads = Counter(
+            "signalpost_config_reloads",
+            "Times that configuration or secret files were read again.",
+            ["result"],
+            registry=registry,
+        )
+        self._reloads = {result: reloads.labels(result.value) for result in Reload}
+        # Named as Prometheus names its own: alert rules for it are easily found.
+        self._valid = Gauge(
+            "signalpost_config_last_reload_successful",
+            "0 when what the files say now cannot be used, and older settings are.",
+            registry=registry,
+        )
+        self._valid.set(1)
+        self._settled = Gauge(
+            "signalpost_config_last_reload_success_timestamp_seconds",
+            "Unix time when the settings in use were last read.",
+            registry=registry,
+        )
+
+    def reloaded(self, result: Reload, now: float) -> None:
+        self._reloads[result].inc()
+        self._valid.set(result is not Reload.INVALID)
+        if result is not Reload.INVALID:
+            self.settled(now)
+
+    def settled(self, now: float) -> None:
+        """The settings in use were read."""
+        self._settled.set(now)
 
     def request(self, status: int, seconds: float) -> None:
         self._requests.add(status, seconds)

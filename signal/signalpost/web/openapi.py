@@ -63,7 +63,7 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Ready.",
                 "responses": {
                     **_answers("Every check passes."),
-                    "503": {"description": "The body tells which check failed."},
+                    "503": {"description": "The body tells which check failed, or `draining`."},
                 },
             }
         },
@@ -106,6 +106,7 @@ DOCUMENT: dict[str, Any] = {
                     "101": {"description": "Switching to the native protocol."},
                     "400": {"description": "No upgrade, or not this subprotocol."},
                     "429": {"description": "Too many connections."},
+                    "503": {"description": "The service is about to stop."},
                 },
             }
         },

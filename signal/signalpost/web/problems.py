@@ -49,6 +49,7 @@ ANSWERS: Mapping[type[errors.SignalpostError], Answer] = {
     errors.TooManyRooms: Answer(HTTPStatus.CONFLICT),
     errors.TooManyConnections: Answer(HTTPStatus.TOO_MANY_REQUESTS, WSCloseCode.TRY_AGAIN_LATER),
     errors.RateLimited: Answer(HTTPStatus.TOO_MANY_REQUESTS, _POLICY),
+    errors.Draining: Answer(HTTPStatus.SERVICE_UNAVAILABLE, WSCloseCode.TRY_AGAIN_LATER),
     errors.NoRelays: Answer(HTTPStatus.NOT_FOUND),
     errors.NotConfigured: Answer(HTTPStatus.NOT_IMPLEMENTED),
 }
@@ -64,7 +65,7 @@ def problem(error: errors.SignalpostError) -> web.Response:
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="signalpost"'
-    if isinstance(error, errors.RateLimited):
+    if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return _document(status, error.code, error.message, headers)
 

@@ -33,11 +33,11 @@ _Line = tuple[float, str, str, int, float, str | None, str | None]
 
 
 class RequestLog:
-    __slots__ = ("_client_id", "_lines", "_metrics", "_timer")
+    __slots__ = ("_lines", "_log_name", "_metrics", "_timer")
 
-    def __init__(self, metrics: Metrics, client_id: Callable[[str], str]) -> None:
+    def __init__(self, metrics: Metrics, log_name: Callable[[str], str]) -> None:
         self._metrics = metrics
-        self._client_id = client_id
+        self._log_name = log_name
         self._lines: list[_Line] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -86,7 +86,7 @@ class RequestLog:
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "user": user,
-                "client": None if network is None else self._client_id(network),
+                "client": None if network is None else self._log_name(network),
             }
             entries.append((at, fields))
         if entries:

@@ -9,18 +9,24 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from signalpost.logs import LOGGER, emit
 from signalpost.settings import Settings
+from signalpost.sources import Sources
 from signalpost.web.app import make_app
+from signalpost.web.drain import drain
 from signalpost.web.metrics import metrics_app
+from signalpost.web.reload import Reloader
 from signalpost.web.requestlog import RequestLog
 from signalpost.web.service import Service
 
@@ -40,8 +46,10 @@ class _OthersFaults(logging.Filter):
 HTTP_LOGGER = logging.getLogger("signalpost.http")
 HTTP_LOGGER.addFilter(_OthersFaults())
 
-SHUTDOWN_SECONDS = 0.5
+SHUTDOWN_SECONDS = 2.0
 """What requests in flight get to finish; an idle service ends at once."""
+
+Opened = Callable[[web.RequestHandler], object]
 
 
 class CannotListen(Exception):
@@ -81,8 +89,8 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
         if settings.metrics.port is not None:
             runner = web.AppRunner(metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
-            metrics_port = await _open(stack, runner, "metrics", *where)
-        requests = RequestLog(service.metrics, service.client_id)
+            metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
+        requests = RequestLog(service.metrics, service.log_name)
         stack.callback(requests.flush)
         runner = web.AppRunner(
             make_app(service),
@@ -91,37 +99,69 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             access_log_class=requests.logger_class(),
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
-        port = await _open(stack, runner, "http", settings.http.host, settings.http.port)
+        where = settings.http.host, settings.http.port
+        port = await _open(stack, runner, "http", *where, service.arrivals.opened)
         yield Listening(port, metrics_port)
 
 
 async def _open(
-    stack: AsyncExitStack, runner: web.AppRunner, setting: str, host: str, port: int
+    stack: AsyncExitStack,
+    runner: web.AppRunner,
+    setting: str,
+    host: str,
+    port: int,
+    opened: Opened,
 ) -> int:
+    """The port, once it is open. `opened` hears of each connection, which a TCPSite would not tell:
+    hence none is used.
+    """
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port, backlog=1024)
+    connect = cast(web.Server, runner.server)  # set up just now
+
+    def connection() -> web.RequestHandler:
+        made = connect()
+        opened(made)
+        return made
+
+    loop = asyncio.get_running_loop()
     try:
-        await site.start()
+        server = await loop.create_server(connection, host, port, backlog=1024)
     except OSError as error:
         raise CannotListen(setting, host, port, error) from None
-    return site.port
+    stack.callback(server.close)
+    bound: int = server.sockets[0].getsockname()[1]
+    return bound
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+async def serve(settings: Settings, sources: Sources) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once. `sources` gave the
+    settings, and is looked at for others; SIGHUP has it read at once.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    service = Service.make(settings)
+    reloader = Reloader(service, sources)
+    at_terminal = sys.stderr.isatty()
 
     def end() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+        for again in (signal.SIGTERM, signal.SIGINT):
+            # Not the signal's default: the first process of a container has none.
+            loop.add_signal_handler(again, os._exit, 128 + again)
         stop.set()
 
-    async with listening(Service.make(settings)) as ports:
+    def hang_up() -> None:
+        # A terminal that goes away sends the same signal, and what was started there ends with it.
+        if at_terminal and not sys.stderr.isatty():
+            stop.set()
+        else:
+            reloader.asked.set()
+
+    async with listening(service) as ports:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        following = loop.create_task(reloader.run())
         gc.freeze()  # what is loaded by now stays: the collector need not walk it again
         emit(
             logging.INFO,
@@ -131,4 +171,5 @@ async def serve(settings: Settings) -> None:
             metrics=ports.metrics,
         )
         await stop.wait()
-        emit(logging.INFO, "stopping")
+        following.cancel()
+        await drain(service)

@@ -1,6 +1,7 @@
 """The service: what one process shares between its requests, and what a request remembers.
 
-Owns the wiring only; every part gets its settings and clocks here and nowhere else.
+Owns the wiring only; every part gets its settings and clocks here and nowhere else. Settings change
+while it runs, in `change` alone: that never waits, so every request sees the old or the new.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from aiohttp import web
 
@@ -17,14 +17,16 @@ from signalpost.hub import Hub
 from signalpost.issuer import Issuer
 from signalpost.limits import Places
 from signalpost.settings import Settings
+from signalpost.web.arrivals import Arrivals
 from signalpost.web.clients import client_address, network_of
 from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
+from signalpost.web.sockets import Sockets
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
     settings: Settings
     authenticator: Authenticator
@@ -34,10 +36,10 @@ class Service:
     hub: Hub
     places: Places
     """WebSocket connections, counted by network."""
-    sockets: set[web.WebSocketResponse]
+    sockets: Sockets
+    arrivals: Arrivals
+    clock: Callable[[], float]
     monotonic: Callable[[], float]
-    client_id: Callable[[str], str]
-    """Network → what a log line may show of it: a keyed hash."""
 
     @classmethod
     def make(
@@ -47,27 +49,42 @@ class Service:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Service:
-        authenticator = Authenticator(settings.auth, clock)
-
-        @lru_cache(maxsize=4096)
-        def client_id(network: str) -> str:
-            return authenticator.opaque(f"client:{network}")[:12]
-
         hub = Hub(settings.limits)
         metrics = Metrics()
         metrics.rooms.set_function(lambda: hub.room_count)
+        metrics.draining.set_function(lambda: hub.draining)
+        metrics.secrets.set(len(settings.turn.secrets))
+        metrics.settled(clock())
         return cls(
             settings=settings,
-            authenticator=authenticator,
+            authenticator=Authenticator(settings.auth, clock),
             issuer=Issuer(settings.turn, settings.limits, clock, monotonic),
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
             places=Places(settings.limits.connections, settings.limits.connections_per_address),
-            sockets=set(),
+            sockets=Sockets(),
+            arrivals=Arrivals(lambda: metrics.refused("no-request")),
+            clock=clock,
             monotonic=monotonic,
-            client_id=client_id,
         )
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings. Connections stay, with the limits they began with; so do
+        rooms, and counts of what was minted.
+        """
+        limits = settings.limits
+        self.issuer.change(settings.turn, limits)
+        self.places.change(limits.connections, limits.connections_per_address)
+        self.hub.limits = limits
+        self.authenticator = Authenticator(settings.auth, self.clock)
+        self.origins = Origins(settings.http)
+        self.settings = settings
+        self.metrics.secrets.set(len(settings.turn.secrets))
+
+    def log_name(self, network: str) -> str:
+        """What a log line may show of a network: a keyed hash."""
+        return self.authenticator.log_name(network)
 
     def network(self, request: web.BaseRequest) -> str:
         """The network a request comes from: the key of limits and of guests' ids."""

@@ -17,6 +17,7 @@ from signalpost.auth import Permission, Principal
 from signalpost.dialects.native import NATIVE
 from signalpost.errors import (
     BinaryFrame,
+    Draining,
     HelloExpected,
     HelloTimeout,
     RateLimited,
@@ -32,7 +33,7 @@ from signalpost.web.outbox import SocketOutbox
 from signalpost.web.problems import answer_for
 from signalpost.web.service import CLIENT, SERVICE, Service
 
-__all__ = ["close_all", "signal"]
+__all__ = ["signal"]
 
 HELLO_SECONDS = 5.0
 HEARTBEAT_SECONDS = 25.0
@@ -52,6 +53,8 @@ async def signal(request: web.Request) -> web.StreamResponse:
     ]
     if messages.SUBPROTOCOL not in offered:
         raise SubprotocolMissing(f"a WebSocket with subprotocol {messages.SUBPROTOCOL} is needed")
+    if service.hub.draining:
+        raise Draining
     network = request[CLIENT]
     if not service.places.take(network):
         raise TooManyConnections("no more connections: too many in all, or from this address")
@@ -76,16 +79,6 @@ async def signal(request: web.Request) -> web.StreamResponse:
     finally:
         service.places.give_back(network)
     return socket
-
-
-async def close_all(service: Service) -> None:
-    """Tell every client that we go away; their own close frames are not waited for long."""
-    farewells = [
-        asyncio.ensure_future(socket.close(code=WSCloseCode.GOING_AWAY, message=b"shutting down"))
-        for socket in tuple(service.sockets)
-    ]
-    if farewells:
-        await asyncio.wait(farewells)
 
 
 class _Gone(Exception):
@@ -150,7 +143,7 @@ class _Session:
                 "session",
                 peer=peer,
                 user=principal.user_id if principal else None,
-                client=service.client_id(self._request[CLIENT]),
+                client=service.log_name(self._request[CLIENT]),
                 # A room's name may be all that keeps strangers out of it.
                 rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in rooms],
                 seconds=round(service.monotonic() - started, 3),
@@ -227,7 +220,7 @@ class _Session:
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
         self._service.metrics.refused(error.code)
-        retry_after = math.ceil(error.retry_after) if isinstance(error, RateLimited) else None
+        retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
         self._outbox.send(
             messages.dump(messages.Error(error.code, error.message, retry_after, ref))
         )

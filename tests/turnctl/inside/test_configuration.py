@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.credentials import Secret
 from turnctl.addresses import DENIED
 from turnctl.coturn import Configuration, Version, render
 from turnctl.inside.configuration import judge
@@ -26,7 +25,7 @@ def findings(text: str, version: Version | None = NEW) -> list[tuple[str, str, s
 def test_what_init_writes_is_right(version: Version, external: str | None) -> None:
     """No finding for any version, in front of a NAT or behind one."""
     configuration = Configuration(
-        version, "r", (Secret(SECRET),), ("192.168.1.2", "2001:db8::2"), "/d", external
+        version, "r", ("192.168.1.2", "2001:db8::2"), "/d", external
     )
     assert [] == findings(render(configuration), version)
 

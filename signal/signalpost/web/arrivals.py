@@ -1,0 +1,57 @@
+"""Arrivals: connections that have not sent a whole request head yet, and how long they may take.
+
+Owns the one deadline that aiohttp lacks: a connection that dribbles or says nothing would stay for
+an hour. One timer serves all of them, so that a connection costs an entry and no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from aiohttp import web
+
+__all__ = ["FIRST_REQUEST_SECONDS", "Arrivals"]
+
+FIRST_REQUEST_SECONDS = 9.5
+"""The promise is to close within ten; the timer may be half a second late."""
+COARSENESS = 0.5
+
+
+class Arrivals:
+    # An OrderedDict: a dict walks over what was deleted to find its first entry.
+    __slots__ = ("_closed", "_silent", "_timer")
+
+    def __init__(self, closed: Callable[[], None]) -> None:
+        """`closed` is called for each connection that took too long."""
+        self._closed = closed
+        self._silent: OrderedDict[web.RequestHandler, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._silent)
+
+    def opened(self, connection: web.RequestHandler) -> None:
+        loop = asyncio.get_running_loop()
+        self._silent[connection] = loop.time() + FIRST_REQUEST_SECONDS
+        if self._timer is None:
+            self._timer = loop.call_later(FIRST_REQUEST_SECONDS, self._close_overdue)
+
+    def spoke(self, connection: web.RequestHandler) -> None:
+        """Called for every request; for a connection's later ones it does nothing."""
+        self._silent.pop(connection, None)
+
+    def _close_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = None
+        while self._silent:
+            connection, deadline = next(iter(self._silent.items()))
+            if deadline > now:
+                self._timer = loop.call_at(max(deadline, now + COARSENESS), self._close_overdue)
+                return
+            del self._silent[connection]
+            if connection.transport is not None:
+                connection.force_close()
+                self._closed()

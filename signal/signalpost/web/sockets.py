@@ -1,0 +1,43 @@
+"""The open WebSockets of this process: known, so that they can be waited for and closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import WSCloseCode, web
+
+__all__ = ["Sockets"]
+
+
+class Sockets:
+    __slots__ = ("_none_left", "_open")
+
+    def __init__(self) -> None:
+        self._open: set[web.WebSocketResponse] = set()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, socket: web.WebSocketResponse) -> None:
+        self._open.add(socket)
+        self._none_left.clear()
+
+    def discard(self, socket: web.WebSocketResponse) -> None:
+        self._open.discard(socket)
+        if not self._open:
+            self._none_left.set()
+
+    async def gone(self) -> None:
+        """Wait until none is open."""
+        await self._none_left.wait()
+
+    async def close(self, code: WSCloseCode, message: bytes) -> None:
+        """Close them all; each client gets a moment to answer, all of them the same one."""
+        closing = [
+            asyncio.ensure_future(socket.close(code=code, message=message))
+            for socket in tuple(self._open)
+        ]
+        if closing:
+            await asyncio.wait(closing)

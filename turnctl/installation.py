@@ -1,0 +1,117 @@
+"""What `turnctl init` leaves in the data directory: which file, whose, and in which order.
+
+Secrets come first, then the relays that verify with them, then the settings by which the service
+hands them out: a run that is killed between two of them has promised nothing that does not work.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from signalpost.credentials import Secret
+from turnctl import coturn, datadir, servicefile, turndb
+from turnctl.placement import Placement
+from turnctl.relays import Relay
+
+__all__ = ["KEY_FILES", "Installation", "install"]
+
+KEY_FILES = ("api-key", "token-key", "id-key")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
+    own address and port, `https_port` the edge's under the domain."""
+
+    version: coturn.Version
+    realm: str
+    where: Placement
+    relays: tuple[Relay, ...]
+    handed_out: Relay
+    limits: coturn.Limits
+    http: tuple[str, int]
+    domain: str | None
+    https_port: int
+
+    def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
+        return coturn.Configuration(
+            version=self.version,
+            realm=self.realm,
+            addresses=self.where.listen,
+            directory=str(home),
+            external=self.where.external,
+            port=relay.port,
+            min_port=relay.first,
+            max_port=relay.last,
+            proxy_port=relay.proxy_port,
+            limits=self.limits,
+            note=self.where.note,
+        )
+
+    def settings(self) -> str:
+        return servicefile.render(
+            hosts=self.where.advertised,
+            port=self.handed_out.port,
+            http=self.http,
+            note=self.where.note,
+            domain=self.domain,
+            https_port=self.https_port,
+        )
+
+
+def install(
+    directory: Path, wanted: Installation, *, force: bool, now: datetime.datetime
+) -> dict[str, str]:
+    """Write everything; file → what was done with it. The caller holds the directory.
+
+    `force` replaces settings that somebody edited. `now` is in UTC. Raises datadir.Unusable.
+    """
+    done = {}
+    turn_secrets, made = datadir.secrets_in(directory / "turn-secret")
+    done["turn-secret"] = "made" if made else "kept"
+    for name in KEY_FILES:
+        done[name] = "made" if datadir.secrets_in(directory / name)[1] else "kept"
+    for relay in wanted.relays:
+        done |= _relay(directory.resolve() / relay.name, wanted, relay, turn_secrets)
+    must = None
+    if wanted.handed_out.name != "coturn":
+        must = f"clients would not be sent to {wanted.handed_out.name}"
+    done["signalpost.yaml"] = servicefile.put(
+        directory / "signalpost.yaml", wanted.settings(), force=force, must=must
+    )
+    if (probe := directory / "probe").is_dir():
+        key = datadir.secrets_in(directory / "api-key")[0][0]
+        datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
+        done["probe/api-key"] = "copied"
+    if wanted.domain is not None:
+        done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
+    return done
+
+
+def _relay(
+    home: Path, wanted: Installation, relay: Relay, secrets: tuple[Secret, ...]
+) -> dict[str, str]:
+    datadir.make_directory(home)
+    with datadir.owned(home):
+        changed = turndb.put(home / "turndb", wanted.realm, secrets)
+    configuration = coturn.render(wanted.configuration(relay, home))
+    datadir.write(home / "turnserver.conf", configuration, mode=0o400)
+    return {
+        f"{relay.name}/turndb": "given the secrets" if changed else "kept",
+        f"{relay.name}/turnserver.conf": f"written for coturn {wanted.version}",
+    }
+
+
+def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
+    """The edge starts with whatever is there; `turnctl edge certify` brings it up to date."""
+    path = home / "edge.pem"
+    datadir.make_directory(home)
+    with datadir.owned(home):
+        if path.exists():
+            return "kept"
+    from turnctl.edge.placeholder import placeholder
+
+    datadir.write(path, placeholder(domain, now), mode=0o440)
+    return "self-signed, until the edge has a certificate"

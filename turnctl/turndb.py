@@ -1,0 +1,108 @@
+"""The TURN secrets in coturn's SQLite database, where a running coturn reads them at every login.
+
+Owns the rows of `turn_secret`. Refuses to know why a secret comes or goes. The one rule: no login
+may meet a lock. coturn sets no busy timeout, so in SQLite's own rollback mode a login that falls
+into a commit is answered with 401 (tried on 4.6.1 and 4.18.0); in write-ahead mode readers never
+wait, and coturn follows the file's mode by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from signalpost.credentials import Secret
+from turnctl.datadir import Unusable
+
+__all__ = ["MAX_SECRET", "get", "put"]
+
+PATIENCE = 10.0
+"""Seconds that another writer may hold the database; coturn's own reads take milliseconds."""
+
+MAX_SECRET = 127
+"""Characters that coturn's schema gives a secret."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS turn_secret
+(realm varchar(127) default '', value varchar(127), primary key (realm,value))
+"""
+"""The table as coturn makes it; the others coturn adds when it starts."""
+
+
+def put(path: Path, realm: str, secrets: Sequence[Secret]) -> bool:
+    """Make these the secrets of the realm, all at once; whether anything had to change.
+
+    The database is made when missing, for its owner alone. Call it as coturn's user: SQLite lays
+    files beside the database. Raises Unusable.
+    """
+    wanted = {secret.reveal() for secret in secrets}
+    with _named(path):
+        # SQLite makes the files beside it with this one's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with _opened(path, "rw") as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(SCHEMA)
+            present = _read(database, realm)
+            database.executemany(
+                "DELETE FROM turn_secret WHERE realm = ? AND value = ?",
+                [(realm, value) for value in present - wanted],
+            )
+            database.executemany(
+                "INSERT INTO turn_secret (realm, value) VALUES (?, ?)",
+                [(realm, value) for value in wanted - present],
+            )
+            database.execute("COMMIT")
+    return present != wanted
+
+
+def get(path: Path, realm: str) -> frozenset[Secret]:
+    """The realm's secrets; none when there is no database yet. Raises Unusable."""
+    if not path.exists():
+        return frozenset()
+    with _named(path), _opened(path, "rw") as database:
+        return frozenset(Secret(value) for value in _read(database, realm))
+
+
+def _read(database: sqlite3.Connection, realm: str) -> set[str]:
+    try:
+        rows = database.execute("SELECT value FROM turn_secret WHERE realm = ?", (realm,))
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return set()
+        raise
+    return {str(value) for (value,) in rows}
+
+
+@contextlib.contextmanager
+def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """The database, in autocommit; what was begun and not committed is taken back."""
+    database = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=PATIENCE, isolation_level=None
+    )
+    with contextlib.closing(database):
+        yield database
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn trouble into one message that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror or error}") from error
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise Unusable(
+                f"{path}: another program has held it for {PATIENCE:.0f} s; end that and run "
+                "this again"
+            ) from error
+        raise Unusable(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise Unusable(
+            f"{path}: {error}; stop coturn, remove the file and run `turnctl init`: the secrets "
+            "are in turn-secret"
+        ) from error
