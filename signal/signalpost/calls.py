@@ -20,6 +20,7 @@ from signalpost.rooms import PeerId, Ref, UserId
 __all__ = [
     "Accept",
     "Accepted",
+    "Arrive",
     "Busy",
     "Call",
     "CallId",
@@ -85,8 +86,18 @@ class Rings:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
+    """`instead`: the call that the device made itself, when two called each other at once."""
+
     peer: PeerId
     ref: Ref = None
+    instead: CallId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """A further device of the callee is there now: it rings too."""
+
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ class Lost:
     peer: PeerId
 
 
-Event = Rings | Accept | Reject | Busy | Cancel | Connected | HangUp | TimeOut | Lost
+Event = Rings | Accept | Arrive | Reject | Busy | Cancel | Connected | HangUp | TimeOut | Lost
 
 
 # --- what peers are told -----------------------------------------------------------------------
@@ -151,6 +162,7 @@ class Invited:
     call: CallId
     caller: PeerId
     user: UserId
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +180,7 @@ class Accepted:
     peer: PeerId
     polite: bool
     ref: Ref = None
+    instead: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,8 @@ class Call:
     caller: PeerId
     caller_user: UserId
     callee_user: UserId
+    name: str | None = None
+    """The caller's, to be shown."""
     devices: tuple[PeerId, ...] = ()
     phase: Phase = Phase.RINGING
     callee: PeerId | None = None
@@ -223,23 +238,22 @@ class Call:
 
 
 def dial(
-    call: CallId,
-    caller: PeerId,
-    users: tuple[UserId, UserId],
-    devices: tuple[PeerId, ...],
-    *,
-    occupied: bool = False,
-    ref: Ref = None,
+    call: Call, *, occupied: bool = False, wait: bool = False, ref: Ref = None
 ) -> tuple[Call, Tells]:
-    """A new call from `caller`; `users` are the caller's and the callee's.
-
-    `devices` are those that can be asked, without the ones in another call; `occupied` says that
-    there were such. Without a device the call ends at once: busy, or unreachable.
+    """A new call. Its `devices` are those that can be asked, without the ones in another call;
+    `occupied` says that there were such. Without a device it ends at once, busy or unreachable,
+    unless it is to `wait` for one.
     """
-    fresh = Call(call, caller, *users, devices, busy=occupied)
-    if not devices:
-        return _end(fresh, _unanswered(fresh), asked=(caller, ref))
-    return fresh, (Tell(devices, Invited(call, caller, users[0])),)
+    fresh = replace(call, busy=occupied)
+    if fresh.devices:
+        return fresh, (Tell(fresh.devices, _invitation(fresh)),)
+    if wait and not occupied:
+        return fresh, ()
+    return _end(fresh, _unanswered(fresh), asked=(fresh.caller, ref))
+
+
+def _invitation(call: Call) -> Invited:
+    return Invited(call.id, call.caller, call.caller_user, call.name)
 
 
 def step(call: Call, event: Event) -> tuple[Call, Tells]:
@@ -254,6 +268,11 @@ def step(call: Call, event: Event) -> tuple[Call, Tells]:
             return replace(call, rang=True), (Tell((call.caller,), Ringing(call.id)),)
         case Accept():
             return _accept(call, event)
+        case Arrive():
+            if call.phase is not Phase.RINGING or event.peer in call.devices:
+                return call, ()
+            after = replace(call, devices=(*call.devices, event.peer))
+            return after, (Tell((event.peer,), _invitation(call)),)
         case Reject():
             _require_ringing(call, event.peer)
             asked = (event.peer, event.ref)
@@ -290,7 +309,7 @@ def _accept(call: Call, event: Accept) -> tuple[Call, Tells]:
     others = tuple(device for device in call.devices if device != event.peer)
     tells = [
         Tell((call.caller,), Accepted(call.id, event.peer, polite=False)),
-        Tell((event.peer,), Accepted(call.id, call.caller, polite=True, ref=event.ref)),
+        Tell((event.peer,), Accepted(call.id, call.caller, True, event.ref, event.instead)),
     ]
     if others:
         tells.append(Tell(others, Ended(call.id, Outcome.ANSWERED_ELSEWHERE)))

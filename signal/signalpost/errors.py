@@ -22,6 +22,7 @@
     │   ├── NotInRoom         not-in-room
     │   ├── NoSuchPeer        no-such-peer
     │   ├── NotInCall         not-in-call
+    │   ├── CallExists        call-exists
     │   ├── AlreadyAnswered   already-answered
     │   ├── RoomFull          room-full
     │   ├── RoomLocked        room-locked
@@ -142,6 +143,10 @@ class NoSuchPeer(NotPossible):
 
 class NotInCall(NotPossible):
     code = "not-in-call"
+
+
+class CallExists(NotPossible):
+    code = "call-exists"
 
 
 class AlreadyAnswered(NotPossible):

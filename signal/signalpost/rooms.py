@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NewType, assert_never
 
 from signalpost.errors import (
@@ -233,9 +232,6 @@ Tells = tuple[Tell, ...]
 # --- the machine -------------------------------------------------------------------------------
 
 
-_NOBODY: Mapping[PeerId, Member] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Room:
     """`members` in order of arrival; one of them is the host while there is any. `banned`: users
@@ -244,7 +240,7 @@ class Room:
 
     id: RoomId
     capacity: int
-    members: Mapping[PeerId, Member] = field(default=_NOBODY)
+    members: Mapping[PeerId, Member] = field(default_factory=dict)
     locked: bool = False
     metadata: object = None
     banned: frozenset[UserId] = frozenset()
@@ -270,7 +266,7 @@ def step(room: Room, event: Event) -> tuple[Room, Tells]:
         case Change():
             return _change(room, event)
         case Close():
-            return replace(room, members=_NOBODY), (_tell_all(room, Left(room.id, reason="closed")))
+            return replace(room, members={}), (_tell_all(room, Left(room.id, reason="closed")))
         case _:
             assert_never(event)
 

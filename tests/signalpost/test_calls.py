@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from signalpost.calls import (
     Accept,
     Accepted,
+    Arrive,
     Busy,
     Call,
     CallId,
@@ -39,7 +40,7 @@ A, PHONE, LAPTOP, TABLET, STRANGER = (PeerId(n) for n in ("a", "phone", "laptop"
 
 
 def dialled(*devices: PeerId) -> Call:
-    call, _ = dial(ID, A, (ALICE, BOB), devices)
+    call, _ = dial(Call(ID, A, ALICE, BOB, devices=devices))
     return call
 
 
@@ -51,8 +52,8 @@ def after(call: Call, *events: Event) -> Call:
 
 def test_every_device_rings() -> None:
     """An invitation goes to each of the callee's devices; the caller is told once that it rings."""
-    call, tells = dial(ID, A, (ALICE, BOB), (PHONE, LAPTOP))
-    assert (Tell((PHONE, LAPTOP), Invited(ID, A, ALICE)),) == tells
+    call, tells = dial(Call(ID, A, ALICE, BOB, "Alice", (PHONE, LAPTOP)))
+    assert (Tell((PHONE, LAPTOP), Invited(ID, A, ALICE, "Alice")),) == tells
     call, tells = step(call, Rings(PHONE))
     assert (Tell((A,), Ringing(ID)),) == tells
     assert () == step(call, Rings(LAPTOP))[1]
@@ -74,11 +75,21 @@ def test_first_to_accept_wins() -> None:
 
 def test_nobody_there() -> None:
     """A user without a device cannot be reached; one whose devices are in calls is busy."""
-    call, tells = dial(ID, A, (ALICE, BOB), (), ref=1)
+    call, tells = dial(Call(ID, A, ALICE, BOB), ref=1)
     assert (Tell((A,), Ended(ID, Outcome.UNREACHABLE, ref=1)),) == tells
     assert Phase.ENDED is call.phase
-    call, _ = dial(ID, A, (ALICE, BOB), (), occupied=True)
+    call, _ = dial(Call(ID, A, ALICE, BOB), occupied=True)
     assert Outcome.BUSY is call.outcome
+
+
+def test_device_that_comes_later() -> None:
+    """A call may wait for a device; one that comes while it rings is asked too, and only once."""
+    call, tells = dial(Call(ID, A, ALICE, BOB), wait=True)
+    assert ((), Phase.RINGING) == (tells, call.phase)
+    call, tells = step(call, Arrive(PHONE))
+    assert (Tell((PHONE,), Invited(ID, A, ALICE)),) == tells
+    assert () == step(call, Arrive(PHONE))[1]
+    assert () == step(after(call, Accept(PHONE)), Arrive(LAPTOP))[1]
 
 
 def test_reject_counts_for_all_devices() -> None:
@@ -163,7 +174,7 @@ class CallMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.call, tells = dial(ID, A, (ALICE, BOB), (PHONE, LAPTOP, TABLET))
+        self.call, tells = dial(Call(ID, A, ALICE, BOB, devices=(PHONE, LAPTOP)))
         self.told: dict[PeerId, str] = {A: "calling"}
         self.gone: set[PeerId] = set()
         self.hear(tells)
@@ -212,6 +223,11 @@ class CallMachine(RuleBasedStateMachine):
             self.gone.add(peer)
             self.told[peer] = "done"
             self.happens(Lost(peer))
+
+    @rule()
+    def arrives(self) -> None:
+        if TABLET not in self.told and self.call.phase is not Phase.ENDED:
+            self.happens(Arrive(TABLET))
 
     @rule()
     def rings_out(self) -> None:
