@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -176,7 +176,8 @@ def round_of(port: int, pid: int, kind: str, seconds: float, pairs: int) -> tupl
     argv = ["taskset", "-c", LOAD_CORE, sys.executable, __file__]
     argv += ["--load", str(port), kind, str(seconds), str(pairs)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
-        assert load.stdin and load.stdout
+        if load.stdin is None or load.stdout is None:
+            raise RuntimeError("no pipes to the load")
         if load.stdout.readline().strip() != "ready":
             sys.exit("the load did not connect")
         before, begun = cpu_seconds(pid), time.monotonic()
@@ -203,7 +204,10 @@ def main(seconds: float) -> int:
             for _ in range(ROUNDS):
                 figures["bare"].append(round_of(BARE_PORT, bare_pid, "bare", seconds, PAIRS))
                 figures["native"].append(round_of(PORT, our_pid, "native", seconds, PAIRS))
-    cost: Callable[[str], float] = lambda kind: median(row[1] for row in figures[kind])
+
+    def cost(kind: str) -> float:
+        return median(row[1] for row in figures[kind])
+
     for kind, rows in figures.items():
         rate = median(row[0] for row in rows)
         print(f"{kind:8} {rate:9,.0f} messages/s  {cost(kind):6.1f} µs a message")

@@ -54,21 +54,26 @@ class Permission(StrEnum):
     """Obtain iceServers with a TURN credential."""
     JOIN = "join"
     SIGNAL = "signal"
+    CALL = "call"
 
 
 EVERYTHING = frozenset(Permission)
-UserName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+# A tilde is what guests' names begin with.
+UserName = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"\A[^~]")]
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. `rooms` None means any room."""
+    """Who calls. `rooms` None means any room. `subject` is the token's, by which other peers know
+    the user; who has none is known by its peer alone.
+    """
 
     kind: Kind
     user_id: str
     rooms: frozenset[str] | None = None
     permissions: frozenset[Permission] = EVERYTHING
+    subject: str | None = None
 
     @property
     def audience(self) -> Audience:
@@ -145,6 +150,19 @@ class Authenticator:
         """The opaque id of an application's user: the same by token and by API key."""
         return self.opaque(f"user:{user}")
 
+    def session(self, peer: str) -> str:
+        """What a client proves with that it was this peer, to this service or after its restart."""
+        return f"{peer}.{self.opaque(f'session:{peer}')}"
+
+    def session_peer(self, session: str) -> str | None:
+        """The peer of a session, None when it is not one of ours."""
+        peer, _, _ = session.partition(".")
+        genuine = hmac.compare_digest(
+            self.session(peer).encode("utf-8", "surrogatepass"),
+            session.encode("utf-8", "surrogatepass"),
+        )
+        return peer if genuine else None
+
     def holds_api_key(self, text: str) -> bool:
         given = text.encode("utf-8", "surrogatepass")
         # Every key is compared, so that time does not tell which one was near.
@@ -173,6 +191,7 @@ class Authenticator:
             self.user_id(claims.sub),
             None if claims.rooms is None else frozenset(claims.rooms),
             EVERYTHING if claims.permissions is None else frozenset(claims.permissions),
+            claims.sub,
         )
 
     def _verified(self, text: str) -> _Claims:

@@ -107,18 +107,17 @@ class Exchange:
         free = tuple(device for device in call.devices if not self._talks(device))
         now = self._clock()
         wait = not free and now - self._since < RETURN_SECONDS
-        fresh, tells = calls.dial(
-            replace(call, devices=free), occupied=len(free) < len(call.devices), wait=wait, ref=ref
-        )
+        placed = replace(call, devices=free)
+        occupied = len(free) < len(call.devices)
         record = Record(call.id, call.caller_user, call.callee_user, now)
         ring = ABSENT_SECONDS if wait else RING_SECONDS
         timer = self._later(ring, lambda: self._ring_out(call.id))
-        self._going[call.id] = _Going(fresh, record, timer)
+        self._going[call.id] = _Going(placed, record, timer)
         for peer in (call.caller, *free):
             self._of.setdefault(peer, set()).add(call.id)
         self._ringing.setdefault(call.callee_user, set()).add(call.id)
         self._changed(record)
-        self._settle(call.id, fresh, tells)
+        self._settle(call.id, *calls.dial(placed, occupied=occupied, wait=wait, ref=ref))
 
     def apply(self, call: CallId, event: calls.Event) -> None:
         """Raises NotInCall or AlreadyAnswered."""

@@ -1,4 +1,4 @@
-"""The hub: keeps rooms and peers, and carries effects to outboxes.
+"""The hub: keeps peers, rooms and calls, and carries effects to outboxes.
 
 The only place where a peer is reached. It does not know which dialect a peer speaks beyond asking
 it to encode; a notice to many is encoded once a dialect. A peer's id says nothing about its node.
@@ -7,27 +7,37 @@ it to encode; a notice to many is encoded once a dialect. A peer's id says nothi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from signalpost import rooms
+from signalpost import calls, rooms
 from signalpost.auth import Permission, Principal
+from signalpost.calls import Call, CallId
 from signalpost.errors import Draining, NoSuchPeer, NotInRoom, TooManyRooms
+from signalpost.exchange import Exchange, Later, Record
 from signalpost.rooms import (
+    Change,
+    Close,
     Join,
+    Kick,
     Leave,
+    Member,
     PeerId,
     Ref,
+    Role,
     Room,
     RoomId,
-    Signal,
-    Tell,
+    Signalled,
+    Texted,
+    UserId,
+    addressees,
     step,
 )
+from signalpost.sessions import Receipt
 from signalpost.settings import Limits
 
-__all__ = ["Dialect", "GoAway", "Hub", "Notice", "Outbox"]
+__all__ = ["Delivered", "Dialect", "GoAway", "Hub", "Notice", "Outbox"]
 
 PEER_ID_BYTES = 10
 
@@ -42,44 +52,84 @@ class GoAway:
     closes_in_ms: int
 
 
-Notice = rooms.Notice | GoAway
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The addressee's client has the message that its sender called `id`."""
+
+    id: str | int
+    to: PeerId
+
+
+Notice = rooms.Notice | calls.Notice | Delivered | GoAway
 
 
 class Dialect(Protocol):
     """Encodes what a peer is told. One object a dialect: the hub compares by identity."""
 
-    def dump(self, notice: Notice) -> str: ...
+    def dump(self, notice: Notice) -> bytes: ...
 
 
 class Outbox(Protocol):
-    """The way to one peer. `send` never waits and never fails."""
+    """The way to one peer. `send` never waits and never fails. `receipt`: who wants to hear, by
+    `Hub.delivered`, when the peer's client has it; a dialect without acknowledgements ignores it.
+    """
 
     @property
     def dialect(self) -> Dialect: ...
 
-    def send(self, frame: str) -> None: ...
+    def send(self, frame: bytes, receipt: Receipt | None = None) -> None: ...
+
+
+class _Tell(Protocol):
+    """A Tell of rooms or of calls."""
+
+    @property
+    def to(self) -> tuple[PeerId, ...]: ...
+
+    @property
+    def notice(self) -> Notice: ...
 
 
 @dataclass(slots=True)
 class _Peer:
     principal: Principal
     outbox: Outbox
+    user: UserId
+    name: str | None
     rooms: dict[RoomId, None] = field(default_factory=dict)
     """In order of joining."""
 
 
 class Hub:
-    __slots__ = ("_peers", "_rooms", "draining", "limits")
+    """`clock` gives Unix time; `later` is a timer. `call_changed` hears of every call's record."""
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = ("_peers", "_rooms", "_users", "draining", "exchange", "limits")
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        later: Later,
+        call_changed: Callable[[Record], None] = lambda record: None,
+    ) -> None:
         self.limits = limits
         self.draining = False
+        self.exchange = Exchange(self._tell, clock, later, call_changed)
         self._rooms: dict[RoomId, Room] = {}
         self._peers: dict[PeerId, _Peer] = {}
+        self._users: dict[UserId, dict[PeerId, None]] = {}
+        """A user's devices."""
 
     @property
     def room_count(self) -> int:
         return len(self._rooms)
+
+    @property
+    def rooms(self) -> Iterator[Room]:
+        return iter(tuple(self._rooms.values()))
+
+    def room(self, room: RoomId) -> Room | None:
+        return self._rooms.get(room)
 
     def drain(self, retry_after_ms: Callable[[], int], closes_in_ms: int) -> None:
         """Take in nobody more and let nobody join; every peer is asked to leave, each at a time of
@@ -90,31 +140,64 @@ class Hub:
             notice = GoAway(retry_after_ms(), closes_in_ms)
             peer.outbox.send(peer.outbox.dialect.dump(notice))
 
-    def connect(self, principal: Principal, outbox: Outbox) -> PeerId:
-        """Raises Draining."""
+    # --- peers ---------------------------------------------------------------------------------
+
+    def connect(
+        self,
+        principal: Principal,
+        outbox: Outbox,
+        *,
+        name: str | None = None,
+        peer: PeerId | None = None,
+    ) -> tuple[PeerId, UserId]:
+        """Take a peer in, under the id it had before if it proved that. Raises Draining."""
         if self.draining:
             raise Draining
-        peer = PeerId(secrets.token_hex(PEER_ID_BYTES))
-        self._peers[peer] = _Peer(principal, outbox)
-        return peer
+        peer = peer or PeerId(secrets.token_hex(PEER_ID_BYTES))
+        user = UserId(principal.subject or f"~{peer}")
+        self._peers[peer] = _Peer(principal, outbox, user, name)
+        self._users.setdefault(user, {})[peer] = None
+        self.exchange.arrive(peer, user)
+        return peer, user
 
     def disconnect(self, peer: PeerId) -> None:
-        """Take a peer out of everything; its rooms are told, it is not."""
-        for room in self._peers.pop(peer).rooms:
+        """Take a peer out of everything; its rooms and calls are told, it is not."""
+        gone = self._peers.pop(peer)
+        devices = self._users[gone.user]
+        del devices[peer]
+        if not devices:
+            del self._users[gone.user]
+        self.exchange.lost(peer)
+        for room in gone.rooms:
             self._apply(*step(self._rooms[room], Leave(peer)))
 
-    def join(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
-        """Raises Draining, PermissionDenied, TooManyRooms, AlreadyJoined or RoomFull."""
+    def delivered(self, receipt: Receipt, to: PeerId) -> None:
+        """The client of `to` has what the receipt was for."""
+        self._send((receipt.sender,), Delivered(receipt.id, to))
+
+    # --- rooms ---------------------------------------------------------------------------------
+
+    def join(
+        self,
+        peer: PeerId,
+        room: RoomId,
+        ref: Ref = None,
+        *,
+        role: Role = Role.MEMBER,
+        metadata: object = None,
+    ) -> None:
+        """Raises Draining, TooManyRooms, or what the room and the principal refuse."""
         if self.draining:
             raise Draining
-        member = self._peers[peer]
-        member.principal.require(Permission.JOIN)
-        member.principal.require_room(room)
+        joiner = self._peers[peer]
+        joiner.principal.require(Permission.JOIN)
+        joiner.principal.require_room(room)
         state = self._rooms.get(room) or Room(room, self.limits.peers_per_room)
-        if len(member.rooms) >= self.limits.rooms_per_peer and room not in member.rooms:
-            raise TooManyRooms(f"you are in {len(member.rooms)} rooms, the most there may be")
-        after, tells = step(state, Join(peer, ref))
-        member.rooms[room] = None
+        if len(joiner.rooms) >= self.limits.rooms_per_peer and room not in joiner.rooms:
+            raise TooManyRooms(f"you are in {len(joiner.rooms)} rooms, the most there may be")
+        member = Member(peer, joiner.user, joiner.name, role, metadata)
+        after, tells = step(state, Join(member, ref))
+        joiner.rooms[room] = None
         self._apply(after, tells)
 
     def leave(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
@@ -123,40 +206,116 @@ class Hub:
         del self._peers[peer].rooms[room]
         self._apply(after, tells)
 
+    def kick(
+        self, room: RoomId, peer: PeerId, *, by: PeerId | None = None, ref: Ref = None
+    ) -> None:
+        """Raises NotInRoom, NoSuchPeer, RoleRefused or BadParameter."""
+        after, tells = step(self._room(room), Kick(peer, by, ref))
+        del self._peers[peer].rooms[room]
+        self._apply(after, tells)
+
+    def change(self, room: RoomId, event: Change) -> None:
+        """Raises NotInRoom, RoleRefused or BadParameter."""
+        self._apply(*step(self._room(room), event))
+
+    def close(self, room: RoomId) -> None:
+        """Put everybody out. Raises NotInRoom when there is no such room."""
+        state = self._room(room)
+        for peer in state.members:
+            del self._peers[peer].rooms[room]
+        self._apply(*step(state, Close()))
+
+    # --- messages ------------------------------------------------------------------------------
+
     def signal(
-        self, sender: PeerId, data: object, *, to: PeerId | None, room: RoomId | None
+        self,
+        sender: PeerId,
+        data: object,
+        *,
+        to: PeerId | None,
+        room: RoomId | None,
+        ref: Ref = None,
     ) -> None:
         """Carry `data` to one peer, or to everybody else in `room`.
 
-        Without a room the first that both are in counts. Whether a peer exists elsewhere is not
-        told. Raises PermissionDenied, NotInRoom or NoSuchPeer.
+        Without a room the first that both are in counts, or the call between them. Whether a peer
+        exists elsewhere is not told. Raises PermissionDenied, NotInRoom or NoSuchPeer.
         """
+        place, receivers = self._address(sender, to, room)
+        receipt = None if to is None or ref is None else Receipt(sender, ref)
+        self._send(receivers, Signalled(place, sender, data, ref), receipt)
+
+    def text(
+        self, sender: PeerId, text: str, *, to: PeerId | None, room: RoomId | None, ref: Ref = None
+    ) -> None:
+        """As `signal`, for a text message."""
+        place, receivers = self._address(sender, to, room)
+        receipt = None if to is None or ref is None else Receipt(sender, ref)
+        self._send(receivers, Texted(place, sender, text, ref), receipt)
+
+    def _address(
+        self, sender: PeerId, to: PeerId | None, room: RoomId | None
+    ) -> tuple[RoomId | None, tuple[PeerId, ...]]:
+        """Who gets a message, and the room by which; None: by a call."""
         member = self._peers[sender]
         member.principal.require(Permission.SIGNAL)
         if room is None:
             other = self._peers.get(to) if to is not None else None
-            room = next((one for one in member.rooms if other and one in other.rooms), None)
-            if room is None:
-                raise NoSuchPeer("no such peer in a room with you")
-        self._apply(*step(self._room(room), Signal(sender, to, data)))
+            if to is None or other is None:
+                raise NoSuchPeer("no such peer in a room or a call with you")
+            for room in member.rooms:
+                if room in other.rooms:
+                    break
+            else:
+                if self.exchange.share(sender, to) is None:
+                    raise NoSuchPeer("no such peer in a room or a call with you")
+                return None, (to,)
+        return room, addressees(self._room(room), sender, to)
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def invite(self, caller: PeerId, call: CallId, user: UserId, ref: Ref = None) -> None:
+        """Call every device of `user`. Raises PermissionDenied or CallExists.
+
+        Guests are called by an id that only those know who were told it; of named users a guest
+        reaches those in a room with it.
+        """
+        peer = self._peers[caller]
+        peer.principal.require(Permission.CALL)
+        devices = tuple(device for device in self._users.get(user, ()) if device != caller)
+        if not user.startswith("~") and peer.principal.subject is None:
+            devices = tuple(one for one in devices if peer.rooms.keys() & self._peers[one].rooms)
+        self.exchange.invite(Call(call, caller, peer.user, user, peer.name, devices), ref)
+
+    # --- effects -------------------------------------------------------------------------------
 
     def _room(self, room: RoomId) -> Room:
         if room not in self._rooms:
             raise NotInRoom("you are not in this room")
         return self._rooms[room]
 
-    def _apply(self, room: Room, tells: Iterable[Tell]) -> None:
+    def _apply(self, room: Room, tells: Iterable[_Tell]) -> None:
         if room.members:
             self._rooms[room.id] = room
         else:
             self._rooms.pop(room.id, None)
+        self._tell(tells)
+
+    def _tell(self, tells: Iterable[_Tell]) -> None:
         for tell in tells:
-            frames: dict[int, str] = {}
-            for peer in tell.to:
-                if (known := self._peers.get(peer)) is None:
-                    continue  # it has just disconnected
-                dialect = known.outbox.dialect
-                frame = frames.get(id(dialect))
-                if frame is None:
-                    frame = frames[id(dialect)] = dialect.dump(tell.notice)
-                known.outbox.send(frame)
+            self._send(tell.to, tell.notice)
+
+    def _send(self, to: tuple[PeerId, ...], notice: Notice, receipt: Receipt | None = None) -> None:
+        if len(to) == 1:
+            if (known := self._peers.get(to[0])) is not None:
+                known.outbox.send(known.outbox.dialect.dump(notice), receipt)
+            return
+        frames: dict[int, bytes] = {}
+        for peer in to:
+            if (known := self._peers.get(peer)) is None:
+                continue  # it has just disconnected
+            dialect = known.outbox.dialect
+            frame = frames.get(id(dialect))
+            if frame is None:
+                frame = frames[id(dialect)] = dialect.dump(notice)
+            known.outbox.send(frame, receipt)

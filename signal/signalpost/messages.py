@@ -363,33 +363,25 @@ _CLIENT: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessag
 _ENCODER = msgspec.json.Encoder()
 
 
-def parse(text: bytes | str) -> ClientMessage:
-    """Raises Malformed, whatever the text is."""
+def parse(text: bytes) -> ClientMessage:
+    """Raises Malformed, whatever the bytes are."""
     try:
+        if not text.isascii():
+            # Raw parts go on unread, and must not break their reader's connection (RFC 6455,
+            # section 8.1).
+            text.decode()
         message = _CLIENT.decode(text)
-        if type(message) is Signal:
-            _require_unicode(message.data)
-        elif isinstance(message, Join | Room) and message.metadata is not None:
-            _require_unicode(message.metadata)
-            if len(bytes(message.metadata)) > MAX_METADATA:
-                raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
     except msgspec.DecodeError as error:
         raise Malformed(str(error)) from None
     except UnicodeError:
         raise Malformed("the text is not valid Unicode") from None
     except RecursionError:
         raise Malformed("the message is nested too deep") from None
+    if type(message) is not Signal and isinstance(message, Join | Room):
+        metadata = message.metadata
+        if metadata is not None and len(bytes(metadata)) > MAX_METADATA:
+            raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
     return message
-
-
-def _require_unicode(raw: msgspec.Raw) -> None:
-    """What is handed on unread must not break its reader's connection (RFC 6455, section 8.1).
-
-    Raises UnicodeDecodeError.
-    """
-    data = bytes(raw)
-    if not data.isascii():
-        data.decode()
 
 
 def dump(message: ServerMessage) -> bytes:
@@ -401,6 +393,6 @@ def members(message: ServerMessage) -> bytes:
     return _ENCODER.encode(message)[1:]
 
 
-def quoted(text: str) -> bytes:
+def quoted(text: str | int) -> bytes:
     """The text as JSON."""
     return _ENCODER.encode(text)

@@ -18,7 +18,7 @@ from signalpost.rooms import PeerId
 __all__ = ["MAX_KEPT", "Incoming", "Outgoing", "Receipt"]
 
 MAX_KEPT = 1_048_576
-"""Characters kept for replay: sixteen of the largest messages, or thousands of candidates."""
+"""Bytes kept for replay: sixteen of the largest messages, or thousands of candidates."""
 
 
 class Receipt(NamedTuple):
@@ -29,19 +29,20 @@ class Receipt(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    frame: str
+    frame: bytes
     receipt: Receipt | None
 
 
 class Outgoing:
-    """Messages to the client, from number 1 on."""
+    """Messages to the client, from number 1 on. With `keep` they are kept for replay."""
 
-    __slots__ = ("_acknowledged", "_kept", "_size", "last")
+    __slots__ = ("_acknowledged", "_keep", "_kept", "_size", "last")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
         self.last = 0
         self._acknowledged = 0
         """Frames up to this number are not kept any more."""
+        self._keep = keep
         self._kept: deque[_Kept] = deque()
         self._size = 0
 
@@ -50,12 +51,13 @@ class Outgoing:
         """Whether the client has left more unacknowledged than is kept for anybody."""
         return self._size > MAX_KEPT
 
-    def number(self, members: str, receipt: Receipt | None = None) -> str:
+    def number(self, members: bytes, receipt: Receipt | None = None) -> bytes:
         """The frame for a message given as the text of its members, `"type":…}` to the brace."""
         self.last = number = self.last + 1
-        frame = f'{{"seq":{number},{members}'
-        self._kept.append(_Kept(frame, receipt))
-        self._size += len(frame)
+        frame = b'{"seq":%d,%b' % (number, members)
+        if self._keep:
+            self._kept.append(_Kept(frame, receipt))
+            self._size += len(frame)
         return frame
 
     def acknowledge(self, number: int) -> list[Receipt]:
@@ -66,7 +68,7 @@ class Outgoing:
         if number > self.last:
             raise OutOfOrder(f"message {number} was never sent; the last was {self.last}")
         due = []
-        while self._acknowledged < number:
+        while self._kept and self._acknowledged < number:
             kept = self._kept.popleft()
             self._size -= len(kept.frame)
             self._acknowledged += 1
@@ -74,9 +76,9 @@ class Outgoing:
                 due.append(kept.receipt)
         return due
 
-    def since(self, number: int) -> list[str] | None:
+    def since(self, number: int) -> list[bytes] | None:
         """The frames after `number`, None when they are not all there any more."""
-        if not self._acknowledged <= number <= self.last:
+        if not self._keep or not self._acknowledged <= number <= self.last:
             return None
         return [kept.frame for kept in self._kept][number - self._acknowledged :]
 

@@ -16,8 +16,8 @@ from signalpost.sessions import MAX_KEPT, Incoming, Outgoing, Receipt
 ALICE = PeerId("alice")
 
 
-def body(text: str) -> str:
-    return f'"type":"signal","data":{json.dumps(text)}}}'
+def body(text: str) -> bytes:
+    return f'"type":"signal","data":{json.dumps(text)}}}'.encode()
 
 
 def test_frames_are_numbered() -> None:
@@ -75,6 +75,16 @@ def test_bounded() -> None:
     assert not outgoing.full
 
 
+def test_nothing_is_kept_for_the_careless() -> None:
+    """For a client that takes no part in acknowledgements nothing is kept, and nothing replayed."""
+    outgoing = Outgoing(keep=False)
+    for _ in range(100):
+        outgoing.number(body("x" * 60_000))
+    assert not outgoing.full
+    assert outgoing.since(100) is None
+    assert [] == outgoing.acknowledge(100)
+
+
 def test_incoming() -> None:
     """A repeat is dropped, a gap is refused, and the next in turn is taken after both."""
     incoming = Incoming()
@@ -92,7 +102,7 @@ class Line(RuleBasedStateMachine):
         super().__init__()
         self.outgoing = Outgoing()
         self.incoming = Incoming()
-        self.under_way: list[str] = []
+        self.under_way: list[bytes] = []
         self.sent: list[str] = []
         self.got: list[str] = []
 

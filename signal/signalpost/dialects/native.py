@@ -1,6 +1,7 @@
 """The native dialect: `signalpost.v1` messages ↔ hub.
 
 Translates only: what may be done is the hub's to decide, what a message looks like is `messages`'.
+A message is dumped without its opening brace: the line puts the session's number there.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from typing import assert_never, cast
 
 import msgspec
 
-from signalpost import messages, rooms
+from signalpost import calls, messages, rooms
+from signalpost.calls import CallId
 from signalpost.errors import BadParameter, Malformed
-from signalpost.hub import GoAway, Hub, Notice
-from signalpost.rooms import PeerId, RoomId
+from signalpost.hub import Delivered, GoAway, Hub, Notice
+from signalpost.rooms import Member, PeerId, RoomId, UserId
 
 __all__ = ["NATIVE", "Native"]
 
@@ -20,50 +22,169 @@ __all__ = ["NATIVE", "Native"]
 class Native:
     __slots__ = ()
 
-    def dump(self, notice: Notice) -> str:
-        return messages.dump(_message(notice))
+    def dump(self, notice: Notice) -> bytes:
+        if type(notice) is rooms.Signalled:
+            return _signal(notice)
+        return messages.members(_message(notice))
 
     def apply(self, message: messages.ClientMessage, hub: Hub, peer: PeerId) -> None:
         """Do what `peer` asks. Raises SignalpostError."""
+        if type(message) is messages.Signal:  # by far the most
+            to, room = _address(message)
+            hub.signal(peer, message.data, to=to, room=room, ref=message.id)
+            return
         match message:
+            case messages.Text():
+                to, room = _address(message)
+                hub.text(peer, message.text, to=to, room=room, ref=message.id)
             case messages.Join():
-                hub.join(peer, RoomId(message.room), message.id)
+                hub.join(
+                    peer,
+                    RoomId(message.room),
+                    message.id,
+                    role=rooms.Role(message.role),
+                    metadata=message.metadata,
+                )
             case messages.Leave():
                 hub.leave(peer, RoomId(message.room), message.id)
-            case messages.Signal():
-                if message.to is None and message.room is None:
-                    raise BadParameter("a signal needs `to` (a peer) or `room`")
-                hub.signal(
+            case messages.Room():
+                event = rooms.Change(
                     peer,
-                    message.data,
-                    to=None if message.to is None else PeerId(message.to),
-                    room=None if message.room is None else RoomId(message.room),
+                    hub.limits.peers_per_room,
+                    message.locked,
+                    message.capacity,
+                    message.metadata,
+                    message.id,
                 )
+                hub.change(RoomId(message.room), event)
+            case messages.Kick():
+                hub.kick(RoomId(message.room), PeerId(message.peer), by=peer, ref=message.id)
+            case messages.Invite():
+                hub.invite(peer, CallId(message.call), UserId(message.user), message.id)
+            case messages.Signal():
+                raise AssertionError("done above")
             case messages.Hello():
                 raise Malformed("hello comes once, as the first message")
+            case messages.Ack():
+                raise Malformed("ack is for clients that said reliable in their hello")
             case _:
-                assert_never(message)
+                hub.exchange.apply(CallId(message.call), _event(message, peer))
+
+
+_OfCall = (
+    messages.Rings
+    | messages.Accept
+    | messages.Reject
+    | messages.Busy
+    | messages.Cancel
+    | messages.Connected
+    | messages.HangUp
+)
+
+
+def _event(message: _OfCall, peer: PeerId) -> calls.Event:
+    match message:
+        case messages.Rings():
+            return calls.Rings(peer)
+        case messages.Accept():
+            return calls.Accept(peer, message.id)
+        case messages.Reject():
+            return calls.Reject(peer, message.reason, message.id)
+        case messages.Busy():
+            return calls.Busy(peer, message.id)
+        case messages.Cancel():
+            return calls.Cancel(peer, message.id)
+        case messages.Connected():
+            return calls.Connected(peer)
+        case messages.HangUp():
+            return calls.HangUp(peer, message.reason, message.id)
+        case _:
+            assert_never(message)
+
+
+def _address(message: messages.Signal | messages.Text) -> tuple[PeerId | None, RoomId | None]:
+    if message.to is None and message.room is None:
+        raise BadParameter("it needs `to` (a peer) or `room`")
+    return cast("PeerId | None", message.to), cast("RoomId | None", message.room)
+
+
+def _signal(notice: rooms.Signalled) -> bytes:
+    """The message that goes through most often, as `messages.Signalled` would be encoded."""
+    room = b"" if notice.room is None else b',"room":' + messages.quoted(notice.room)
+    name = b"" if notice.ref is None else b',"id":' + messages.quoted(notice.ref)
+    data = bytes(cast(msgspec.Raw, notice.data))
+    return b'"type":"signal","from":"%b"%b%b,"data":%b}' % (
+        notice.sender.encode(),
+        room,
+        name,
+        data,
+    )
 
 
 def _message(notice: Notice) -> messages.ServerMessage:
     match notice:
         case rooms.Joined():
-            peers = [messages.Peer(known.peer, known.polite) for known in notice.peers]
-            return messages.Joined(notice.room, peers, notice.ref)
+            room = notice.room
+            return messages.Joined(
+                room.id,
+                notice.role,
+                room.locked,
+                room.capacity,
+                [_neighbour(known.member, known.polite) for known in notice.peers],
+                _raw(room.metadata),
+                notice.ref,
+            )
         case rooms.PeerJoined():
-            other = notice.neighbour
-            return messages.PeerJoined(notice.room, other.peer, other.polite)
+            member, polite = notice.neighbour.member, notice.neighbour.polite
+            return messages.PeerJoined(
+                notice.room,
+                member.peer,
+                member.user,
+                member.role,
+                polite,
+                member.name,
+                _raw(member.metadata),
+            )
         case rooms.Left():
-            return messages.Left(notice.room, notice.ref)
+            return messages.Left(notice.room, notice.reason, notice.ref)
         case rooms.PeerLeft():
-            return messages.PeerLeft(notice.room, notice.peer)
+            return messages.PeerLeft(notice.room, notice.peer, notice.host, notice.ref)
+        case rooms.Changed():
+            room = notice.room
+            return messages.RoomChanged(
+                room.id, room.host, room.locked, room.capacity, _raw(room.metadata), notice.ref
+            )
         case rooms.Signalled():
             data = cast(msgspec.Raw, notice.data)
-            return messages.Signalled(notice.sender, notice.room, data)
+            return messages.Signalled(notice.sender, data, notice.room, notice.ref)
+        case rooms.Texted():
+            return messages.Texted(notice.sender, notice.text, notice.room, notice.ref)
+        case calls.Invited():
+            return messages.Incoming(notice.call, notice.caller, notice.user, notice.name)
+        case calls.Ringing():
+            return messages.Ringing(notice.call)
+        case calls.Accepted():
+            return messages.Accepted(
+                notice.call, notice.peer, notice.polite, notice.instead, notice.ref
+            )
+        case calls.Ended():
+            return messages.Ended(notice.call, notice.outcome, notice.reason, notice.ref)
+        case Delivered():
+            return messages.Delivered(notice.id, notice.to)
         case GoAway():
             return messages.GoAway("shutdown", notice.retry_after_ms, notice.closes_in_ms)
         case _:
             assert_never(notice)
+
+
+def _neighbour(member: Member, polite: bool) -> messages.Neighbour:
+    return messages.Neighbour(
+        member.peer, member.user, member.role, polite, member.name, _raw(member.metadata)
+    )
+
+
+def _raw(metadata: object) -> msgspec.Raw | None:
+    return cast("msgspec.Raw | None", metadata)
 
 
 NATIVE = Native()

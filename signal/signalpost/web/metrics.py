@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -23,7 +23,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from signalpost.calls import Outcome
 from signalpost.credentials import Audience
+from signalpost.exchange import Record
 
 __all__ = ["Metrics", "Reload", "metrics_app"]
 
@@ -69,17 +71,35 @@ class _Requests(Collector):
         )
 
 
+class _Received(Collector):
+    """Messages, in one number: a counter of prometheus_client's takes a lock for each."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        received = self._metrics.received
+        yield CounterMetricFamily(
+            "signalpost_websocket_messages", "WebSocket messages received.", value=received
+        )
+
+
 class Metrics:
+    """`received`: messages from WebSockets, counted by who receives them."""
+
     __slots__ = (
+        "_calls",
         "_mints",
         "_refusals",
         "_reloads",
         "_requests",
         "_settled",
+        "_setup",
         "_valid",
+        "calls",
         "connections",
         "draining",
-        "messages",
+        "received",
         "registry",
         "rooms",
         "secrets",
@@ -105,10 +125,17 @@ class Metrics:
             "signalpost_websocket_connections", "WebSocket connections now.", registry=registry
         )
         self.rooms = Gauge("signalpost_rooms", "Rooms with somebody in them.", registry=registry)
-        self.messages = Counter(
-            "signalpost_websocket_messages", "WebSocket messages received.", registry=registry
+        self.received = 0
+        registry.register(_Received(self))
+        self.calls = Gauge("signalpost_calls", "Calls now, ringing ones too.", registry=registry)
+        ended = Counter("signalpost_calls_ended", "Calls.", ["outcome"], registry=registry)
+        self._calls = {outcome: ended.labels(outcome.value) for outcome in Outcome}
+        self._setup = Histogram(
+            "signalpost_call_setup_seconds",
+            "From the answer of a call until media flows, as a client sees it.",
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
         )
-
         self.draining = Gauge(
             "signalpost_draining", "1 while the service waits to stop.", registry=registry
         )
@@ -136,6 +163,13 @@ class Metrics:
             "Unix time when the settings in use were last read.",
             registry=registry,
         )
+
+    def call(self, record: Record) -> None:
+        """A call's record has changed."""
+        if record.outcome is not None:
+            self._calls[record.outcome].inc()
+            if record.answered is not None and record.connected is not None:
+                self._setup.observe(record.connected - record.answered)
 
     def reloaded(self, result: Reload, now: float) -> None:
         self._reloads[result].inc()

@@ -6,9 +6,10 @@ while it runs, in `change` alone: that never waits, so every request sees the ol
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from signalpost.limits import Places
 from signalpost.settings import Settings
 from signalpost.web.arrivals import Arrivals
 from signalpost.web.clients import client_address, network_of
+from signalpost.web.lines import Lines
 from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
 from signalpost.web.sockets import Sockets
@@ -34,6 +36,7 @@ class Service:
     origins: Origins
     metrics: Metrics
     hub: Hub
+    lines: Lines = field(init=False)
     places: Places
     """WebSocket connections, counted by network."""
     sockets: Sockets
@@ -49,9 +52,10 @@ class Service:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Service:
-        hub = Hub(settings.limits)
         metrics = Metrics()
+        hub = Hub(settings.limits, clock, _later, metrics.call)
         metrics.rooms.set_function(lambda: hub.room_count)
+        metrics.calls.set_function(lambda: len(hub.exchange))
         metrics.draining.set_function(lambda: hub.draining)
         metrics.secrets.set(len(settings.turn.secrets))
         metrics.settled(clock())
@@ -68,6 +72,9 @@ class Service:
             clock=clock,
             monotonic=monotonic,
         )
+
+    def __post_init__(self) -> None:
+        self.lines = Lines(self)
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings. Connections stay, with the limits they began with; so do
@@ -93,6 +100,10 @@ class Service:
         if trusted:
             peer = client_address(peer, request.headers.getall("X-Forwarded-For", ()), trusted)
         return network_of(peer)
+
+
+def _later(seconds: float, do: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(seconds, do)
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("SERVICE", Service)

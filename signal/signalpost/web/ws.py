@@ -10,16 +10,17 @@ import asyncio
 import logging
 import math
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from signalpost import messages
-from signalpost.auth import Permission, Principal
+from signalpost.auth import Principal
 from signalpost.dialects.native import NATIVE
 from signalpost.errors import (
     BinaryFrame,
     Draining,
     HelloExpected,
     HelloTimeout,
+    OutOfOrder,
     RateLimited,
     SignalpostError,
     SubprotocolMissing,
@@ -29,6 +30,7 @@ from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
 from signalpost.rooms import PeerId
 from signalpost.web.http import guest
+from signalpost.web.lines import Line
 from signalpost.web.outbox import SocketOutbox
 from signalpost.web.problems import answer_for
 from signalpost.web.service import CLIENT, SERVICE, Service
@@ -40,6 +42,7 @@ HEARTBEAT_SECONDS = 25.0
 CLOSE_SECONDS = 1.0
 """How long a client gets to answer our close."""
 MAX_LOGGED_ROOMS = 16
+_GOODBYES = (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
 TOKEN_PREFIX = "token."  # noqa: S105
 
 
@@ -66,14 +69,21 @@ async def signal(request: web.Request) -> web.StreamResponse:
             compress=False,
             # aiohttp refuses what reaches this size.
             max_msg_size=service.settings.limits.message_bytes + 1,
+            # The parser reads the bytes; a signal's data goes on as bytes.
+            decode_text=False,
         )
         await socket.prepare(request)
         tokens = [
             name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)
         ]
+        transport = request.transport
+        if transport is None:
+            return socket  # gone already
+        outbox = SocketOutbox(transport, lambda: service.metrics.refused("too-slow"))
         service.sockets.add(socket)
         try:
-            await _Session(service, request, socket, tokens[0] if tokens else None).run()
+            token = tokens[0] if tokens else None
+            await _Session(service, request, socket, outbox, token).run()
         finally:
             service.sockets.discard(socket)
     finally:
@@ -86,12 +96,16 @@ class _Gone(Exception):
 
 
 class _Session:
+    """One socket, from hello to its log line."""
+
     __slots__ = (
         "_bucket",
+        "_line",
         "_offered_token",
         "_outbox",
         "_received",
         "_request",
+        "_rooms",
         "_service",
         "_socket",
     )
@@ -101,6 +115,7 @@ class _Session:
         service: Service,
         request: web.Request,
         socket: web.WebSocketResponse,
+        outbox: SocketOutbox,
         offered_token: str | None,
     ) -> None:
         limits = service.settings.limits
@@ -108,44 +123,44 @@ class _Session:
         self._request = request
         self._socket = socket
         self._offered_token = offered_token
-        self._outbox = SocketOutbox(socket, NATIVE, self._drop)
+        self._outbox = outbox
         self._bucket = Bucket(limits.messages, limits.message_burst)
         self._received = 0
+        self._line: Line | None = None
+        self._rooms: dict[str, None] = {}
 
     async def run(self) -> None:
         service = self._service
         started = service.monotonic()
         service.metrics.connections.inc()
-        writer = asyncio.create_task(self._outbox.run())
-        principal: Principal | None = None
-        peer: PeerId | None = None
-        rooms: dict[str, None] = {}
+        final = False
         try:
             hello = await self._hello()
-            principal = self._admit(hello)
-            peer = service.hub.connect(principal, self._outbox)
-            self._welcome(principal, peer, hello)
-            await self._serve(peer, rooms)
+            await self._serve(self._greet(hello))
         except _Gone:
-            pass
+            # Who says goodbye is not waited for.
+            final = self._socket.close_code in _GOODBYES
         except SignalpostError as error:
-            await self._end(error, writer)
+            final = True
+            await self._end(error)
         except Exception:
             LOGGER.exception("unexpected error")
-            await self._end(SignalpostError("something went wrong on this side"), writer)
+            final = True
+            await self._end(SignalpostError("something went wrong on this side"))
         finally:
-            writer.cancel()
-            if peer is not None:
-                service.hub.disconnect(peer)
+            self._outbox.close()
+            line = self._line
+            if line is not None and line.socket is self._outbox:
+                service.lines.lost(line, for_good=final)
             service.metrics.connections.dec()
             emit(
                 logging.INFO,
                 "session",
-                peer=peer,
-                user=principal.user_id if principal else None,
+                peer=line.peer if line else None,
+                user=line.principal.user_id if line else None,
                 client=service.log_name(self._request[CLIENT]),
                 # A room's name may be all that keeps strangers out of it.
-                rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in rooms],
+                rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in self._rooms],
                 seconds=round(service.monotonic() - started, 3),
                 messages=self._received,
                 close=self._socket.close_code,
@@ -156,12 +171,44 @@ class _Session:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 while True:
-                    message = await self._message()
+                    message = self._take(await self._socket.receive())
                     if isinstance(message, messages.Hello):
                         return message
-                    self._error(HelloExpected("the first message must be hello"), message.id)
+                    if message is not None:
+                        reason = HelloExpected("the first message must be hello")
+                        self._error(reason, _ref(message))
         except TimeoutError:
             raise HelloTimeout(f"no hello within {HELLO_SECONDS:.0f} s") from None
+
+    def _greet(self, hello: messages.Hello) -> Line:
+        """The line that the client resumes, or a new one, welcomed. Raises SignalpostError."""
+        service, network = self._service, self._request[CLIENT]
+        peer: PeerId | None = None
+        line: Line | None = None
+        if hello.resume is not None:
+            peer, line = service.lines.find(hello.resume)
+        resumed = line is not None
+        if line is None:
+            # Its session proves who it was, not that it may still come in.
+            line = service.lines.open(self._admit(hello), network, hello, peer)
+        line.network = network
+        line.attach(self._outbox)
+        self._line = line
+        issued = service.lines.issue(line)
+        welcome = messages.Welcome(line.peer, line.user, [], ref=hello.id)
+        if issued is not None:
+            welcome.ice_servers = [server.as_json() for server in issued.servers]
+            welcome.ttl, welcome.expires = issued.credential.ttl, issued.credential.expires
+        if line.reliable:
+            welcome.session = service.authenticator.session(line.peer)
+            welcome.resumed = resumed
+            welcome.received = line.incoming.last
+        self._outbox.send(messages.dump(welcome))
+        if resumed and hello.resume is not None:
+            for frame in line.outgoing.since(hello.resume.received) or ():
+                self._outbox.send(frame)
+            service.lines.acknowledged(line, hello.resume.received)
+        return line
 
     def _admit(self, hello: messages.Hello) -> Principal:
         token = hello.token or self._offered_token
@@ -169,72 +216,74 @@ class _Session:
             return self._service.authenticator.bearer(token)
         return guest(self._request, self._service)
 
-    def _welcome(self, principal: Principal, peer: PeerId, hello: messages.Hello) -> None:
-        """The peer's id and iceServers. Where there are none to give, a call may still connect
-        on its own network, so the list is empty then. Raises RateLimited.
-        """
-        service = self._service
-        if not service.issuer.has_relays or Permission.ICE not in principal.permissions:
-            welcome = messages.Welcome(peer, [], ref=hello.id)
-        else:
-            issued = service.issuer.issue(principal, self._request[CLIENT], native=True)
-            service.metrics.minted(issued.audience)
-            welcome = messages.Welcome(
-                peer,
-                [server.as_json() for server in issued.servers],
-                issued.credential.ttl,
-                issued.credential.expires,
-                hello.id,
-            )
-        self._outbox.send(messages.dump(welcome))
-
-    async def _serve(self, peer: PeerId, rooms: dict[str, None]) -> None:
+    async def _serve(self, line: Line) -> None:
         """Message by message, until the client goes or an error is fatal."""
-        hub = self._service.hub
+        receive, take, apply = self._socket.receive, self._take, NATIVE.apply
+        hub, peer, reliable = self._service.hub, line.peer, line.reliable
         while True:
-            message = await self._message()
+            if (message := take(await receive())) is None:
+                continue
+            if reliable and not self._is_new(line, message):
+                continue
             try:
-                NATIVE.apply(message, hub, peer)
+                apply(message, hub, peer)
             except SignalpostError as error:
-                self._error(error, message.id)
+                self._error(error, _ref(message))
             else:
-                if isinstance(message, messages.Join) and len(rooms) < MAX_LOGGED_ROOMS:
-                    rooms[message.room] = None
+                if type(message) is messages.Join and len(self._rooms) < MAX_LOGGED_ROOMS:
+                    self._rooms[message.room] = None
 
-    async def _message(self) -> messages.ClientMessage:
-        """The next message that parses; what does not is answered. Raises _Gone, RateLimited."""
-        while True:
-            frame = await self._socket.receive()
-            if frame.type is not WSMsgType.TEXT and frame.type is not WSMsgType.BINARY:
-                raise _Gone
-            self._received += 1
-            self._service.metrics.messages.inc()
-            if wait := self._bucket.take(self._service.monotonic()):
-                raise RateLimited("too many messages", wait)
-            try:
-                if frame.type is WSMsgType.BINARY:
-                    raise BinaryFrame("messages are JSON in text frames")
-                return messages.parse(frame.data)
-            except SignalpostError as error:
-                self._error(error, None)
+    def _is_new(self, line: Line, message: messages.ClientMessage) -> bool:
+        """Whether there is something to do: a repeat is none, an ack is done here.
+
+        Raises OutOfOrder.
+        """
+        if isinstance(message, messages.Ack):
+            self._service.lines.acknowledged(line, message.seq)
+            return False
+        if isinstance(message, messages.Hello):
+            return True
+        if message.seq is None:
+            raise OutOfOrder("a reliable client numbers its messages with seq")
+        if not line.incoming.take(message.seq):
+            return False
+        line.taken()
+        return True
+
+    def _take(self, frame: WSMessage) -> messages.ClientMessage | None:
+        """The message in a frame, None for one that was answered with an error. Raises _Gone,
+        RateLimited.
+        """
+        if frame.type is not WSMsgType.TEXT and frame.type is not WSMsgType.BINARY:
+            raise _Gone
+        self._received += 1
+        self._service.metrics.received += 1
+        if wait := self._bucket.take(self._service.monotonic()):
+            raise RateLimited("too many messages", wait)
+        try:
+            if frame.type is WSMsgType.BINARY:
+                raise BinaryFrame("messages are JSON in text frames")
+            return messages.parse(frame.data)
+        except SignalpostError as error:
+            self._error(error, None)
+            return None
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
+        """Tell the client; numbered once it has a line, like everything else."""
         self._service.metrics.refused(error.code)
         retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
-        self._outbox.send(
-            messages.dump(messages.Error(error.code, error.message, retry_after, ref))
-        )
+        message = messages.Error(error.code, error.message, retry_after, ref)
+        if self._line is not None:
+            self._line.send(messages.members(message))
+        else:
+            self._outbox.send(messages.dump(message))
 
-    async def _end(self, error: SignalpostError, writer: asyncio.Task[None]) -> None:
+    async def _end(self, error: SignalpostError) -> None:
         """Say why, then close."""
         self._error(error, None)
-        self._outbox.finish()
-        await asyncio.wait([writer])
         close = answer_for(error).close or WSCloseCode.POLICY_VIOLATION
         await self._socket.close(code=close, message=error.code.encode())
 
-    def _drop(self) -> None:
-        """The client does not read: no close frame would get through either."""
-        self._service.metrics.refused("too-slow")
-        if self._request.transport is not None:
-            self._request.transport.abort()
+
+def _ref(message: messages.ClientMessage) -> str | int | None:
+    return None if isinstance(message, messages.Ack) else message.id

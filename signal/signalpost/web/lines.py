@@ -1,0 +1,207 @@
+"""Lines: the native protocol's sessions, which outlive their sockets.
+
+Owns how long a lost client may take to come back, what it is sent again, and the credentials that
+are pushed to it. Numbers and replay are `sessions`'; what a peer may do is the hub's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from signalpost import messages
+from signalpost.auth import Permission, Principal
+from signalpost.dialects.native import NATIVE, Native
+from signalpost.errors import NotAllowed, NotPossible
+from signalpost.rooms import PeerId, UserId
+from signalpost.sessions import Incoming, Outgoing, Receipt
+from signalpost.web.outbox import SocketOutbox
+
+if TYPE_CHECKING:
+    from signalpost.issuer import Issued
+    from signalpost.web.service import Service
+
+__all__ = ["Line", "Lines"]
+
+RESUME_SECONDS = 30.0
+ACK_EVERY = 16
+ACK_SECONDS = 2.0
+REFRESH_AT = 0.8
+"""The part of a credential's lifetime after which the next one is pushed."""
+REFRESH_AGAIN_SECONDS = 30.0
+"""After a refusal by the mint limits."""
+
+
+class Line:
+    """One client's session. `network` is where it came from last: the key of the mint limits."""
+
+    dialect: ClassVar[Native] = NATIVE
+
+    __slots__ = (
+        "_ack",
+        "_owed",
+        "_refresh",
+        "_socket",
+        "expiry",
+        "incoming",
+        "network",
+        "outgoing",
+        "peer",
+        "principal",
+        "reliable",
+        "user",
+    )
+
+    def __init__(self, principal: Principal, network: str, *, reliable: bool) -> None:
+        self.principal = principal
+        self.network = network
+        self.reliable = reliable
+        self.peer = PeerId("")
+        self.user = UserId("")
+        self.outgoing = Outgoing(keep=reliable)
+        self.incoming = Incoming()
+        self.expiry: asyncio.TimerHandle | None = None
+        self._socket: SocketOutbox | None = None
+        self._owed = 0
+        self._ack: asyncio.TimerHandle | None = None
+        self._refresh: asyncio.TimerHandle | None = None
+
+    @property
+    def socket(self) -> SocketOutbox | None:
+        """None while the client is away."""
+        return self._socket
+
+    def send(self, frame: bytes, receipt: Receipt | None = None) -> None:
+        numbered = self.outgoing.number(frame, receipt)
+        if self._socket is not None:
+            self._socket.send(numbered)
+            if self.outgoing.full:
+                self._socket.drop()
+
+    def attach(self, socket: SocketOutbox) -> None:
+        """The client is on this socket now; one that it had before is cut off."""
+        if self._socket is not None:
+            self._socket.abort()
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        self._socket = socket
+
+    def detach(self) -> None:
+        self._socket = None
+        for timer in (self._ack, self._refresh):
+            if timer is not None:
+                timer.cancel()
+        self._ack = self._refresh = None
+
+    def taken(self) -> None:
+        """A numbered message was taken: it is acknowledged soon, many at once."""
+        self._owed += 1
+        if self._owed >= ACK_EVERY:
+            self._acknowledge()
+        elif self._ack is None:
+            loop = asyncio.get_running_loop()
+            self._ack = loop.call_later(ACK_SECONDS, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        if self._ack is not None:
+            self._ack.cancel()
+            self._ack = None
+        self._owed = 0
+        if self._socket is not None:
+            self._socket.send(messages.dump(messages.Ack(self.incoming.last)))
+
+    def refreshes(self, timer: asyncio.TimerHandle) -> None:
+        """The timer that pushes the next credential; it ends with the socket."""
+        if self._refresh is not None:
+            self._refresh.cancel()
+        self._refresh = timer
+
+
+class Lines:
+    """All lines of this process."""
+
+    __slots__ = ("_lines", "_service")
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lines: dict[PeerId, Line] = {}
+
+    def find(self, resume: messages.Resume) -> tuple[PeerId | None, Line | None]:
+        """The peer whose session this is, if the client proves it, and its line if nothing on it
+        has been lost.
+        """
+        peer = self._service.authenticator.session_peer(resume.session)
+        if peer is None:
+            return None, None
+        line = self._lines.get(PeerId(peer))
+        if line is not None and line.outgoing.since(resume.received) is None:
+            self.end(line)
+            line = None
+        return PeerId(peer), line
+
+    def open(
+        self, principal: Principal, network: str, hello: messages.Hello, peer: PeerId | None
+    ) -> Line:
+        """A new line, for the peer that it was before if it proved that. Raises Draining."""
+        line = Line(principal, network, reliable=hello.reliable)
+        line.peer, line.user = self._service.hub.connect(
+            principal, line, name=hello.name, peer=peer
+        )
+        self._lines[line.peer] = line
+        return line
+
+    def lost(self, line: Line, *, for_good: bool) -> None:
+        """The socket is gone. A reliable client gets RESUME_SECONDS to come back."""
+        line.detach()
+        if for_good or not line.reliable or self._service.hub.draining:
+            self.end(line)
+        else:
+            loop = asyncio.get_running_loop()
+            line.expiry = loop.call_later(RESUME_SECONDS, self.end, line)
+
+    def end(self, line: Line) -> None:
+        if self._lines.get(line.peer) is not line:
+            return
+        del self._lines[line.peer]
+        if line.socket is not None:
+            line.socket.abort()
+            line.detach()
+        if line.expiry is not None:
+            line.expiry.cancel()
+        self._service.hub.disconnect(line.peer)
+
+    def acknowledged(self, line: Line, number: int) -> None:
+        """Raises OutOfOrder."""
+        for receipt in line.outgoing.acknowledge(number):
+            self._service.hub.delivered(receipt, line.peer)
+
+    def issue(self, line: Line) -> Issued | None:
+        """A fresh credential for the line, and the next one before it ends. None where there is no
+        relay or no right to one: a call may still connect on its own network. Raises RateLimited.
+        """
+        service = self._service
+        if not service.issuer.has_relays or Permission.ICE not in line.principal.permissions:
+            return None
+        issued = service.issuer.issue(line.principal, line.network, native=True)
+        service.metrics.minted(issued.audience)
+        self._refresh_in(line, issued.credential.ttl * REFRESH_AT)
+        return issued
+
+    def _refresh_in(self, line: Line, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        line.refreshes(loop.call_later(seconds, self._push, line))
+
+    def _push(self, line: Line) -> None:
+        if line.socket is None:
+            return
+        try:
+            issued = self.issue(line)
+        except (NotPossible, NotAllowed):
+            self._refresh_in(line, REFRESH_AGAIN_SECONDS)
+            return
+        if issued is not None:
+            servers = [server.as_json() for server in issued.servers]
+            credential = issued.credential
+            pushed = messages.IceServers(servers, credential.ttl, credential.expires)
+            line.send(messages.members(pushed))
