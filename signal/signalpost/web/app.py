@@ -14,7 +14,7 @@ from multidict import istr
 
 from signalpost.errors import OriginRefused, SignalpostError
 from signalpost.logs import LOGGER
-from signalpost.web import http, ws
+from signalpost.web import http, pages, ws
 from signalpost.web.problems import from_aiohttp, problem
 from signalpost.web.service import CLIENT, SERVICE, Service
 
@@ -48,12 +48,12 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     headers = response.headers
     headers[hdrs.SERVER] = "signalpost"
-    headers[hdrs.CACHE_CONTROL] = "no-store"
+    headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     headers[_NOSNIFF] = "nosniff"
     if origin is not None and service.origins.admits(origin):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = "Retry-After"
-        headers["Vary"] = "Origin"
+        headers.add(hdrs.VARY, hdrs.ORIGIN)
     return response
 
 
@@ -75,5 +75,7 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     for method, path, handler in http.ROUTES:
         app.router.add_route(method, path, handler)
+    for path, page in pages.ROUTES:
+        app.router.add_get(path, page)
     app.router.add_get("/v1/signal", ws.signal, allow_head=False)
     return app

@@ -19,6 +19,7 @@ from signalpost.auth import MAX_TOKEN_TTL, Kind, Permission, Principal, RoomName
 from signalpost.errors import BadParameter, Malformed, PermissionDenied, Unauthorized, WrongKey
 from signalpost.iceservers import SHAPES
 from signalpost.issuer import Issued
+from signalpost.web import pages
 from signalpost.web.openapi import DOCUMENT
 from signalpost.web.service import CLIENT, SERVICE, USER, Service
 
@@ -191,6 +192,9 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def root(request: web.Request) -> web.Response:
+    """GET /: the call page for whom it can be shown to, otherwise what this is."""
+    if pages.accepts_html(request):
+        return pages.answer(request, "/")
     return json_response(
         {
             "name": "signalpost",

@@ -1,0 +1,88 @@
+/** What follows from what was seen. Pure; codes are those of docs/findings.md where they mean the
+ * same, the others are in docs/client.md. */
+
+import { finding } from "./servers.js";
+
+/** STUN error → cause. 701 is the browser's own: nothing answered. */
+const BY_ERROR = new Map([
+  [300, "alternate-server"],
+  [403, "server-draining"],
+  [438, "nonce-loop"],
+  [441, "realm-mismatch"],
+  [486, "quota-user"],
+  [508, "relay-ports-exhausted"],
+]);
+const MUCH_LOSS = 0.05;
+
+/** The verdict on one relay URL, with its causes. `result` is what `throughRelay` gave. */
+export function judgeRelay(entry, result, now = Date.now()) {
+  const { url, server } = entry;
+  if (result.connected && result.received > 0) {
+    const lost = 1 - result.received / result.sent;
+    const findings =
+      lost > MUCH_LOSS ? [finding("relay-data-lost", "warn", url, { lost: Math.round(lost * 100) })] : [];
+    return { verdict: findings.length ? "warn" : "pass", findings };
+  }
+  if (result.connected) return fail("relay-data-lost", url, { lost: 100 });
+  if (result.candidates.length > 0) return fail("ice-relay-failed", url);
+  const error = result.errors.find((each) => each.code !== 701);
+  if (error === undefined) return fail("unreachable", url);
+  if (error.code === 401) return fail(refused(server.username, now), url);
+  const code = BY_ERROR.get(error.code) ?? "allocation-refused";
+  return fail(code, url, { error: error.code, text: error.text });
+}
+
+function fail(code, url, values = {}) {
+  return { verdict: "fail", findings: [finding(code, "fail", url, values)] };
+}
+
+/** Why a credential may be refused: its user name tells when it ends (TURN REST draft). */
+function refused(username, now) {
+  const ends = Number(/^(\d{9,11})(?::|$)/.exec(username ?? "")?.[1] ?? NaN);
+  return ends * 1000 < now ? "credential-expired" : "secret-mismatch";
+}
+
+/** The verdict on a STUN URL, from what gathering it alone saw. */
+export function judgeStun(entry, result) {
+  const { url } = entry;
+  if (result.candidates.some((candidate) => candidate.type === "srflx")) {
+    return { verdict: "pass", findings: [] };
+  }
+  if (result.errors.length > 0 || !result.complete) return fail("unreachable", url);
+  // Where there is no NAT a browser leaves out the mapped address: it is the host's own.
+  return { verdict: "pass", findings: [finding("srflx-hidden", "info", url)] };
+}
+
+/** Sharper causes from comparing URLs of one host: what works there acquits the rest. */
+export function compare(checked) {
+  const works = (host, transport) =>
+    checked.some(
+      ({ entry, verdict }) =>
+        verdict !== "fail" && entry.parsed.host === host && overWire(entry.parsed) === transport,
+    );
+  return checked.map((each) => {
+    const { parsed } = each.entry;
+    const findings = each.findings.map((one) => {
+      if (one.code !== "unreachable") return one;
+      if (parsed.secure && (works(parsed.host, "udp") || works(parsed.host, "tcp"))) {
+        return { ...one, code: "tls-unusable" };
+      }
+      if (overWire(parsed) === "udp" && (works(parsed.host, "tcp") || works(parsed.host, "tls"))) {
+        return { ...one, code: "udp-blocked" };
+      }
+      if (overWire(parsed) === "tcp" && works(parsed.host, "udp")) return { ...one, code: "tcp-blocked" };
+      return one;
+    });
+    return { ...each, findings };
+  });
+}
+
+function overWire(parsed) {
+  return parsed.secure ? "tls" : parsed.transport;
+}
+
+/** The whole: fail when something failed, though one relay that carries data lets calls through. */
+export function verdict(findings) {
+  if (findings.some(({ severity }) => severity === "fail")) return "fail";
+  return findings.some(({ severity }) => severity === "warn") ? "warn" : "pass";
+}
