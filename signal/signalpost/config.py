@@ -22,6 +22,8 @@ from signalpost.secretfile import SecretFileError, read_secret_file
 from signalpost.settings import (
     Auth,
     Guests,
+    HookEvent,
+    Hooks,
     Http,
     Limits,
     Log,
@@ -67,6 +69,7 @@ def _listed(key: str, read: readers.Reader, *, secret: bool = False) -> Setting:
     return Setting(key, readers.listing(read), secret=secret, listed=True)
 
 
+_MAKE_HOOK_SECRET = 'make one with: echo "whsec_$(openssl rand -base64 32)"'
 _COUNT = readers.integer(1, 1_000_000)
 _HS256_KEY = 32  # RFC 7518, section 3.2: a key as long as the hash
 
@@ -96,14 +99,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("limits.message_burst", _COUNT),
     Setting("limits.connections", _COUNT),
     Setting("limits.connections_per_address", _COUNT),
+    Setting("limits.peers_per_user", _COUNT),
     Setting("limits.peers_per_room", _COUNT),
     Setting("limits.rooms_per_peer", _COUNT),
+    Setting("hooks.url", readers.optional(readers.hook_url)),
+    Setting("hooks.secret", readers.hook_secret, secret=True),
+    _listed("hooks.events", readers.choice(HookEvent)),
     Setting("log.format", readers.choice(LogFormat)),
     Setting("log.level", readers.choice(LogLevel)),
 )
 
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
-_NULL_MEANS_DEFAULT = frozenset(_BY_KEY) - {"http.public_name", "metrics.port"}
+_NULL_MEANS_DEFAULT = frozenset(_BY_KEY) - {"http.public_name", "metrics.port", "hooks.url"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +378,7 @@ def _assemble(values: Mapping[str, Any]) -> Settings:
         turn=Turn(ttl=TtlPolicy(**below("turn.ttl.")), **below("turn.")),
         auth=Auth(**below("auth.")),
         limits=Limits(**below("limits.")),
+        hooks=Hooks(**below("hooks.")),
         log=Log(**below("log.")),
     )
 
@@ -389,6 +397,9 @@ def _missing(settings: Settings, path: Path | None, broken: set[str]) -> Iterato
         yield Mistake(
             place, "auth.guests", "is off, and there are no api_keys or token_keys: nobody gets in"
         )
+    if settings.hooks.url and settings.hooks.secret is None and "hooks.secret" not in broken:
+        why = "the receiver knows by it that a hook is ours"
+        yield Mistake(place, "hooks.secret", f"is missing ({why}): {_MAKE_HOOK_SECRET}")
     ttl = settings.turn.ttl
     for name in ("native", "page", "guest"):
         if getattr(ttl, name) > ttl.cap and not broken:

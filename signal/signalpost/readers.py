@@ -6,12 +6,15 @@ came from; `config` names file and line. No message ever repeats a secret's valu
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -26,6 +29,8 @@ __all__ = [
     "choice",
     "dns_name",
     "entries",
+    "hook_secret",
+    "hook_url",
     "host",
     "integer",
     "is_null",
@@ -174,6 +179,42 @@ def secret(minimum: int) -> Reader:
         return value
 
     return read
+
+
+HOOK_SECRET_PREFIX = "whsec_"
+
+
+def hook_secret(node: yaml.Node) -> Secret:
+    """What signs web hooks, serialized as Standard Webhooks 1.0 does: 24 to 64 random bytes."""
+    text = _text(node, "a secret")
+    try:
+        key = base64.b64decode(text.removeprefix(HOOK_SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(HOOK_SECRET_PREFIX) or not 24 <= len(key) <= 64:
+        raise _wrong(
+            node, f"is refused: it is {HOOK_SECRET_PREFIX} and the base64 of 24 to 64 random bytes"
+        )
+    if len(set(key)) < len(key) // 3:
+        raise _wrong(node, "is refused: it repeats a few bytes; use a random generator")
+    return Secret(text)
+
+
+def hook_url(node: yaml.Node) -> str:
+    """Where web hooks go. A password in it would stand in `signalpost config`, so there is none."""
+    text = _text(node, "a URL")
+    problem = "is not a URL such as https://app.example.org/hooks"
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018  raises when it is none
+    except ValueError:
+        raise _wrong(node, problem) from None
+    if "@" in url.netloc:
+        raise _wrong(node, "has a user or password in it: the signature proves who calls")
+    clean = text.isascii() and text.isprintable() and " " not in text and not url.fragment
+    if url.scheme not in {"http", "https"} or not url.hostname or not clean:
+        raise _wrong(node, problem)
+    return text
 
 
 def listing(reader: Reader) -> Reader:

@@ -16,6 +16,8 @@ from signalpost.iceservers import Relay
 __all__ = [
     "Auth",
     "Guests",
+    "HookEvent",
+    "Hooks",
     "Http",
     "Limits",
     "Log",
@@ -50,6 +52,19 @@ class Guests(StrEnum):
     """Pages of `http.public_name` and of `http.allowed_origins`; everybody without a name."""
     OPEN = "open"
     OFF = "off"
+
+
+class HookEvent(StrEnum):
+    """What a web hook may tell of."""
+
+    ROOM_OPENED = "room.opened"
+    ROOM_CLOSED = "room.closed"
+    PEER_JOINED = "peer.joined"
+    PEER_LEFT = "peer.left"
+    CALL_STARTED = "call.started"
+    CALL_ANSWERED = "call.answered"
+    CALL_CONNECTED = "call.connected"
+    CALL_ENDED = "call.ended"
 
 
 class LogFormat(StrEnum):
@@ -113,8 +128,19 @@ class Limits:
     message_burst: int = 100
     connections: int = 10_000
     connections_per_address: int = 100
+    peers_per_user: int = 20
+    """Devices of a named user; of guests each is a user of its own."""
     peers_per_room: int = 50
     rooms_per_peer: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`url` None: no web hooks. With one there is a secret."""
+
+    url: str | None = None
+    secret: Secret | None = None
+    events: tuple[HookEvent, ...] = tuple(HookEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +156,5 @@ class Settings:
     turn: Turn = field(default_factory=Turn)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(default_factory=Hooks)
     log: Log = field(default_factory=Log)
