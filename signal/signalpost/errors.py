@@ -21,12 +21,15 @@
     │   ├── AlreadyJoined     already-joined
     │   ├── NotInRoom         not-in-room
     │   ├── NoSuchPeer        no-such-peer
+    │   ├── NoSuchRoom        no-such-room
+    │   ├── NoSuchBan         no-such-ban
     │   ├── NotInCall         not-in-call
     │   ├── CallExists        call-exists
     │   ├── AlreadyAnswered   already-answered
     │   ├── RoomFull          room-full
     │   ├── RoomLocked        room-locked
     │   ├── TooManyRooms      too-many-rooms
+    │   ├── TooManyCalls      too-many-calls
     │   ├── TooManyConnections too-many-connections
     │   ├── RateLimited       rate-limited
     │   ├── Draining          draining
@@ -110,9 +113,13 @@ class GuestRefused(NotAllowed):
 
 
 class Banned(NotAllowed):
-    """Put out, by a room's host or by the back end."""
+    """Put out, by a room's host or by the back end; `retry_after` when it is for a time."""
 
     code = "banned"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class RoleRefused(NotAllowed):
@@ -141,6 +148,14 @@ class NoSuchPeer(NotPossible):
     code = "no-such-peer"
 
 
+class NoSuchRoom(NotPossible):
+    code = "no-such-room"
+
+
+class NoSuchBan(NotPossible):
+    code = "no-such-ban"
+
+
 class NotInCall(NotPossible):
     code = "not-in-call"
 
@@ -163,6 +178,10 @@ class RoomLocked(NotPossible):
 
 class TooManyRooms(NotPossible):
     code = "too-many-rooms"
+
+
+class TooManyCalls(NotPossible):
+    code = "too-many-calls"
 
 
 class TooManyConnections(NotPossible):
