@@ -12,16 +12,34 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from signalpost import calls
-from signalpost.calls import Accept, Arrive, Call, CallId, Lost, Outcome, Phase, TimeOut
-from signalpost.errors import CallExists, NotInCall
+from signalpost.calls import (
+    Accept,
+    Arrive,
+    Call,
+    CallId,
+    Ended,
+    HangUp,
+    Lost,
+    Outcome,
+    Phase,
+    Tell,
+    TimeOut,
+)
+from signalpost.errors import CallExists, NotInCall, TooManyCalls
 from signalpost.rooms import PeerId, Ref, UserId
 
 __all__ = ["RING_SECONDS", "Exchange", "Later", "Record", "Timer"]
 
 RING_SECONDS = 45.0
 RETURN_SECONDS = 35.0
-"""After a start peers are still coming back: a call to somebody who is not there waits for them."""
+"""After a start peers are still coming back, and state the calls they were in: an invitation waits
+for its device, and an acceptance for its invitation.
+"""
 ABSENT_SECONDS = 10.0
+"""How long an invitation waits."""
+MAX_CALLS = 16
+"""Calls that one peer may have begun and not ended."""
+MAX_EARLY = 10_000
 MAX_RECORDS = 10_000
 
 
@@ -53,26 +71,29 @@ class _Going:
     call: Call
     record: Record
     timer: Timer
+    waits: bool
+    """For a first device."""
 
 
 class Exchange:
-    """`tell` carries notices to peers; `ended` and `changed` hear of every record."""
+    """`tell` carries notices to peers, `changed` hears of every record. `clock` gives Unix time."""
 
     __slots__ = (
         "_changed",
         "_clock",
+        "_early",
         "_going",
         "_later",
         "_of",
+        "_returning",
         "_ringing",
-        "_since",
         "_tell",
         "records",
     )
 
     def __init__(
         self,
-        tell: Callable[[Iterable[calls.Tell]], None],
+        tell: Callable[[Iterable[Tell]], None],
         clock: Callable[[], float],
         later: Later,
         changed: Callable[[Record], None] = lambda record: None,
@@ -81,7 +102,10 @@ class Exchange:
         self._clock = clock
         self._later = later
         self._changed = changed
-        self._since = clock()
+        self._returning = True
+        later(RETURN_SECONDS, self._all_returned)
+        self._early: dict[CallId, Accept] = {}
+        """Acceptances that came before their invitation, while peers return."""
         self._going: dict[CallId, _Going] = {}
         self._of: dict[PeerId, set[CallId]] = {}
         """The calls a peer has a part in."""
@@ -93,9 +117,8 @@ class Exchange:
         return len(self._going)
 
     def invite(self, call: Call, ref: Ref = None) -> None:
-        """Begin a call; `call.devices` are all of the callee's. Said twice it changes nothing.
-
-        Raises CallExists for another's call of that name.
+        """Begin a call; `call.devices` are the callee's that may be asked. Said twice it changes
+        nothing. Raises TooManyCalls, and CallExists for another's call of that name.
         """
         if (known := self._going.get(call.id)) is not None:
             if known.call.caller != call.caller:
@@ -104,32 +127,52 @@ class Exchange:
         if (theirs := self._crossing(call)) is not None:
             self.apply(theirs, Accept(call.caller, ref, instead=call.id))
             return
+        begun = self._of.get(call.caller, ())
+        if sum(self._going[one].call.caller == call.caller for one in begun) >= MAX_CALLS:
+            raise TooManyCalls(f"you have {MAX_CALLS} calls, the most there may be")
         free = tuple(device for device in call.devices if not self._talks(device))
-        now = self._clock()
-        wait = not free and now - self._since < RETURN_SECONDS
-        placed = replace(call, devices=free)
         occupied = len(free) < len(call.devices)
-        record = Record(call.id, call.caller_user, call.callee_user, now)
-        ring = ABSENT_SECONDS if wait else RING_SECONDS
-        timer = self._later(ring, lambda: self._ring_out(call.id))
-        self._going[call.id] = _Going(placed, record, timer)
+        wait = self._returning and not free and not occupied
+        placed = replace(call, devices=free)
+        record = Record(call.id, call.caller_user, call.callee_user, self._clock())
+        timer = self._rings_out(call.id, ABSENT_SECONDS if wait else RING_SECONDS)
+        self._going[call.id] = _Going(placed, record, timer, wait)
         for peer in (call.caller, *free):
             self._of.setdefault(peer, set()).add(call.id)
         self._ringing.setdefault(call.callee_user, set()).add(call.id)
         self._changed(record)
         self._settle(call.id, *calls.dial(placed, occupied=occupied, wait=wait, ref=ref))
+        early = self._early.get(call.id)
+        if early is not None and early.peer in free:
+            self.apply(call.id, early)
 
     def apply(self, call: CallId, event: calls.Event) -> None:
         """Raises NotInCall or AlreadyAnswered."""
         going = self._going.get(call)
-        if going is None:
+        if going is not None:
+            self._settle(call, *calls.step(going.call, event))
+        elif not self._kept_early(call, event):
             raise NotInCall("you are not in this call")
-        self._settle(call, *calls.step(going.call, event))
 
-    def arrive(self, peer: PeerId, user: UserId) -> None:
-        """A device of `user` is there: calls that ring for it ring there too."""
+    def _kept_early(self, call: CallId, event: calls.Event) -> bool:
+        if isinstance(event, HangUp):
+            self._early.pop(call, None)
+        if not isinstance(event, Accept) or not self._returning or len(self._early) >= MAX_EARLY:
+            return False
+        self._early.setdefault(call, event)
+        return True
+
+    def arrive(self, peer: PeerId, user: UserId, may: Callable[[Call], bool]) -> None:
+        """A device of `user` is there: calls that ring for the user ring there too, if they may."""
         for call in tuple(self._ringing.get(user, ())):
+            going = self._going[call]
+            if peer == going.call.caller or self._talks(peer) or not may(going.call):
+                continue
             self._of.setdefault(peer, set()).add(call)
+            if going.waits:
+                going.waits = False
+                going.timer.cancel()
+                going.timer = self._rings_out(call, RING_SECONDS)
             self.apply(call, Arrive(peer))
 
     def lost(self, peer: PeerId) -> None:
@@ -144,7 +187,7 @@ class Exchange:
         """The answered call between the two."""
         for call in self._of.get(one, ()):
             going = self._going[call].call
-            if going.callee is not None and {one, other} == set(going.peers):
+            if going.callee is not None and other in going.peers and other != one:
                 return call
         return None
 
@@ -160,12 +203,14 @@ class Exchange:
         going = (self._going[call].call for call in self._of.get(peer, ()))
         return any(call.callee is not None and peer in call.peers for call in going)
 
-    def _ring_out(self, call: CallId) -> None:
-        going = self._going[call]
-        if not going.call.devices or self._clock() - going.record.started >= RING_SECONDS - 1:
-            self.apply(call, TimeOut())
-        else:  # the one it waited for has come: now it rings its full time
-            going.timer = self._later(RING_SECONDS, lambda: self._ring_out(call))
+    def _rings_out(self, call: CallId, seconds: float) -> Timer:
+        return self._later(seconds, lambda: self.apply(call, TimeOut()))
+
+    def _all_returned(self) -> None:
+        self._returning = False
+        for call, early in self._early.items():
+            self._tell([Tell((early.peer,), Ended(call, Outcome.LOST, ref=early.ref))])
+        self._early.clear()
 
     def _settle(self, call: CallId, after: Call, tells: calls.Tells) -> None:
         going = self._going[call]

@@ -90,6 +90,10 @@ class _Tell(Protocol):
     def notice(self) -> Notice: ...
 
 
+def _meet(one: _Peer, other: _Peer) -> bool:
+    return not one.rooms.keys().isdisjoint(other.rooms)
+
+
 @dataclass(slots=True)
 class _Peer:
     principal: Principal
@@ -150,14 +154,16 @@ class Hub:
         name: str | None = None,
         peer: PeerId | None = None,
     ) -> tuple[PeerId, UserId]:
-        """Take a peer in, under the id it had before if it proved that. Raises Draining."""
+        """Take a peer in, under the id it had before if it proved that. Raises Draining.
+
+        It is told nothing until `arrived`, so that its welcome comes first.
+        """
         if self.draining:
             raise Draining
         peer = peer or PeerId(secrets.token_hex(PEER_ID_BYTES))
         user = UserId(principal.subject or f"~{peer}")
         self._peers[peer] = _Peer(principal, outbox, user, name)
         self._users.setdefault(user, {})[peer] = None
-        self.exchange.arrive(peer, user)
         return peer, user
 
     def disconnect(self, peer: PeerId) -> None:
@@ -170,6 +176,13 @@ class Hub:
         self.exchange.lost(peer)
         for room in gone.rooms:
             self._apply(*step(self._rooms[room], Leave(peer)))
+
+    def arrived(self, peer: PeerId) -> None:
+        """The peer has come, or come nearer: calls that ring for its user ring there too."""
+        device = self._peers[peer]
+        self.exchange.arrive(
+            peer, device.user, lambda call: self._reaches(self._peers[call.caller], device)
+        )
 
     def delivered(self, receipt: Receipt, to: PeerId) -> None:
         """The client of `to` has what the receipt was for."""
@@ -199,6 +212,7 @@ class Hub:
         after, tells = step(state, Join(member, ref))
         joiner.rooms[room] = None
         self._apply(after, tells)
+        self.arrived(peer)
 
     def leave(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
         """Raises NotInRoom."""
@@ -275,17 +289,25 @@ class Hub:
     # --- calls ---------------------------------------------------------------------------------
 
     def invite(self, caller: PeerId, call: CallId, user: UserId, ref: Ref = None) -> None:
-        """Call every device of `user`. Raises PermissionDenied or CallExists.
-
-        Guests are called by an id that only those know who were told it; of named users a guest
-        reaches those in a room with it.
+        """Call every device of `user` that the caller may reach. Raises PermissionDenied,
+        TooManyCalls or CallExists.
         """
         peer = self._peers[caller]
         peer.principal.require(Permission.CALL)
-        devices = tuple(device for device in self._users.get(user, ()) if device != caller)
-        if not user.startswith("~") and peer.principal.subject is None:
-            devices = tuple(one for one in devices if peer.rooms.keys() & self._peers[one].rooms)
+        devices = tuple(
+            device
+            for device in self._users.get(user, ())
+            if device != caller and self._reaches(peer, self._peers[device])
+        )
         self.exchange.invite(Call(call, caller, peer.user, user, peer.name, devices), ref)
+
+    @staticmethod
+    def _reaches(caller: _Peer, device: _Peer) -> bool:
+        """Guests are called by an id that only those know who were told it; of named users a guest
+        reaches those in a room with it.
+        """
+        named = device.principal.subject is not None
+        return not named or caller.principal.subject is not None or _meet(caller, device)
 
     # --- effects -------------------------------------------------------------------------------
 

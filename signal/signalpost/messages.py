@@ -14,7 +14,9 @@ import msgspec
 from signalpost.errors import Malformed
 
 __all__ = [
+    "ABSENT",
     "MAX_METADATA",
+    "MAX_TEXT",
     "SUBPROTOCOL",
     "Accept",
     "Accepted",
@@ -61,16 +63,28 @@ __all__ = [
 SUBPROTOCOL = "signalpost.v1"
 MAX_METADATA = 4_096
 """Bytes of a peer's or a room's metadata."""
+MAX_TEXT = 8_000
+"""Characters of a text message."""
+ABSENT = msgspec.Raw()
+"""Metadata that was not given; `null` is given. (Raw cannot be one of a union's types.)"""
 
+MAX_SAFE = 2**53 - 1
 # \Z, not $, which would let a trailing newline pass.
 RoomName = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,128}\Z")]
+# Of a room that one is in: no pattern has to be matched for each signal.
+KnownRoom = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 PeerName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 UserName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 CallName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
 ShownName = Annotated[str, msgspec.Meta(max_length=64)]
 Reason = Annotated[str, msgspec.Meta(max_length=256)]
-Id = Annotated[str, msgspec.Meta(max_length=64)] | int | None
-Number = Annotated[int, msgspec.Meta(ge=1)]
+# Numbers that every JavaScript client can hold (RFC 8259, section 6).
+Id = (
+    Annotated[str, msgspec.Meta(max_length=64)]
+    | Annotated[int, msgspec.Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
+    | None
+)
+Number = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAFE)]
 
 
 class _Message(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -91,7 +105,7 @@ class Resume(_Message):
     """The `session` of the last welcome, and the number of the last message that arrived."""
 
     session: Annotated[str, msgspec.Meta(max_length=128)]
-    received: Annotated[int, msgspec.Meta(ge=0)]
+    received: Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE)]
 
 
 class Hello(_Message, tag="hello"):
@@ -111,7 +125,7 @@ class Ack(_Message, tag="ack"):
 class Join(_Numbered, tag="join", kw_only=True):
     room: RoomName
     role: Literal["member", "observer"] = "member"
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
 
 
 class Leave(_Numbered, tag="leave", kw_only=True):
@@ -122,7 +136,7 @@ class Room(_Numbered, tag="room", kw_only=True):
     room: RoomName
     locked: bool | None = None
     capacity: int | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
 
 
 class Kick(_Numbered, tag="kick", kw_only=True):
@@ -135,13 +149,13 @@ class Signal(_Numbered, tag="signal", kw_only=True):
 
     data: msgspec.Raw
     to: PeerName | None = None
-    room: RoomName | None = None
+    room: KnownRoom | None = None
 
 
 class Text(_Numbered, tag="text", kw_only=True):
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=8_000)]
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
     to: PeerName | None = None
-    room: RoomName | None = None
+    room: KnownRoom | None = None
 
 
 class Invite(_Numbered, tag="invite", kw_only=True):
@@ -232,7 +246,7 @@ class Neighbour(_Message):
     role: str
     polite: bool
     name: str | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
 
 
 class Joined(_Message, tag="joined"):
@@ -241,7 +255,7 @@ class Joined(_Message, tag="joined"):
     locked: bool
     capacity: int
     peers: list[Neighbour]
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
     ref: Id = None
 
 
@@ -252,7 +266,7 @@ class PeerJoined(_Message, tag="peer-joined"):
     role: str
     polite: bool
     name: str | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
 
 
 class Left(_Message, tag="left"):
@@ -273,7 +287,7 @@ class RoomChanged(_Message, tag="room"):
     host: str | None
     locked: bool
     capacity: int
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = ABSENT
     ref: Id = None
 
 
@@ -377,10 +391,8 @@ def parse(text: bytes) -> ClientMessage:
         raise Malformed("the text is not valid Unicode") from None
     except RecursionError:
         raise Malformed("the message is nested too deep") from None
-    if type(message) is not Signal and isinstance(message, Join | Room):
-        metadata = message.metadata
-        if metadata is not None and len(bytes(metadata)) > MAX_METADATA:
-            raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
+    if isinstance(message, (Join, Room)) and len(message.metadata) > MAX_METADATA:
+        raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
     return message
 
 

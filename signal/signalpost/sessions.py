@@ -1,6 +1,6 @@
 """Sessions: what makes a lost connection harmless. Numbers, acknowledgements, replay.
 
-Owns one direction each: `Outgoing` keeps what the other side has not acknowledged, `Incoming` drops
+Owns one direction each: `Outgoing` keeps what the client has not acknowledged, `Incoming` drops
 what came before. A session outlives its sockets; numbers belong to it, never to a socket. Pure: no
 sockets, no clock. Nothing is ever delivered twice or out of order, and where something is missing
 the session says so instead of going on: that rule must not be broken.
@@ -34,22 +34,21 @@ class _Kept(NamedTuple):
 
 
 class Outgoing:
-    """Messages to the client, from number 1 on. With `keep` they are kept for replay."""
+    """Messages to the client, from number 1 on. With `keep` they are kept for replay; `full` says
+    that the client left more unacknowledged than is kept for anybody, and that nothing is any more.
+    """
 
-    __slots__ = ("_acknowledged", "_keep", "_kept", "_size", "last")
+    __slots__ = ("_acknowledged", "_keep", "_kept", "full", "last", "size")
 
     def __init__(self, *, keep: bool = True) -> None:
         self.last = 0
+        self.full = False
+        self.size = 0
+        """Bytes kept."""
         self._acknowledged = 0
         """Frames up to this number are not kept any more."""
         self._keep = keep
         self._kept: deque[_Kept] = deque()
-        self._size = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the client has left more unacknowledged than is kept for anybody."""
-        return self._size > MAX_KEPT
 
     def number(self, members: bytes, receipt: Receipt | None = None) -> bytes:
         """The frame for a message given as the text of its members, `"type":…}` to the brace."""
@@ -57,8 +56,15 @@ class Outgoing:
         frame = b'{"seq":%d,%b' % (number, members)
         if self._keep:
             self._kept.append(_Kept(frame, receipt))
-            self._size += len(frame)
+            self.size += len(frame)
+            if self.size > MAX_KEPT:
+                self._give_up()
         return frame
+
+    def _give_up(self) -> None:
+        self.full, self._keep = True, False
+        self._kept.clear()
+        self.size = 0
 
     def acknowledge(self, number: int) -> list[Receipt]:
         """The client has everything up to `number`: the receipts that are due.
@@ -67,10 +73,10 @@ class Outgoing:
         """
         if number > self.last:
             raise OutOfOrder(f"message {number} was never sent; the last was {self.last}")
-        due = []
+        due: list[Receipt] = []
         while self._kept and self._acknowledged < number:
             kept = self._kept.popleft()
-            self._size -= len(kept.frame)
+            self.size -= len(kept.frame)
             self._acknowledged += 1
             if kept.receipt is not None:
                 due.append(kept.receipt)

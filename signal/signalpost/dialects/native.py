@@ -43,7 +43,7 @@ class Native:
                     RoomId(message.room),
                     message.id,
                     role=rooms.Role(message.role),
-                    metadata=message.metadata,
+                    metadata=_opaque(message.metadata),
                 )
             case messages.Leave():
                 hub.leave(peer, RoomId(message.room), message.id)
@@ -53,7 +53,7 @@ class Native:
                     hub.limits.peers_per_room,
                     message.locked,
                     message.capacity,
-                    message.metadata,
+                    _opaque(message.metadata),
                     message.id,
                 )
                 hub.change(RoomId(message.room), event)
@@ -183,8 +183,13 @@ def _neighbour(member: Member, polite: bool) -> messages.Neighbour:
     )
 
 
-def _raw(metadata: object) -> msgspec.Raw | None:
-    return cast("msgspec.Raw | None", metadata)
+def _opaque(metadata: msgspec.Raw) -> object:
+    """Metadata to keep: None when it was not given. A copy, or the whole frame would be kept."""
+    return metadata.copy() if len(metadata) else None
+
+
+def _raw(metadata: object) -> msgspec.Raw:
+    return messages.ABSENT if metadata is None else cast(msgspec.Raw, metadata)
 
 
 NATIVE = Native()

@@ -7,7 +7,8 @@ are pushed to it. Numbers and replay are `sessions`'; what a peer may do is the 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from signalpost import messages
 from signalpost.auth import Permission, Principal
@@ -15,7 +16,7 @@ from signalpost.dialects.native import NATIVE, Native
 from signalpost.errors import NotAllowed, NotPossible
 from signalpost.rooms import PeerId, UserId
 from signalpost.sessions import Incoming, Outgoing, Receipt
-from signalpost.web.outbox import SocketOutbox
+from signalpost.web.outbox import Drop, SocketOutbox
 
 if TYPE_CHECKING:
     from signalpost.issuer import Issued
@@ -41,14 +42,15 @@ class Line:
         "_ack",
         "_owed",
         "_refresh",
-        "_socket",
         "expiry",
         "incoming",
+        "issued",
         "network",
         "outgoing",
         "peer",
         "principal",
         "reliable",
+        "socket",
         "user",
     )
 
@@ -60,35 +62,38 @@ class Line:
         self.user = UserId("")
         self.outgoing = Outgoing(keep=reliable)
         self.incoming = Incoming()
+        self.issued: Issued | None = None
+        """The credential that the client has."""
+        self.socket: SocketOutbox | None = None
+        """None while the client is away."""
         self.expiry: asyncio.TimerHandle | None = None
-        self._socket: SocketOutbox | None = None
         self._owed = 0
         self._ack: asyncio.TimerHandle | None = None
         self._refresh: asyncio.TimerHandle | None = None
 
     @property
-    def socket(self) -> SocketOutbox | None:
-        """None while the client is away."""
-        return self._socket
+    def ice_servers(self) -> list[dict[str, Any]]:
+        return [] if self.issued is None else [one.as_json() for one in self.issued.servers]
 
-    def send(self, frame: bytes, receipt: Receipt | None = None) -> None:
-        numbered = self.outgoing.number(frame, receipt)
-        if self._socket is not None:
-            self._socket.send(numbered)
-            if self.outgoing.full:
-                self._socket.drop()
+    def send(self, members: bytes, receipt: Receipt | None = None) -> None:
+        outgoing = self.outgoing
+        payload = outgoing.number(members, receipt)
+        if (socket := self.socket) is not None:
+            socket.send(payload)
+            if outgoing.full:
+                socket.drop(Drop.UNACKNOWLEDGED)
 
     def attach(self, socket: SocketOutbox) -> None:
         """The client is on this socket now; one that it had before is cut off."""
-        if self._socket is not None:
-            self._socket.abort()
+        if self.socket is not None:
+            self.socket.abort()
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
-        self._socket = socket
+        self.socket = socket
 
     def detach(self) -> None:
-        self._socket = None
+        self.socket = None
         for timer in (self._ack, self._refresh):
             if timer is not None:
                 timer.cancel()
@@ -108,8 +113,8 @@ class Line:
             self._ack.cancel()
             self._ack = None
         self._owed = 0
-        if self._socket is not None:
-            self._socket.send(messages.dump(messages.Ack(self.incoming.last)))
+        if self.socket is not None:
+            self.socket.send(messages.dump(messages.Ack(self.incoming.last)))
 
     def refreshes(self, timer: asyncio.TimerHandle) -> None:
         """The timer that pushes the next credential; it ends with the socket."""
@@ -127,10 +132,16 @@ class Lines:
         self._service = service
         self._lines: dict[PeerId, Line] = {}
 
-    def find(self, resume: messages.Resume) -> tuple[PeerId | None, Line | None]:
+    def __iter__(self) -> Iterator[Line]:
+        return iter(tuple(self._lines.values()))
+
+    def find(self, hello: messages.Hello) -> tuple[PeerId | None, Line | None]:
         """The peer whose session this is, if the client proves it, and its line if nothing on it
         has been lost.
         """
+        resume = hello.resume
+        if resume is None or not hello.reliable:
+            return None, None
         peer = self._service.authenticator.session_peer(resume.session)
         if peer is None:
             return None, None
@@ -150,6 +161,14 @@ class Lines:
         )
         self._lines[line.peer] = line
         return line
+
+    def replay(self, line: Line, received: int) -> int:
+        """Send what the client has not received, after it was welcomed back; how many that were."""
+        missing = line.outgoing.since(received) or []
+        if line.socket is not None:
+            line.socket.replay(missing)
+        self.acknowledged(line, received)
+        return len(missing)
 
     def lost(self, line: Line, *, for_good: bool) -> None:
         """The socket is gone. A reliable client gets RESUME_SECONDS to come back."""
@@ -176,32 +195,40 @@ class Lines:
         for receipt in line.outgoing.acknowledge(number):
             self._service.hub.delivered(receipt, line.peer)
 
-    def issue(self, line: Line) -> Issued | None:
+    # --- credentials ---------------------------------------------------------------------------
+
+    def issue(self, line: Line) -> None:
         """A fresh credential for the line, and the next one before it ends. None where there is no
         relay or no right to one: a call may still connect on its own network. Raises RateLimited.
         """
         service = self._service
         if not service.issuer.has_relays or Permission.ICE not in line.principal.permissions:
-            return None
-        issued = service.issuer.issue(line.principal, line.network, native=True)
-        service.metrics.minted(issued.audience)
-        self._refresh_in(line, issued.credential.ttl * REFRESH_AT)
-        return issued
+            line.issued = None
+            return
+        line.issued = service.issuer.issue(line.principal, line.network, native=True)
+        service.metrics.minted(line.issued.audience)
+        self.watch(line)
+
+    def watch(self, line: Line) -> None:
+        """Push the next credential before this one ends. A client that came back keeps the one it
+        had: a bad network would use up what may be minted for its address.
+        """
+        if line.issued is not None:
+            credential = line.issued.credential
+            spare = credential.ttl * (1 - REFRESH_AT)
+            self._refresh_in(line, credential.expires - spare - self._service.clock())
 
     def _refresh_in(self, line: Line, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        line.refreshes(loop.call_later(seconds, self._push, line))
+        line.refreshes(loop.call_later(max(0.0, seconds), self._push, line))
 
     def _push(self, line: Line) -> None:
-        if line.socket is None:
-            return
         try:
-            issued = self.issue(line)
+            self.issue(line)
         except (NotPossible, NotAllowed):
             self._refresh_in(line, REFRESH_AGAIN_SECONDS)
             return
-        if issued is not None:
-            servers = [server.as_json() for server in issued.servers]
-            credential = issued.credential
-            pushed = messages.IceServers(servers, credential.ttl, credential.expires)
+        if line.issued is not None:
+            credential = line.issued.credential
+            pushed = messages.IceServers(line.ice_servers, credential.ttl, credential.expires)
             line.send(messages.members(pushed))

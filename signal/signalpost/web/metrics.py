@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from signalpost.calls import Outcome
 from signalpost.credentials import Audience
 from signalpost.exchange import Record
+from signalpost.web.outbox import Drop
 
 __all__ = ["Metrics", "Reload", "metrics_app"]
 
@@ -71,38 +72,51 @@ class _Requests(Collector):
         )
 
 
-class _Received(Collector):
-    """Messages, in one number: a counter of prometheus_client's takes a lock for each."""
+class _Messages(Collector):
+    """Messages, in plain numbers: a counter of prometheus_client's takes a lock for each."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        received = self._metrics.received
         yield CounterMetricFamily(
-            "signalpost_websocket_messages", "WebSocket messages received.", value=received
+            "signalpost_websocket_messages",
+            "WebSocket messages received.",
+            value=self._metrics.received,
+        )
+        yield CounterMetricFamily(
+            "signalpost_messages_replayed",
+            "Messages sent again to clients that resumed.",
+            value=self._metrics.replayed,
         )
 
 
 class Metrics:
-    """`received`: messages from WebSockets, counted by who receives them."""
+    """`received`: messages from WebSockets, `replayed`: sent again; counted by who does it."""
 
     __slots__ = (
         "_calls",
+        "_drops",
+        "_fresh",
         "_mints",
         "_refusals",
         "_reloads",
         "_requests",
+        "_resumed",
         "_settled",
         "_setup",
         "_valid",
+        "away",
         "calls",
         "connections",
         "draining",
+        "kept",
         "received",
         "registry",
+        "replayed",
         "rooms",
         "secrets",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -126,7 +140,37 @@ class Metrics:
         )
         self.rooms = Gauge("signalpost_rooms", "Rooms with somebody in them.", registry=registry)
         self.received = 0
-        registry.register(_Received(self))
+        self.replayed = 0
+        registry.register(_Messages(self))
+        sessions = Counter(
+            "signalpost_sessions",
+            "Welcomes of reliable clients: a session resumed, or a fresh one.",
+            ["kind"],
+            registry=registry,
+        )
+        self._resumed, self._fresh = sessions.labels("resumed"), sessions.labels("fresh")
+        self.away = Gauge(
+            "signalpost_sessions_away",
+            "Sessions whose client is lost and may come back.",
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "signalpost_outbox_bytes",
+            "Bytes that clients have not taken from the service yet.",
+            registry=registry,
+        )
+        self.kept = Gauge(
+            "signalpost_unacknowledged_bytes",
+            "Bytes that are kept until clients acknowledge them.",
+            registry=registry,
+        )
+        drops = Counter(
+            "signalpost_outbox_drops",
+            "Clients cut off: they did not read, or did not acknowledge.",
+            ["reason"],
+            registry=registry,
+        )
+        self._drops = {reason: drops.labels(reason.value) for reason in Drop}
         self.calls = Gauge("signalpost_calls", "Calls now, ringing ones too.", registry=registry)
         ended = Counter("signalpost_calls_ended", "Calls.", ["outcome"], registry=registry)
         self._calls = {outcome: ended.labels(outcome.value) for outcome in Outcome}
@@ -170,6 +214,13 @@ class Metrics:
             self._calls[record.outcome].inc()
             if record.answered is not None and record.connected is not None:
                 self._setup.observe(record.connected - record.answered)
+
+    def greeted(self, *, resumed: bool) -> None:
+        """A reliable client was welcomed."""
+        (self._resumed if resumed else self._fresh).inc()
+
+    def dropped(self, reason: Drop) -> None:
+        self._drops[reason].inc()
 
     def reloaded(self, result: Reload, now: float) -> None:
         self._reloads[result].inc()

@@ -8,17 +8,29 @@ a coroutine: bench/signaling.py shows a fifth of the processor time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import StrEnum
 from struct import Struct
 
-__all__ = ["SocketOutbox", "text_frame"]
+from signalpost.sessions import MAX_KEPT
 
-MAX_QUEUED = 1_048_576
-"""Bytes waiting: sixteen of the largest messages, or thousands of candidates."""
+__all__ = ["Drop", "SocketOutbox", "text_frame"]
+
+MAX_QUEUED = 2 * MAX_KEPT
+"""Bytes waiting: a whole replay, and as much again."""
 WATCHED = 65_536
 """Bytes waiting from which on the client is watched."""
 WRITE_SECONDS = 10.0
 _MEDIUM, _LARGE = Struct("!BBH").pack, Struct("!BBQ").pack
+
+
+class Drop(StrEnum):
+    """Why a client was cut off without a close frame."""
+
+    SLOW = "slow"
+    """It did not read."""
+    UNACKNOWLEDGED = "unacknowledged"
+    """It read, perhaps, and never said so."""
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -32,11 +44,11 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class SocketOutbox:
-    """`dropped` hears, once, when the client was too slow and its connection is cut."""
+    """`dropped` hears, once, when the client is cut off for its slowness."""
 
     __slots__ = ("_dropped", "_flushed", "_transport", "_watch", "_written")
 
-    def __init__(self, transport: asyncio.Transport, dropped: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, dropped: Callable[[Drop], None]) -> None:
         self._transport = transport
         self._dropped = dropped
         self._written = 0
@@ -45,23 +57,34 @@ class SocketOutbox:
 
     def send(self, payload: bytes) -> None:
         """Never waits and never fails: what cannot be written ends the connection."""
+        self._write(text_frame(payload))
+
+    def replay(self, payloads: Iterable[bytes]) -> None:
+        """Many at once."""
+        self._write(b"".join(map(text_frame, payloads)))
+
+    def _write(self, frames: bytes) -> None:
         transport = self._transport
         if transport.is_closing():
             return
-        frame = text_frame(payload)
-        self._written += len(frame)
-        transport.write(frame)
+        self._written += len(frames)
+        transport.write(frames)
         waiting = transport.get_write_buffer_size()
         if waiting > WATCHED:
             if waiting > MAX_QUEUED:
-                self.drop()
+                self.drop(Drop.SLOW)
             elif self._watch is None:
                 self._look_again()
 
-    def drop(self) -> None:
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def drop(self, reason: Drop) -> None:
         """The client does not read: no close frame would get through either."""
         if not self._transport.is_closing():
-            self._dropped()
+            self._dropped(reason)
             self.abort()
 
     def abort(self) -> None:
@@ -86,6 +109,6 @@ class SocketOutbox:
         if self._transport.is_closing() or waiting <= WATCHED:
             return
         if self._written - waiting == self._flushed:
-            self.drop()
+            self.drop(Drop.SLOW)
         else:
             self._look_again()

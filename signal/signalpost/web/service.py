@@ -74,7 +74,12 @@ class Service:
         )
 
     def __post_init__(self) -> None:
-        self.lines = Lines(self)
+        self.lines = lines = Lines(self)
+        self.metrics.away.set_function(lambda: sum(line.socket is None for line in lines))
+        self.metrics.waiting.set_function(
+            lambda: sum(line.socket.waiting for line in lines if line.socket is not None)
+        )
+        self.metrics.kept.set_function(lambda: sum(line.outgoing.size for line in lines))
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings. Connections stay, with the limits they began with; so do

@@ -28,7 +28,6 @@ from signalpost.errors import (
 )
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
-from signalpost.rooms import PeerId
 from signalpost.web.http import guest
 from signalpost.web.lines import Line
 from signalpost.web.outbox import SocketOutbox
@@ -79,7 +78,7 @@ async def signal(request: web.Request) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
             return socket  # gone already
-        outbox = SocketOutbox(transport, lambda: service.metrics.refused("too-slow"))
+        outbox = SocketOutbox(transport, service.metrics.dropped)
         service.sockets.add(socket)
         try:
             token = tokens[0] if tokens else None
@@ -183,31 +182,31 @@ class _Session:
     def _greet(self, hello: messages.Hello) -> Line:
         """The line that the client resumes, or a new one, welcomed. Raises SignalpostError."""
         service, network = self._service, self._request[CLIENT]
-        peer: PeerId | None = None
-        line: Line | None = None
-        if hello.resume is not None:
-            peer, line = service.lines.find(hello.resume)
-        resumed = line is not None
-        if line is None:
-            # Its session proves who it was, not that it may still come in.
-            line = service.lines.open(self._admit(hello), network, hello, peer)
+        lines = service.lines
+        peer, known = lines.find(hello)
+        # Its session proves who it was, not that it may still come in.
+        line = known or lines.open(self._admit(hello), network, hello, peer)
         line.network = network
         line.attach(self._outbox)
         self._line = line
-        issued = service.lines.issue(line)
-        welcome = messages.Welcome(line.peer, line.user, [], ref=hello.id)
-        if issued is not None:
-            welcome.ice_servers = [server.as_json() for server in issued.servers]
-            welcome.ttl, welcome.expires = issued.credential.ttl, issued.credential.expires
+        if known is None:
+            lines.issue(line)
+        else:
+            lines.watch(line)
+        welcome = messages.Welcome(line.peer, line.user, line.ice_servers, ref=hello.id)
+        if line.issued is not None:
+            expires = line.issued.credential.expires
+            welcome.ttl, welcome.expires = max(0, expires - int(service.clock())), expires
         if line.reliable:
             welcome.session = service.authenticator.session(line.peer)
-            welcome.resumed = resumed
+            welcome.resumed = known is not None
             welcome.received = line.incoming.last
+            service.metrics.greeted(resumed=welcome.resumed)
         self._outbox.send(messages.dump(welcome))
-        if resumed and hello.resume is not None:
-            for frame in line.outgoing.since(hello.resume.received) or ():
-                self._outbox.send(frame)
-            service.lines.acknowledged(line, hello.resume.received)
+        if known is not None and hello.resume is not None:
+            service.metrics.replayed += lines.replay(line, hello.resume.received)
+        else:
+            service.hub.arrived(line.peer)
         return line
 
     def _admit(self, hello: messages.Hello) -> Principal:
@@ -269,14 +268,16 @@ class _Session:
             return None
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
-        """Tell the client; numbered once it has a line, like everything else."""
+        """Tell the client; numbered once it has a line, like everything else. When the client is on
+        another socket already, this one's troubles are nothing to it.
+        """
         self._service.metrics.refused(error.code)
         retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
         message = messages.Error(error.code, error.message, retry_after, ref)
-        if self._line is not None:
-            self._line.send(messages.members(message))
-        else:
+        if self._line is None:
             self._outbox.send(messages.dump(message))
+        elif self._line.socket is self._outbox:
+            self._line.send(messages.members(message))
 
     async def _end(self, error: SignalpostError) -> None:
         """Say why, then close."""
