@@ -1,0 +1,310 @@
+/** The Signalpost client: rooms, presence, calls and text over the native protocol.
+ *
+ *     import { connect } from "https://calls.example.org/client.js";
+ *     const client = await connect({ name: "Ada" });
+ *     const room = await client.join("lobby");
+ *     const call = client.call(room.peers.values().next().value.user, { tracks });
+ *
+ * docs/client.md explains it, client.d.ts has its types.
+ */
+
+import { Call } from "./client/call.js";
+import { Connection } from "./client/connection.js";
+import { Delivery, randomId, withResolvers } from "./client/delivery.js";
+import { SignalpostError } from "./client/errors.js";
+import { Link } from "./client/link.js";
+import { Mesh } from "./client/mesh.js";
+import { Room } from "./client/room.js";
+import { quality } from "./client/statistics.js";
+
+export { Call, Link, Mesh, Room, SignalpostError, quality };
+export { devices, openMedia, openScreen } from "./client/media.js";
+
+const MAX_ORDERS = 100;
+const DEFAULT_URL = new URL("v1/signal", import.meta.url).href;
+
+/** Make a client and wait until the service has welcomed it. Throws a SignalpostError when it is
+ * refused; while the service cannot be reached it goes on trying. */
+export async function connect(options = {}) {
+  const client = new Client(options);
+  await client.open();
+  return client;
+}
+
+/** Events: `state`; `incoming` {call}; `text` {from, text, id} and `signal` {from, data} of peers
+ * outside rooms; `ice-servers`; `error` (a SignalpostError without a request of its own); `closed`
+ * {error}. */
+export class Client extends EventTarget {
+  #connection;
+  #delivery;
+  #opened = withResolvers();
+  /** id → {message, resolve, reject} of what is answered with `ref`. */
+  #requests = new Map();
+  /** id → call, of what is only answered when it fails. */
+  #orders = new Map();
+  #links = new Set();
+  /** Calls that have ended, should their callers not know. */
+  #over = new Set();
+
+  constructor({ url = DEFAULT_URL, token, name } = {}) {
+    super();
+    this.peer = null;
+    this.user = null;
+    this.iceServers = [];
+    /** Name → Room */
+    this.rooms = new Map();
+    /** Call id → Call, of those that go on. */
+    this.calls = new Map();
+    this.#connection = new Connection(url, { token, name });
+    this.#delivery = new Delivery((message) => this.#connection.send(message));
+    this.#opened.promise.catch(() => {});
+    const listen = (type, heard) =>
+      this.#connection.addEventListener(type, ({ detail }) => heard(detail));
+    listen("welcome", (detail) => this.#welcomed(detail));
+    listen("message", (message) => this.#take(message));
+    listen("state", () => this.#tell("state"));
+    listen("refused", (error) => this.#end(error));
+    addEventListener("online", this.#networkChanged);
+  }
+
+  /** `connecting`, `open`, `waiting` or `closed`. */
+  get state() {
+    return this.#connection.state;
+  }
+
+  open() {
+    this.#connection.open();
+    return this.#opened.promise;
+  }
+
+  /** Hang up everywhere and say goodbye. */
+  close() {
+    for (const call of [...this.calls.values()]) call.hangUp();
+    this.#connection.close();
+    this.#end(null);
+  }
+
+  /** Enter a room: {role: "member" | "observer", metadata}. */
+  async join(name, { role, metadata } = {}) {
+    const room = new Room(this, name, { role, metadata });
+    const joined = await this.request({ type: "join", room: name, role, metadata });
+    this.rooms.set(name, room);
+    room.joined(joined);
+    return room;
+  }
+
+  /** Call a user, on all of their devices. `tracks`: {audio, video} to send. */
+  call(user, { tracks, iceTransportPolicy } = {}) {
+    const call = new Call(this, { id: randomId(), direction: "outgoing", user });
+    call.prepare({ tracks, iceTransportPolicy });
+    this.calls.set(call.id, call);
+    this.order({ type: "invite", call: call.id, user }, call);
+    return call;
+  }
+
+  /** A text message to one peer; the promise ends when its client has it. */
+  text(to, text) {
+    return this.deliver({ type: "text", to, text });
+  }
+
+  /** Any JSON to one peer; the promise ends when its client has it. */
+  signal(to, data) {
+    return this.deliver({ type: "signal", to, data });
+  }
+
+  // --- for rooms, calls and meshes -------------------------------------------------------------
+
+  deliver(message) {
+    return this.#delivery.to({ ...message, id: this.#delivery.nextId() });
+  }
+
+  broadcast(message) {
+    this.#connection.send({ ...message, id: this.#delivery.nextId() });
+  }
+
+  /** Ask; the answer is the message whose `ref` is this one's id. */
+  request(message) {
+    const id = this.#delivery.nextId();
+    const { promise, resolve, reject } = withResolvers();
+    this.#requests.set(id, { message: { ...message, id }, resolve, reject });
+    this.#connection.send({ ...message, id });
+    return promise;
+  }
+
+  /** Say something about a call; it hears of a refusal. */
+  order(message, call) {
+    const id = this.#delivery.nextId();
+    this.#orders.set(id, call);
+    if (this.#orders.size > MAX_ORDERS) this.#orders.delete(this.#orders.keys().next().value);
+    this.#connection.send({ ...message, id });
+  }
+
+  async leave(room) {
+    this.rooms.delete(room.name);
+    room.end();
+    await this.request({ type: "leave", room: room.name }).catch(() => {});
+  }
+
+  /** Keep a link's credentials fresh, and let it look for a path when the network changes. */
+  adopt(link) {
+    this.#links.add(link);
+    link.addEventListener("closed", () => this.#links.delete(link));
+  }
+
+  forget(call) {
+    this.calls.delete(call.id);
+    this.#over.add(call.id);
+  }
+
+  // --- what comes in ---------------------------------------------------------------------------
+
+  #networkChanged = () => {
+    for (const link of this.#links) link.restart();
+  };
+
+  #welcomed({ message, reset, unacknowledged }) {
+    this.peer = message.peer;
+    this.user = message.user;
+    this.#setIceServers(message.iceServers);
+    if (reset) this.#reset(unacknowledged);
+    this.#opened.resolve();
+  }
+
+  #setIceServers(iceServers) {
+    this.iceServers = iceServers;
+    for (const link of this.#links) link.setIceServers(iceServers);
+    this.#tell("ice-servers");
+  }
+
+  /** The service knows nothing of us any more: rooms first, then calls, then what was not
+   * delivered, as soon as its addressee is back. */
+  #reset(unacknowledged) {
+    const rooms = new Map([...this.rooms].map(([name, room]) => [name, [...room.peers.keys()]]));
+    this.#delivery.reset(unacknowledged, rooms);
+    for (const room of this.rooms.values()) {
+      room.reset();
+      const { role, metadata } = room.asked;
+      this.request({ type: "join", room: room.name, role, metadata }).then(
+        (joined) => room.joined(joined),
+        (error) => this.#out(room, error.code),
+      );
+    }
+    for (const { type, room, ...rest } of unacknowledged) {
+      // A first join that was never answered; the rooms we were in are asked for above.
+      if (type === "join" && !this.rooms.has(room)) this.#connection.send({ type, room, ...rest });
+      else if (this.#requests.has(rest.id)) this.#connection.send({ type, room, ...rest });
+    }
+    for (const call of [...this.calls.values()]) call.reset();
+  }
+
+  #out(room, reason) {
+    if (this.rooms.get(room.name) === room) this.rooms.delete(room.name);
+    room.end(reason);
+  }
+
+  #take(message) {
+    const { type, ref } = message;
+    if (type === "error") return this.#refused(message);
+    if (ref !== undefined && this.#requests.has(ref)) {
+      const { resolve } = this.#requests.get(ref);
+      this.#requests.delete(ref);
+      // Heard here first, so that the room is up to date when the one who asked goes on.
+      if (type !== "joined") this.#hear(message);
+      else for (const { peer } of message.peers) this.#delivery.present(peer);
+      return resolve(message);
+    }
+    this.#hear(message);
+  }
+
+  #refused(error) {
+    const request = this.#requests.get(error.ref);
+    if (request !== undefined) {
+      this.#requests.delete(error.ref);
+      request.reject(new SignalpostError(error.code, error.message, error));
+    } else if (this.#orders.has(error.ref)) {
+      const call = this.#orders.get(error.ref);
+      this.#orders.delete(error.ref);
+      call?.refused(error);
+    } else if (!this.#delivery.refused(error)) {
+      this.#tell("error", new SignalpostError(error.code, error.message, error));
+    }
+  }
+
+  #hear(message) {
+    const room = this.rooms.get(message.room);
+    const call = this.calls.get(message.call);
+    switch (message.type) {
+      case "ice-servers":
+        return this.#setIceServers(message.iceServers);
+      case "delivered":
+        return this.#delivery.delivered(message);
+      case "peer-joined":
+        this.#delivery.present(message.peer);
+        return room?.arrive(message);
+      case "peer-left":
+        return room?.depart(message);
+      case "room":
+        return room?.changed(message);
+      case "left":
+        return room && this.#out(room, message.reason);
+      case "text":
+      case "signal":
+        return this.#heard(message, room);
+      case "incoming":
+        return this.#rung(message, call);
+      case "ringing":
+        return call?.ring();
+      case "accepted":
+        return this.#accepted(message, call);
+      case "ended":
+        return call?.ended(message);
+    }
+  }
+
+  #heard(message, room) {
+    if (!this.#delivery.isNew(message)) return;
+    const { type, from, text, data, id } = message;
+    // A call's signals may come by way of a room that both are in.
+    if (type === "signal" && [...this.calls.values()].some((call) => call.takes(message))) return;
+    if (room !== undefined) return room.heard(message);
+    this.#tell(type, type === "text" ? { from, text, id } : { from, data });
+  }
+
+  #rung({ call: id, from, user, name }, known) {
+    if (known !== undefined) return known.again();
+    if (this.#over.has(id)) return this.order({ type: "hang-up", call: id }, null);
+    const call = new Call(this, { id, direction: "incoming", user, peer: from, name });
+    this.calls.set(id, call);
+    call.ring();
+    this.#tell("incoming", { call });
+  }
+
+  /** Two who called each other at once have one call: the later one is it, under the earlier's id. */
+  #accepted(message, call) {
+    const mine = this.calls.get(message.instead);
+    if (mine !== undefined) {
+      this.calls.delete(mine.id);
+      mine.id = message.call;
+      this.calls.set(mine.id, mine);
+      if (call !== undefined && call !== mine) call.merged();
+    }
+    this.#delivery.present(message.peer);
+    (mine ?? call)?.accepted(message);
+  }
+
+  #end(error) {
+    const closed = error ?? new SignalpostError("closed", "the client was closed");
+    removeEventListener("online", this.#networkChanged);
+    this.#opened.reject(closed);
+    for (const { reject } of this.#requests.values()) reject(closed);
+    this.#requests.clear();
+    this.#delivery.close();
+    for (const room of [...this.rooms.values()]) this.#out(room, closed.code);
+    for (const call of [...this.calls.values()]) call.ended({ outcome: "failed" });
+    this.#tell("closed", { error });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

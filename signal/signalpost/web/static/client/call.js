@@ -1,0 +1,166 @@
+/** A call with a user, from the first ring to its outcome. */
+
+import { RETURN_MS } from "./delivery.js";
+import { SignalpostError } from "./errors.js";
+import { Link } from "./link.js";
+
+const LAST_WORD_MS = 1_000;
+
+/** Events: `state`; `link` {link}, once it was accepted; `ended` {outcome, reason, error}. */
+export class Call extends EventTarget {
+  #client;
+  #tracks = {};
+  #options = {};
+  #answered = false;
+  #connected = false;
+  #returning = null;
+
+  constructor(client, { id, direction, user, peer = null, name = null }) {
+    super();
+    this.#client = client;
+    this.id = id;
+    /** `outgoing` or `incoming`. */
+    this.direction = direction;
+    this.user = user;
+    this.name = name;
+    this.peer = peer;
+    /** `calling`, `ringing`, `incoming`, `accepted`, `connected` or `ended`. */
+    this.state = direction === "incoming" ? "incoming" : "calling";
+    this.link = null;
+    this.outcome = null;
+    this.reason = null;
+    /** A SignalpostError where the service refused the call. */
+    this.error = null;
+  }
+
+  /** Answer. `tracks`: {audio, video} to send. */
+  accept({ tracks = {}, iceTransportPolicy } = {}) {
+    this.prepare({ tracks, iceTransportPolicy });
+    this.#answered = true;
+    this.#say("accept");
+  }
+
+  reject(reason) {
+    this.#say("reject", reason);
+    this.ended({ outcome: "rejected", reason });
+  }
+
+  /** Ends the call in any state. */
+  hangUp(reason) {
+    if (this.state === "ended") return;
+    this.#say("hang-up", reason);
+    const outcome = this.#connected ? "completed" : this.direction === "outgoing" ? "cancelled" : "rejected";
+    this.ended({ outcome, reason });
+  }
+
+  /** What to send, before the link is there. */
+  prepare({ tracks = {}, iceTransportPolicy }) {
+    Object.assign(this.#tracks, tracks);
+    this.#options = { iceTransportPolicy };
+  }
+
+  async setTrack(kind, track) {
+    this.#tracks[kind] = track;
+    await this.link?.setTrack(kind, track);
+  }
+
+  #say(type, reason) {
+    this.#client.order({ type, call: this.id, ...(reason !== undefined && { reason }) }, this);
+  }
+
+  #set(state) {
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+
+  // --- told by the client ----------------------------------------------------------------------
+
+  ring() {
+    if (this.direction === "incoming") this.#say("rings");
+    else if (this.state === "calling") this.#set("ringing");
+  }
+
+  accepted({ peer, polite }) {
+    clearTimeout(this.#returning);
+    this.peer = peer;
+    if (this.link !== null) {
+      // Stated again after the service was restarted: the media never stopped.
+      this.link.polite = polite;
+      if (this.link.state === "connected") this.#say("connected");
+      else this.link.restart();
+      return;
+    }
+    this.link = new Link({
+      id: this.id,
+      polite,
+      offers: !polite,
+      iceServers: this.#client.iceServers,
+      tracks: this.#tracks,
+      send: (data) => this.#client.deliver({ type: "signal", to: peer, data }),
+      ...this.#options,
+    });
+    this.#client.adopt(this.link);
+    this.link.addEventListener("state", () => this.#moved());
+    // Mostly the other one hung up, and the service is about to say how.
+    this.link.addEventListener("closed", () => setTimeout(() => this.hangUp(), LAST_WORD_MS));
+    this.dispatchEvent(new CustomEvent("link", { detail: { link: this.link } }));
+    this.#set("accepted");
+  }
+
+  #moved() {
+    if (this.link.state !== "connected" || this.#connected) return;
+    this.#connected = true;
+    this.#say("connected");
+    this.#set("connected");
+  }
+
+  /** Whether a signal belongs to this call's link. */
+  takes({ from, data }) {
+    if (this.link === null || from !== this.peer || data === null || typeof data !== "object") return false;
+    if (data.link !== undefined && data.link !== this.link.id) return false;
+    this.link.take(data).catch(() => this.hangUp());
+    return true;
+  }
+
+  /** The service forgot the call: say it again, or wait for the caller to. */
+  reset() {
+    if (this.direction === "outgoing") {
+      this.#client.order({ type: "invite", call: this.id, user: this.user }, this);
+    } else if (this.link?.state !== "connected") {
+      clearTimeout(this.#returning);
+      this.#returning = setTimeout(() => this.ended({ outcome: "lost" }), RETURN_MS);
+    }
+  }
+
+  /** The caller said it again. */
+  again() {
+    clearTimeout(this.#returning);
+    this.#say(this.#answered ? "accept" : "rings");
+  }
+
+  /** Another call took its place: the two had called each other. */
+  merged() {
+    this.#set("ended");
+    this.dispatchEvent(new CustomEvent("ended", { detail: { outcome: "merged", reason: null, error: null } }));
+  }
+
+  refused(error) {
+    // The other side ended it first: its `ended` tells how, or has told.
+    if (error.code === "already-answered" || (error.code === "not-in-call" && this.link !== null)) return;
+    if (this.state === "ended") return;
+    this.error = new SignalpostError(error.code, error.message);
+    this.ended({ outcome: "failed" });
+  }
+
+  ended({ outcome, reason }) {
+    if (this.state === "ended") return;
+    clearTimeout(this.#returning);
+    this.outcome = outcome;
+    this.reason = reason ?? null;
+    this.#set("ended");
+    this.#client.forget(this);
+    this.link?.close();
+    const detail = { outcome, reason: this.reason, error: this.error };
+    this.dispatchEvent(new CustomEvent("ended", { detail }));
+  }
+}

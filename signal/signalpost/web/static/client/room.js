@@ -1,0 +1,114 @@
+/** A room this client is in, and who else is there. */
+
+import { RETURN_MS } from "./delivery.js";
+
+/** Events: `peer-joined`, `peer-left` {peer, …}, `text` {from, text, id}, `signal` {from, data},
+ * `changed`, `rejoined` (after the service was restarted), `left` {reason}. */
+export class Room extends EventTarget {
+  #client;
+  #returning = new Map();
+
+  constructor(client, name, { role, metadata }) {
+    super();
+    this.name = name;
+    /** How it was joined, to join it again. */
+    this.asked = { role, metadata };
+    this.#client = client;
+    /** Peer id → {peer, user, name, role, polite, metadata}, without this client. */
+    this.peers = new Map();
+    this.role = role ?? "member";
+    this.locked = false;
+    this.capacity = 0;
+    this.metadata = undefined;
+    this.closed = false;
+  }
+
+  /** A text message to all. */
+  text(text) {
+    this.#client.broadcast({ type: "text", room: this.name, text });
+  }
+
+  /** Any JSON to all, or to one: that promise ends when the peer's client has it. */
+  signal(data, { to } = {}) {
+    const message = { type: "signal", room: this.name, data };
+    return to === undefined ? this.#client.broadcast(message) : this.#client.deliver({ ...message, to });
+  }
+
+  /** As host: {locked, capacity, metadata}; what is left out stays. */
+  update(changes) {
+    return this.#client.request({ type: "room", room: this.name, ...changes });
+  }
+
+  /** As host: put a peer out. */
+  kick(peer) {
+    return this.#client.request({ type: "kick", room: this.name, peer });
+  }
+
+  leave() {
+    return this.#client.leave(this);
+  }
+
+  // --- told by the client ----------------------------------------------------------------------
+
+  joined({ role, locked, capacity, metadata, peers }) {
+    Object.assign(this, { role, locked, capacity, metadata });
+    for (const neighbour of peers) this.arrive(neighbour);
+  }
+
+  /** Everybody has to join again; who does not come is gone. */
+  reset() {
+    for (const peer of this.peers.keys()) {
+      clearTimeout(this.#returning.get(peer));
+      this.#returning.set(peer, setTimeout(() => this.depart({ peer }), RETURN_MS));
+    }
+  }
+
+  arrive(neighbour) {
+    const { peer, user, name, role, polite, metadata } = neighbour;
+    clearTimeout(this.#returning.get(peer));
+    this.#returning.delete(peer);
+    const known = this.peers.has(peer);
+    this.peers.set(peer, { peer, user, name, role, polite, metadata });
+    this.#tell(known ? "peer-returned" : "peer-joined", this.peers.get(peer));
+  }
+
+  depart({ peer, host }) {
+    this.#returning.delete(peer);
+    const gone = this.peers.get(peer);
+    if (host !== undefined) this.#crown(host);
+    if (gone === undefined) return;
+    this.peers.delete(peer);
+    this.#tell("peer-left", gone);
+  }
+
+  changed({ host, locked, capacity, metadata }) {
+    Object.assign(this, { locked, capacity, metadata });
+    if (host) this.#crown(host);
+    this.#tell("changed");
+  }
+
+  #crown(host) {
+    if (host === this.#client.peer) this.role = "host";
+    else if (this.role === "host") this.role = "member";
+    for (const each of this.peers.values()) {
+      if (each.peer === host) each.role = "host";
+      else if (each.role === "host") each.role = "member";
+    }
+  }
+
+  heard(message) {
+    const { type, from, text, data, id } = message;
+    this.#tell(type, type === "text" ? { from, text, id } : { from, data });
+  }
+
+  end(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    for (const timer of this.#returning.values()) clearTimeout(timer);
+    this.#tell("left", { reason });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
