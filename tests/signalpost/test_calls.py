@@ -33,6 +33,7 @@ from signalpost.calls import (
 )
 from signalpost.errors import AlreadyAnswered, NotInCall, NotPossible
 from signalpost.rooms import PeerId, UserId
+from tests.signalpost.cases import CASES
 
 ID = CallId("c1")
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -244,4 +245,4 @@ class CallMachine(RuleBasedStateMachine):
 
 
 TestCallMachine = CallMachine.TestCase
-TestCallMachine.settings = settings(max_examples=2_000, stateful_step_count=12, deadline=None)
+TestCallMachine.settings = settings(max_examples=CASES, stateful_step_count=12, deadline=None)

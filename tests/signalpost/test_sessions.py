@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from signalpost.errors import OutOfOrder
 from signalpost.rooms import PeerId
 from signalpost.sessions import MAX_KEPT, Incoming, Outgoing, Receipt
+from tests.signalpost.cases import CASES
 
 ALICE = PeerId("alice")
 
@@ -66,13 +67,25 @@ def test_acknowledged_before_sent() -> None:
 
 
 def test_bounded() -> None:
-    """A client that never acknowledges is noticed when it holds too much."""
+    """For a client that never acknowledges nothing more is kept, and nothing replayed in part."""
     outgoing = Outgoing()
     while not outgoing.full:
         outgoing.number(body("x" * 60_000))
+        assert outgoing.size <= MAX_KEPT
     assert MAX_KEPT // 60_000 <= outgoing.last <= MAX_KEPT // 60_000 + 1
-    outgoing.acknowledge(outgoing.last)
-    assert not outgoing.full
+    outgoing.number(body("y"))
+    assert 0 == outgoing.size
+    assert outgoing.since(outgoing.last) is None
+    assert [] == outgoing.acknowledge(outgoing.last)
+
+
+def test_acknowledging_makes_room() -> None:
+    """A client that acknowledges may be sent any amount."""
+    outgoing = Outgoing()
+    for _ in range(100):
+        outgoing.number(body("x" * 60_000))
+        outgoing.acknowledge(outgoing.last)
+    assert (False, 0) == (outgoing.full, outgoing.size)
 
 
 def test_nothing_is_kept_for_the_careless() -> None:
@@ -140,4 +153,4 @@ class Line(RuleBasedStateMachine):
 
 
 TestLine = Line.TestCase
-TestLine.settings = settings(max_examples=2_000, stateful_step_count=15, deadline=None)
+TestLine.settings = settings(max_examples=CASES, stateful_step_count=15, deadline=None)
