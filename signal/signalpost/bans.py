@@ -1,9 +1,9 @@
 """Bans: who is kept out of the service, and until when.
 
-Owns the list alone. Refuses to know rooms, sockets and how somebody is put out; the clock is an
-argument. A ban names a principal's opaque user id, because everything that lets somebody in or hands
-out a credential knows that one: for a guest it is the address (IPv6: the /64), and so everybody who
-comes from there as a guest. Bans live in memory: a restart forgets them.
+Owns the list alone. Refuses to know sockets and how somebody is put out; the clock is an argument.
+A ban is for a principal's opaque user id, because whatever lets somebody in or hands out a
+credential knows that one: of a guest it is made from the address (IPv6: the /64), and so stands for
+everybody who comes from there as a guest. Bans live in memory: a restart forgets them.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _listed(key: str, read: readers.Reader, *, secret: bool = False) -> Setting:
     return Setting(key, readers.listing(read), secret=secret, listed=True)
 
 
-_MAKE_HOOK_SECRET = 'make one with: echo "whsec_$(openssl rand -base64 32)"'
+_MAKE_HOOK_SECRET = 'make one with: echo "whsec_$(openssl rand -base64 32)"'  # noqa: S105
 _COUNT = readers.integer(1, 1_000_000)
 _HS256_KEY = 32  # RFC 7518, section 3.2: a key as long as the hash
 

@@ -12,13 +12,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from signalpost import calls, rooms
-from signalpost.auth import Permission, Principal
+from signalpost.auth import Kind, Permission, Principal
+from signalpost.bans import Ban, Bans
 from signalpost.calls import Call, CallId
-from signalpost.errors import Draining, NoSuchPeer, NotInRoom, TooManyRooms
+from signalpost.errors import (
+    BadParameter,
+    Banned,
+    Draining,
+    NoSuchPeer,
+    NotInRoom,
+    SignalpostError,
+    TooManyConnections,
+    TooManyRooms,
+)
 from signalpost.exchange import Exchange, Later, Record
 from signalpost.rooms import (
     Change,
     Close,
+    Event,
     Join,
     Kick,
     Leave,
@@ -79,6 +90,13 @@ class Outbox(Protocol):
 
     def send(self, frame: bytes, receipt: Receipt | None = None) -> None: ...
 
+    def expel(self, error: SignalpostError) -> None:
+        """Tell the peer why it is put out, and end its session: `Hub.disconnect` is called."""
+
+
+RoomChanged = Callable[[Room | None, Event, Room], None]
+"""Hears of every step of a room: as it was (None: there was none), what happened, as it is."""
+
 
 class _Tell(Protocol):
     """A Tell of rooms or of calls."""
@@ -107,7 +125,16 @@ class _Peer:
 class Hub:
     """`clock` gives Unix time; `later` is a timer. `call_changed` hears of every call's record."""
 
-    __slots__ = ("_peers", "_rooms", "_users", "draining", "exchange", "limits")
+    __slots__ = (
+        "_peers",
+        "_room_changed",
+        "_rooms",
+        "_users",
+        "bans",
+        "draining",
+        "exchange",
+        "limits",
+    )
 
     def __init__(
         self,
@@ -115,10 +142,13 @@ class Hub:
         clock: Callable[[], float],
         later: Later,
         call_changed: Callable[[Record], None] = lambda record: None,
+        room_changed: RoomChanged = lambda before, event, after: None,
     ) -> None:
         self.limits = limits
+        self.bans = Bans(clock)
         self.draining = False
         self.exchange = Exchange(self._tell, clock, later, call_changed)
+        self._room_changed = room_changed
         self._rooms: dict[RoomId, Room] = {}
         self._peers: dict[PeerId, _Peer] = {}
         self._users: dict[UserId, dict[PeerId, None]] = {}
@@ -154,14 +184,18 @@ class Hub:
         name: str | None = None,
         peer: PeerId | None = None,
     ) -> tuple[PeerId, UserId]:
-        """Take a peer in, under the id it had before if it proved that. Raises Draining.
+        """Take a peer in, under the id it had before if it proved that. Raises Draining, Banned or
+        TooManyConnections.
 
         It is told nothing until `arrived`, so that its welcome comes first.
         """
         if self.draining:
             raise Draining
+        self.bans.require_none(principal.user_id)
         peer = peer or PeerId(secrets.token_hex(PEER_ID_BYTES))
         user = UserId(principal.subject or f"~{peer}")
+        if len(self._users.get(user, ())) >= self.limits.peers_per_user:
+            raise TooManyConnections("you are connected too often: close some of your devices")
         self._peers[peer] = _Peer(principal, outbox, user, name)
         self._users.setdefault(user, {})[peer] = None
         return peer, user
@@ -174,8 +208,26 @@ class Hub:
         if not devices:
             del self._users[gone.user]
         self.exchange.lost(peer)
+        leave = Leave(peer)
         for room in gone.rooms:
-            self._apply(*step(self._rooms[room], Leave(peer)))
+            self._apply(leave, *step(self._rooms[room], leave))
+
+    def ban(self, room: RoomId, peer: PeerId, seconds: float) -> Ban:
+        """Put a peer out of a room, and who it is out of the service for so long: all of a user's
+        devices, or all guests of an address. Raises NotInRoom, NoSuchPeer or BadParameter.
+        """
+        if peer not in self._room(room).members:
+            raise NoSuchPeer("no such peer in this room")
+        known = self._peers[peer]
+        user_id = known.principal.user_id
+        if known.principal.kind is Kind.SERVER:
+            raise BadParameter("this peer came with an API key, and keys are not banned")
+        self.kick(room, peer)
+        ban = self.bans.add(user_id, known.user, peer, room, seconds)
+        for other in tuple(self._peers.values()):
+            if other.principal.user_id == user_id:
+                other.outbox.expel(Banned("you were put out of this service", seconds))
+        return ban
 
     def arrived(self, peer: PeerId) -> None:
         """The peer has come, or come nearer: calls that ring for its user ring there too."""
@@ -209,35 +261,39 @@ class Hub:
         if len(joiner.rooms) >= self.limits.rooms_per_peer and room not in joiner.rooms:
             raise TooManyRooms(f"you are in {len(joiner.rooms)} rooms, the most there may be")
         member = Member(peer, joiner.user, joiner.name, role, metadata)
-        after, tells = step(state, Join(member, ref))
+        event = Join(member, ref)
+        after, tells = step(state, event)
         joiner.rooms[room] = None
-        self._apply(after, tells)
+        self._apply(event, after, tells)
         self.arrived(peer)
 
     def leave(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
         """Raises NotInRoom."""
-        after, tells = step(self._room(room), Leave(peer, ref))
+        event = Leave(peer, ref)
+        after, tells = step(self._room(room), event)
         del self._peers[peer].rooms[room]
-        self._apply(after, tells)
+        self._apply(event, after, tells)
 
     def kick(
         self, room: RoomId, peer: PeerId, *, by: PeerId | None = None, ref: Ref = None
     ) -> None:
         """Raises NotInRoom, NoSuchPeer, RoleRefused or BadParameter."""
-        after, tells = step(self._room(room), Kick(peer, by, ref))
+        event = Kick(peer, by, ref)
+        after, tells = step(self._room(room), event)
         del self._peers[peer].rooms[room]
-        self._apply(after, tells)
+        self._apply(event, after, tells)
 
     def change(self, room: RoomId, event: Change) -> None:
         """Raises NotInRoom, RoleRefused or BadParameter."""
-        self._apply(*step(self._room(room), event))
+        self._apply(event, *step(self._room(room), event))
 
     def close(self, room: RoomId) -> None:
         """Put everybody out. Raises NotInRoom when there is no such room."""
         state = self._room(room)
         for peer in state.members:
             del self._peers[peer].rooms[room]
-        self._apply(*step(state, Close()))
+        event = Close()
+        self._apply(event, *step(state, event))
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -316,12 +372,14 @@ class Hub:
             raise NotInRoom("you are not in this room")
         return self._rooms[room]
 
-    def _apply(self, room: Room, tells: Iterable[_Tell]) -> None:
+    def _apply(self, event: Event, room: Room, tells: Iterable[_Tell]) -> None:
+        before = self._rooms.get(room.id)
         if room.members:
             self._rooms[room.id] = room
         else:
             self._rooms.pop(room.id, None)
         self._tell(tells)
+        self._room_changed(before, event, room)
 
     def _tell(self, tells: Iterable[_Tell]) -> None:
         for tell in tells:

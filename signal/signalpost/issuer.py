@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from signalpost.auth import Kind, Permission, Principal
+from signalpost.bans import Bans
 from signalpost.credentials import Audience, Credential, mint
 from signalpost.errors import NoRelays, RateLimited
 from signalpost.iceservers import IceServer, build
@@ -30,7 +31,7 @@ class Issued(NamedTuple):
 class Issuer:
     """`clock` gives Unix time, `monotonic` seconds for the limits."""
 
-    __slots__ = ("_by_address", "_by_user", "_clock", "_monotonic", "_templates", "_turn")
+    __slots__ = ("_bans", "_by_address", "_by_user", "_clock", "_monotonic", "_templates", "_turn")
 
     def __init__(
         self,
@@ -38,7 +39,9 @@ class Issuer:
         limits: Limits,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        bans: Bans,
     ) -> None:
+        self._bans = bans
         self._clock = clock
         self._monotonic = monotonic
         self._by_user = Buckets(limits.mints_per_user)
@@ -88,9 +91,10 @@ class Issuer:
 
         A native client gets fresh credentials pushed, hence short ones. A back end mints for many
         users from one address, so only its users are limited.
-        Raises PermissionDenied, NoRelays and RateLimited.
+        Raises PermissionDenied, Banned, NoRelays and RateLimited.
         """
         principal.require(Permission.ICE)
+        self._bans.require_none(principal.user_id)
         if not self._turn.relays:
             raise NoRelays("no TURN server is configured: see turn.relays")
         now = self._monotonic()

@@ -181,7 +181,7 @@ def secret(minimum: int) -> Reader:
     return read
 
 
-HOOK_SECRET_PREFIX = "whsec_"
+HOOK_SECRET_PREFIX = "whsec_"  # noqa: S105
 
 
 def hook_secret(node: yaml.Node) -> Secret:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from signalpost import messages
 from signalpost.auth import Permission, Principal
 from signalpost.dialects.native import NATIVE, Native
-from signalpost.errors import NotAllowed, NotPossible
+from signalpost.errors import NotAllowed, NotPossible, SignalpostError
 from signalpost.rooms import PeerId, UserId
 from signalpost.sessions import Incoming, Outgoing, Receipt
 from signalpost.web.outbox import Drop, SocketOutbox
+from signalpost.web.problems import close_code, error_message
 
 if TYPE_CHECKING:
     from signalpost.issuer import Issued
@@ -40,6 +41,7 @@ class Line:
 
     __slots__ = (
         "_ack",
+        "_lines",
         "_owed",
         "_refresh",
         "expiry",
@@ -54,7 +56,8 @@ class Line:
         "user",
     )
 
-    def __init__(self, principal: Principal, network: str, *, reliable: bool) -> None:
+    def __init__(self, lines: Lines, principal: Principal, network: str, *, reliable: bool) -> None:
+        self._lines = lines
         self.principal = principal
         self.network = network
         self.reliable = reliable
@@ -82,6 +85,9 @@ class Line:
             socket.send(payload)
             if outgoing.full:
                 socket.drop(Drop.UNACKNOWLEDGED)
+
+    def expel(self, error: SignalpostError) -> None:
+        self._lines.expel(self, error)
 
     def attach(self, socket: SocketOutbox) -> None:
         """The client is on this socket now; one that it had before is cut off."""
@@ -154,8 +160,10 @@ class Lines:
     def open(
         self, principal: Principal, network: str, hello: messages.Hello, peer: PeerId | None
     ) -> Line:
-        """A new line, for the peer that it was before if it proved that. Raises Draining."""
-        line = Line(principal, network, reliable=hello.reliable)
+        """A new line, for the peer that it was before if it proved that. Raises what Hub.connect
+        does.
+        """
+        line = Line(self, principal, network, reliable=hello.reliable)
         line.peer, line.user = self._service.hub.connect(
             principal, line, name=hello.name, peer=peer
         )
@@ -189,6 +197,16 @@ class Lines:
         if line.expiry is not None:
             line.expiry.cancel()
         self._service.hub.disconnect(line.peer)
+
+    def expel(self, line: Line, error: SignalpostError) -> None:
+        """Tell the client why, and close its connection; there is nothing to come back to."""
+        self._service.metrics.refused(error.code)
+        line.send(messages.members(error_message(error)))
+        socket = line.socket
+        line.detach()
+        self.end(line)
+        if socket is not None:
+            socket.finish(close_code(error), error.code.encode())
 
     def acknowledged(self, line: Line, number: int) -> None:
         """Raises OutOfOrder."""

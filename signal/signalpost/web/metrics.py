@@ -28,7 +28,7 @@ from signalpost.credentials import Audience
 from signalpost.exchange import Record
 from signalpost.web.outbox import Drop
 
-__all__ = ["Metrics", "Reload", "metrics_app"]
+__all__ = ["HookResult", "Metrics", "Reload", "metrics_app"]
 
 
 class Reload(StrEnum):
@@ -37,6 +37,14 @@ class Reload(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     INVALID = "invalid"
+
+
+class HookResult(StrEnum):
+    """What came of a web hook, or of one attempt."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"
+    DROPPED = "dropped"
 
 
 class _Requests(Collector):
@@ -98,6 +106,7 @@ class Metrics:
         "_calls",
         "_drops",
         "_fresh",
+        "_hooks",
         "_mints",
         "_refusals",
         "_reloads",
@@ -111,6 +120,7 @@ class Metrics:
         "connections",
         "draining",
         "kept",
+        "queued_hooks",
         "received",
         "registry",
         "replayed",
@@ -180,6 +190,11 @@ class Metrics:
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=registry,
         )
+        hooks = Counter("signalpost_hooks", "Web hooks.", ["result"], registry=registry)
+        self._hooks = {result: hooks.labels(result.value) for result in HookResult}
+        self.queued_hooks = Gauge(
+            "signalpost_hooks_queued", "Web hooks not delivered yet.", registry=registry
+        )
         self.draining = Gauge(
             "signalpost_draining", "1 while the service waits to stop.", registry=registry
         )
@@ -214,6 +229,9 @@ class Metrics:
             self._calls[record.outcome].inc()
             if record.answered is not None and record.connected is not None:
                 self._setup.observe(record.connected - record.answered)
+
+    def hook(self, result: HookResult, count: int = 1) -> None:
+        self._hooks[result].inc(count)
 
     def greeted(self, *, resumed: bool) -> None:
         """A reliable client was welcomed."""

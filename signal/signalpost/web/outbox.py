@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from struct import Struct
 
+from aiohttp import WSCloseCode
+
 from signalpost.sessions import MAX_KEPT
 
 __all__ = ["Drop", "SocketOutbox", "text_frame"]
@@ -44,13 +46,21 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class SocketOutbox:
-    """`dropped` hears, once, when the client is cut off for its slowness."""
+    """`dropped` hears, once, when the client is cut off for its slowness. `finish` closes the
+    WebSocket with a code and a reason, behind everything that was sent.
+    """
 
-    __slots__ = ("_dropped", "_flushed", "_transport", "_watch", "_written")
+    __slots__ = ("_dropped", "_flushed", "_transport", "_watch", "_written", "finish")
 
-    def __init__(self, transport: asyncio.Transport, dropped: Callable[[Drop], None]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        dropped: Callable[[Drop], None],
+        finish: Callable[[WSCloseCode, bytes], None],
+    ) -> None:
         self._transport = transport
         self._dropped = dropped
+        self.finish = finish
         self._written = 0
         self._flushed = 0
         self._watch: asyncio.TimerHandle | None = None

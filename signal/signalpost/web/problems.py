@@ -14,9 +14,10 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from signalpost import errors
+from signalpost import errors, messages
+from signalpost.rooms import Ref
 
-__all__ = ["ANSWERS", "Answer", "answer_for", "from_aiohttp", "problem"]
+__all__ = ["ANSWERS", "Answer", "close_code", "error_message", "from_aiohttp", "problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,20 @@ ANSWERS: Mapping[type[errors.SignalpostError], Answer] = {
 }
 
 
-def answer_for(error: errors.SignalpostError) -> Answer:
-    return ANSWERS[type(error)]
+def close_code(error: errors.SignalpostError) -> WSCloseCode:
+    """With which a socket closes that this error ends."""
+    return ANSWERS[type(error)].close or _POLICY
+
+
+def error_message(error: errors.SignalpostError, ref: Ref = None) -> messages.Error:
+    """The native protocol's message of an error of ours."""
+    retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
+    return messages.Error(error.code, error.message, retry_after, ref)
 
 
 def problem(error: errors.SignalpostError) -> web.Response:
     """The problem document of an error of ours."""
-    status = answer_for(error).status
+    status = ANSWERS[type(error)].status
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="signalpost"'

@@ -90,6 +90,8 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             runner = web.AppRunner(metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
+        # Below the listener, so that it hears of everybody whom the listener's end puts out.
+        stack.push_async_callback(service.courier.close)
         requests = RequestLog(service.metrics, service.log_name)
         stack.callback(requests.flush)
         runner = web.AppRunner(

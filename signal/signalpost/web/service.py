@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from signalpost import hooks, rooms
 from signalpost.auth import Authenticator
+from signalpost.exchange import Record
 from signalpost.hub import Hub
 from signalpost.issuer import Issuer
 from signalpost.limits import Places
+from signalpost.rooms import Room
 from signalpost.settings import Settings
 from signalpost.web.arrivals import Arrivals
 from signalpost.web.clients import client_address, network_of
+from signalpost.web.courier import Courier
 from signalpost.web.lines import Lines
 from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
@@ -36,6 +40,7 @@ class Service:
     origins: Origins
     metrics: Metrics
     hub: Hub
+    courier: Courier
     lines: Lines = field(init=False)
     places: Places
     """WebSocket connections, counted by network."""
@@ -53,7 +58,20 @@ class Service:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Service:
         metrics = Metrics()
-        hub = Hub(settings.limits, clock, _later, metrics.call)
+        courier = Courier(settings.hooks, clock, metrics)
+
+        def call_changed(record: Record) -> None:
+            metrics.call(record)
+            if courier.wanted:
+                courier.post(hooks.of_call(record, clock()))
+
+        def room_changed(before: Room | None, event: rooms.Event, after: Room) -> None:
+            if courier.wanted:
+                for told in hooks.of_room(before, event, after, clock()):
+                    courier.post(told)
+
+        hub = Hub(settings.limits, clock, _later, call_changed, room_changed)
+        metrics.queued_hooks.set_function(lambda: courier.queued)
         metrics.rooms.set_function(lambda: hub.room_count)
         metrics.calls.set_function(lambda: len(hub.exchange))
         metrics.draining.set_function(lambda: hub.draining)
@@ -62,10 +80,11 @@ class Service:
         return cls(
             settings=settings,
             authenticator=Authenticator(settings.auth, clock),
-            issuer=Issuer(settings.turn, settings.limits, clock, monotonic),
+            issuer=Issuer(settings.turn, settings.limits, clock, monotonic, hub.bans),
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
+            courier=courier,
             places=Places(settings.limits.connections, settings.limits.connections_per_address),
             sockets=Sockets(),
             arrivals=Arrivals(lambda: metrics.refused("no-request")),
@@ -89,6 +108,7 @@ class Service:
         self.issuer.change(settings.turn, limits)
         self.places.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
+        self.courier.change(settings.hooks)
         self.authenticator = Authenticator(settings.auth, self.clock)
         self.origins = Origins(settings.http)
         self.settings = settings

@@ -10,10 +10,11 @@ __all__ = ["Sockets"]
 
 
 class Sockets:
-    __slots__ = ("_none_left", "_open")
+    __slots__ = ("_closing", "_none_left", "_open")
 
     def __init__(self) -> None:
         self._open: set[web.WebSocketResponse] = set()
+        self._closing: set[asyncio.Future[bool]] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -28,6 +29,12 @@ class Sockets:
         self._open.discard(socket)
         if not self._open:
             self._none_left.set()
+
+    def finish(self, socket: web.WebSocketResponse, code: WSCloseCode, message: bytes) -> None:
+        """Close one, without waiting for it."""
+        closing = asyncio.ensure_future(socket.close(code=code, message=message))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def gone(self) -> None:
         """Wait until none is open."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
@@ -31,7 +31,7 @@ from signalpost.logs import LOGGER, emit
 from signalpost.web.http import guest
 from signalpost.web.lines import Line
 from signalpost.web.outbox import SocketOutbox
-from signalpost.web.problems import answer_for
+from signalpost.web.problems import close_code, error_message
 from signalpost.web.service import CLIENT, SERVICE, Service
 
 __all__ = ["signal"]
@@ -78,7 +78,8 @@ async def signal(request: web.Request) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
             return socket  # gone already
-        outbox = SocketOutbox(transport, service.metrics.dropped)
+        finish = partial(service.sockets.finish, socket)
+        outbox = SocketOutbox(transport, service.metrics.dropped, finish)
         service.sockets.add(socket)
         try:
             token = tokens[0] if tokens else None
@@ -219,9 +220,10 @@ class _Session:
         """Message by message, until the client goes or an error is fatal."""
         receive, take, apply = self._socket.receive, self._take, NATIVE.apply
         hub, peer, reliable = self._service.hub, line.peer, line.reliable
+        outbox = self._outbox
         while True:
-            if (message := take(await receive())) is None:
-                continue
+            if (message := take(await receive())) is None or line.socket is not outbox:
+                continue  # what a client says that was put out, or is on another socket, is nothing
             if reliable and not self._is_new(line, message):
                 continue
             try:
@@ -272,8 +274,7 @@ class _Session:
         another socket already, this one's troubles are nothing to it.
         """
         self._service.metrics.refused(error.code)
-        retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
-        message = messages.Error(error.code, error.message, retry_after, ref)
+        message = error_message(error, ref)
         if self._line is None:
             self._outbox.send(messages.dump(message))
         elif self._line.socket is self._outbox:
@@ -282,8 +283,7 @@ class _Session:
     async def _end(self, error: SignalpostError) -> None:
         """Say why, then close."""
         self._error(error, None)
-        close = answer_for(error).close or WSCloseCode.POLICY_VIOLATION
-        await self._socket.close(code=close, message=error.code.encode())
+        await self._socket.close(code=close_code(error), message=error.code.encode())
 
 
 def _ref(message: messages.ClientMessage) -> str | int | None:
