@@ -65,9 +65,11 @@ export class Chat {
       const who = document.createElement("span");
       who.className = "who";
       who.textContent = name;
-      item.append(who, " ");
+      item.append(who);
     }
-    item.append(text);
+    const said = document.createElement("p");
+    said.textContent = text;
+    item.append(said);
     this.#elements.log.append(item);
     this.#scroll();
   }

@@ -28,8 +28,9 @@ export class CallMeeting extends Meeting {
   }
 
   get state() {
-    const interrupted = this.call.link?.state === "interrupted";
-    return [interrupted ? "state-interrupted" : `state-${this.call.state}`, {}];
+    const { link, state } = this.call;
+    if (link?.state === "interrupted") return ["state-interrupted", {}];
+    return [state === "incoming" ? "state-accepted" : `state-${state}`, {}];
   }
 
   setTrack(kind, track) {

@@ -87,10 +87,8 @@ function showMeeting() {
   $("stage-title").textContent = title;
   $("share").hidden = !(meeting instanceof RoomMeeting);
   const state = language.text(...meeting.state);
-  if ($("stage-state").textContent !== state) {
-    $("stage-state").textContent = state;
-    announce(state);
-  }
+  // Written only when it changes, since it is read aloud each time.
+  if ($("stage-state").textContent !== state) $("stage-state").textContent = state;
 }
 
 function showConnection() {
@@ -199,8 +197,8 @@ function begin(made) {
   made.addEventListener("unlink", ({ detail: { peer, link } }) => stage.remove(peer, link));
   made.addEventListener("joined", ({ detail }) => told("joined", detail));
   made.addEventListener("left", ({ detail }) => told("gone", detail));
-  made.addEventListener("state", () => meeting === made && showMeeting());
   made.addEventListener("over", ({ detail }) => meeting === made && over(detail));
+  made.addEventListener("state", () => meeting === made && showMeeting());
   view("stage");
   showLocal();
 }
@@ -377,6 +375,7 @@ addEventListener("hashchange", () => {
   meeting?.leave();
   enterRoom(wanted());
 });
+on("chat-toggle", "click", () => announce(""));
 on("leave", "click", signOff);
 on("mute", "click", () => local.toggleMute());
 on("camera", "click", () => local.toggleCamera());

@@ -122,11 +122,14 @@ export class Call extends EventTarget {
     return true;
   }
 
-  /** The service forgot the call: say it again, or wait for the caller to. */
+  /** The service forgot the call: state it again; one that rings here waits for its caller. */
   reset() {
     if (this.direction === "outgoing") {
       this.#client.order({ type: "invite", call: this.id, user: this.user }, this);
-    } else if (this.link?.state !== "connected") {
+    } else if (this.#answered) {
+      this.#say("accept");
+    }
+    if (this.direction === "incoming" && this.link?.state !== "connected") {
       clearTimeout(this.#returning);
       this.#returning = setTimeout(() => this.ended({ outcome: "lost" }), RETURN_MS);
     }
@@ -157,10 +160,10 @@ export class Call extends EventTarget {
     clearTimeout(this.#returning);
     this.outcome = outcome;
     this.reason = reason ?? null;
-    this.#set("ended");
+    this.state = "ended";
     this.#client.forget(this);
-    this.link?.close();
     const detail = { outcome, reason: this.reason, error: this.error };
     this.dispatchEvent(new CustomEvent("ended", { detail }));
+    this.link?.close();
   }
 }
