@@ -69,8 +69,9 @@ ABSENT = msgspec.Raw()
 """Metadata that was not given; `null` is given. (Raw cannot be one of a union's types.)"""
 
 MAX_SAFE = 2**53 - 1
-# \Z, not $, which would let a trailing newline pass.
-RoomName = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,128}\Z")]
+# \Z, not $, which would let a trailing newline pass. No dots alone: in the path of a URL they would
+# be steps, and nobody could be put out of the room by the back-end API.
+RoomName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^\x00-\x1f\x7f]{1,128}\Z")]
 # Of a room that one is in: no pattern has to be matched for each signal.
 KnownRoom = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 PeerName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
