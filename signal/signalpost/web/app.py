@@ -14,7 +14,7 @@ from multidict import istr
 
 from signalpost.errors import OriginRefused, SignalpostError
 from signalpost.logs import LOGGER
-from signalpost.web import http, pages, ws
+from signalpost.web import api, http, pages, ws
 from signalpost.web.problems import from_aiohttp, problem
 from signalpost.web.service import CLIENT, SERVICE, Service
 
@@ -73,7 +73,7 @@ def _preflight(request: web.Request, error: web.HTTPException) -> web.Response |
 def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[_edge], client_max_size=MAX_BODY)
     app[SERVICE] = service
-    for method, path, handler in http.ROUTES:
+    for method, path, handler in (*http.ROUTES, *api.ROUTES):
         app.router.add_route(method, path, handler)
     for path, page in pages.ROUTES:
         app.router.add_get(path, page)

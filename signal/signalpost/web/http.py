@@ -23,7 +23,7 @@ from signalpost.web import pages
 from signalpost.web.openapi import DOCUMENT
 from signalpost.web.service import CLIENT, SERVICE, USER, Service
 
-__all__ = ["ROUTES", "guest"]
+__all__ = ["ROUTES", "Handler", "back_end", "guest", "json_response"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -55,6 +55,16 @@ def caller(request: web.Request, service: Service) -> Principal:
 def guest(request: web.Request, service: Service) -> Principal:
     own_page = service.origins.own_page(request.headers)
     return service.authenticator.guest(request[CLIENT], own_page=own_page)
+
+
+def back_end(request: web.Request, service: Service) -> None:
+    """Let the holder of an API key pass. Raises Unauthorized or PermissionDenied."""
+    if hdrs.AUTHORIZATION not in request.headers:
+        raise Unauthorized("an API key is needed")
+    principal = caller(request, service)
+    request[USER] = principal.user_id
+    if principal.kind is not Kind.SERVER:
+        raise PermissionDenied("this is for the holder of an API key alone")
 
 
 def _acting_for(service: Service, principal: Principal, user: str | None) -> Principal:
@@ -154,18 +164,14 @@ class _TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
 async def tokens(request: web.Request) -> web.Response:
     """POST /v1/tokens: a join token for a user of the back end that asks."""
     service = request.app[SERVICE]
-    if "Authorization" not in request.headers:
-        raise Unauthorized("an API key is needed")
-    principal = caller(request, service)
-    request[USER] = principal.user_id
-    if principal.kind is not Kind.SERVER:
-        raise PermissionDenied("only the holder of an API key may ask for tokens")
+    back_end(request, service)
     try:
         wanted = msgspec.json.decode(await _body(request), type=_TokenRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the body is not a token request: {error}") from None
     except RecursionError:
         raise Malformed("the body is nested too deep") from None
+    service.hub.bans.require_none(service.authenticator.user_id(wanted.user))
     issued = service.authenticator.issue(
         wanted.user, ttl=wanted.ttl, rooms=wanted.rooms, permissions=wanted.permissions
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,6 +28,8 @@ FLUSH_SECONDS = 0.05
 FLUSH_LINES = 64
 """More at once would hold up the requests that wait."""
 MAX_PATH = 200
+_ROOM = re.compile(r"/v1/rooms/(?:[^/]*(/peers/[0-9a-f]{20}$))?.*", re.DOTALL)
+"""A room's name may be all that keeps strangers out of it."""
 
 _Line = tuple[float, str, str, int, float, str | None, str | None]
 """Unix time, method, path, status, seconds, user, network."""
@@ -56,6 +59,8 @@ class RequestLog:
 
     def _add(self, request: web.BaseRequest, status: int, seconds: float) -> None:
         path = request.raw_path.partition("?")[0]
+        if path.startswith("/v1/rooms/"):
+            path = _ROOM.sub(r"/v1/rooms/*\1", path)
         self._lines.append(
             (
                 time.time(),
