@@ -1,0 +1,198 @@
+"""The call page in real browsers: calls, rooms, chat, and a service that goes away."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import People
+from tests.browser.stand import Person, Service, until
+
+
+def _talk(one: Person, other: Person) -> None:
+    """A call from one to the other, until both see each other."""
+    one.call(other)
+    other.page.click("#accept")
+    one.sees()
+    other.sees()
+
+
+def test_a_call(people: People) -> None:
+    """Call, accept, pictures on both sides, chat both ways, hang up."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    _talk(ada, bob)
+    assert ["direct", "direct"] == [one.tile.get_attribute("data-path") for one in (ada, bob)]
+    ada.say("good morning")
+    bob.hears("good morning")
+    bob.say("and to you")
+    ada.hears("and to you")
+    bob.hang_up()
+    ada.page.wait_for_selector("#lobby:not([hidden])")
+    assert "The call has ended." == ada.page.inner_text("#announcer")
+
+
+@pytest.mark.parametrize(
+    ("button", "heard"),
+    [("#reject", "Bob does not take the call."), ("Escape", "Bob does not take the call.")],
+)
+def test_a_call_that_is_not_taken(people: People, button: str, heard: str) -> None:
+    """Reject and the Escape key say no to the caller, too."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    ada.call(bob)
+    bob.page.wait_for_selector("#incoming[open]")
+    if button == "Escape":
+        bob.page.keyboard.press("Escape")
+    else:
+        bob.page.click(button)
+    ada.page.wait_for_selector("#lobby:not([hidden])")
+    assert heard == ada.page.inner_text("#announcer")
+    assert not bob.page.is_visible("#incoming")
+
+
+def test_a_call_that_is_cancelled(people: People) -> None:
+    """Who hangs up while it rings takes the question away from the other side."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    ada.call(bob)
+    bob.page.wait_for_selector("#incoming[open]")
+    ada.hang_up()
+    bob.page.wait_for_selector("#incoming", state="hidden")
+    assert "The call was cancelled." == bob.page.inner_text("#announcer")
+
+
+def test_two_who_call_each_other_at_once(people: People) -> None:
+    """Glare: one call comes of it, and nobody is asked."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    for one in (ada, bob):
+        one.page.wait_for_selector("#people li")
+    for one in (ada, bob):
+        one.page.evaluate("() => void document.querySelector('#people button').click()")
+    ada.sees()
+    bob.sees()
+    assert not ada.page.is_visible("#incoming")
+    ada.hang_up()
+    bob.page.wait_for_selector("#lobby:not([hidden])")
+
+
+def test_a_room_link(people: People) -> None:
+    """Whoever opens the link is in the room, with a link to everybody; who leaves is gone."""
+    ada, bob, eve = (people(name, path="#Tuesday%20noon") for name in ("Ada", "Bob", "Eve"))
+    everybody = (ada, bob, eve)
+    for one in everybody:
+        one.enter()
+    for one in everybody:
+        until(one.page, lambda one=one: one.page.locator(".tile[data-path=direct]").count() == 2)
+        assert "Room Tuesday noon" == one.page.inner_text("#stage-title")
+    bob.say("all of you")
+    for one in (ada, eve):
+        one.hears("all of you")
+    eve.hang_up()
+    for one in (ada, bob):
+        until(one.page, lambda one=one: one.page.locator(".tile:not(.local)").count() == 1)
+
+
+def test_camera_microphone_and_screen(people: People) -> None:
+    """What one side switches off the other is shown, and a shared screen takes the camera's place."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    _talk(ada, bob)
+    ada.page.click("#mute")
+    bob.tile.locator(".muted").wait_for()
+    ada.page.click("#camera")
+    bob.page.wait_for_selector(".tile.dark:not(.local)")
+    ada.page.click("#screen")
+    bob.page.wait_for_selector(".tile.screen:not(.local):not(.dark)")
+    before = bob.decoded()
+    until(bob.page, lambda: bob.decoded() > before)
+    ada.page.click("#screen")
+    bob.page.wait_for_selector(".tile.dark:not(.local)")
+
+
+def test_the_service_is_killed_in_a_call(people: People, service: Service) -> None:
+    """Media goes on without the service; after its restart both are back, and can hang up."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    _talk(ada, bob)
+    service.kill()
+    for one in (ada, bob):
+        one.page.wait_for_selector("#connection:not([hidden])")
+        before = one.decoded()
+        until(one.page, lambda one=one, before=before: one.decoded() > before)
+    ada.say("still here")
+    bob.hears("still here")
+    service.start()
+    for one in (ada, bob):
+        one.page.wait_for_selector("#connection", state="hidden")
+    ada.hang_up()
+    bob.page.wait_for_selector("#lobby:not([hidden])")
+    for one, other in ((ada, bob), (bob, ada)):
+        one.page.locator("#people li", has_text=other.name).wait_for()
+    _talk(bob, ada)
+
+
+@pytest.mark.parametrize("end", [Service.kill, Service.stop])
+def test_the_service_is_restarted_while_it_rings(
+    people: People, service: Service, end: object
+) -> None:
+    """Who is being called still is after a restart, by kill or in order, and can accept."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    ada.call(bob)
+    bob.page.wait_for_selector("#incoming[open]")
+    assert callable(end)
+    end(service)
+    service.start()
+    bob.page.click("#accept")
+    ada.sees()
+    bob.sees()
+
+
+def test_the_room_after_a_restart(people: People, service: Service) -> None:
+    """In a room nobody notices a restart but by the line that says so."""
+    ada, bob = (people(name, path="#Tuesday") for name in ("Ada", "Bob"))
+    for one in (ada, bob):
+        one.enter()
+    for one in (ada, bob):
+        one.sees()
+    service.kill()
+    service.start()
+    for one in (ada, bob):
+        one.page.wait_for_selector("#connection", state="hidden")
+        before = one.decoded()
+        until(one.page, lambda one=one, before=before: one.decoded() > before)
+        assert 2 == one.page.locator(".tile").count()
+
+
+def test_a_page_that_is_not_secure(people: People, service: Service) -> None:
+    """Over plain HTTP it says why there is no camera and what to do, and one can still be called."""
+    ada = people("Ada", url=service.insecure_url)
+    bob = people("Bob")
+    assert f"http://localhost:{service.port}" in ada.page.inner_text("#entry .media-problem")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    bob.call(ada)
+    ada.page.click("#accept")
+    ada.sees()
+    bob.page.wait_for_selector(".tile.dark:not(.local)")
+    ada.say("I can write")
+    bob.hears("I can write")
+
+
+def test_in_chinese(people: People) -> None:
+    """The browser's language is the page's, and can be switched."""
+    ada = people("Ada", locale="zh-CN")
+    assert "进入" == ada.page.inner_text("#enter")
+    assert "zh-Hans" == ada.page.get_attribute("html", "lang")
+    ada.page.click("#language")
+    assert "Enter" == ada.page.inner_text("#enter")
+    ada.page.reload()
+    assert "Enter" == ada.page.inner_text("#enter")
