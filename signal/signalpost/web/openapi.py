@@ -5,11 +5,16 @@ A test compares its paths and methods with the router, and its shapes with the c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import signalpost
 from signalpost.auth import MAX_TOKEN_TTL, Permission
+from signalpost.bans import MAX_BAN_SECONDS
+from signalpost.calls import Outcome
 from signalpost.iceservers import SHAPES
+from signalpost.rooms import Role
+from signalpost.settings import HookEvent
 
 __all__ = ["DOCUMENT"]
 
@@ -23,24 +28,68 @@ def _schema(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _answers(ok: str, *problems: int) -> dict[str, Any]:
+def _json(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _schema(schema)}}
+
+
+def _answers(ok: str, *problems: int, schema: str | None = None) -> dict[str, Any]:
+    content = {"application/json": {}} if schema is None else _json(schema)
+    return {"200": {"description": ok, "content": content}, **_problems(*problems)}
+
+
+def _problems(*problems: int) -> dict[str, Any]:
     reasons = {
         400: "A parameter or the body is wrong.",
         401: "The key or token is not valid, or one is needed.",
         403: "The caller lacks the right.",
-        404: "No TURN server is configured.",
+        404: "No such room, peer or ban; of /v1/ice-servers and /turn: no TURN server.",
         429: "Too often; Retry-After says when to come back.",
         501: "The operator has not configured this.",
     }
-    answers: dict[str, Any] = {"200": {"description": ok, "content": {"application/json": {}}}}
-    for status in problems:
-        answers[str(status)] = {
+    return {
+        str(status): {
             "description": reasons[status],
             "content": {"application/problem+json": {"schema": _schema("Problem")}},
         }
-    return answers
+        for status in problems
+    }
 
 
+def _listed(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": _schema(name)}
+
+
+def _object(required: Mapping[str, Any], **optional: Any) -> dict[str, Any]:
+    properties = {**required, **optional}
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_TEXT = {"type": "string"}
+_WHOLE = {"type": "integer"}
+_TIME = {"type": "number", "description": "Unix time, seconds."}
+_LIMIT = _parameter("limit", "The most to answer.", type="integer", minimum=1)
+_IN_PATH = {"in": "path", "required": True, "schema": _TEXT}
+_ROOM = {"name": "room", "description": "The room's name, percent-encoded.", **_IN_PATH}
+_SUMMARY = {
+    "room": _TEXT,
+    "host": {"type": ["string", "null"], "description": "Null: nobody but observers."},
+    "locked": {"type": "boolean"},
+    "capacity": _WHOLE,
+    "size": {"type": "integer", "description": "Peers in it."},
+}
+_DONE = {"204": {"description": "Done."}}
+_HOOK = {
+    "summary": "Sent to hooks.url, signed as Standard Webhooks 1.0 has it; see docs/api.md.",
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": _TEXT}
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+    ],
+    "requestBody": {"required": True, "content": _json("Hook")},
+    "responses": {
+        "2XX": {"description": "Taken."},
+        "410": {"description": "Send no more."},
+    },
+}
 _BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 _TURN = {
     "summary": "TURN credential as in draft-uberti-behave-turn-rest-00.",
@@ -99,6 +148,74 @@ DOCUMENT: dict[str, Any] = {
                 "responses": _answers("token, ttl, expires.", 400, 401, 403, 501),
             }
         },
+        "/v1/rooms": {
+            "get": {
+                "summary": "Rooms with somebody in them, by name.",
+                "security": _BEARER,
+                "parameters": [_LIMIT, _parameter("after", "The `next` of the page before.")],
+                "responses": _answers("A page of rooms.", 400, 401, 403, schema="Rooms"),
+            }
+        },
+        "/v1/rooms/{room}": {
+            "parameters": [_ROOM],
+            "get": {
+                "summary": "A room and its peers, in order of arrival.",
+                "security": _BEARER,
+                "responses": _answers("The room.", 401, 403, 404, schema="Room"),
+            },
+            "delete": {
+                "summary": "Put everybody out of a room.",
+                "security": _BEARER,
+                "responses": {**_DONE, **_problems(401, 403, 404)},
+            },
+        },
+        "/v1/rooms/{room}/peers/{peer}": {
+            "parameters": [_ROOM, {"name": "peer", "description": "The peer's id.", **_IN_PATH}],
+            "delete": {
+                "summary": "Put a peer out of a room, or out of the service for a time.",
+                "security": _BEARER,
+                "parameters": [
+                    _parameter(
+                        "ban",
+                        "Seconds in which its user gets no credential and does not come in.",
+                        type="integer",
+                        minimum=1,
+                        maximum=MAX_BAN_SECONDS,
+                    )
+                ],
+                "responses": {
+                    **_answers("With `ban`: the ban.", 400, 401, 403, 404, schema="Ban"),
+                    **_DONE,
+                },
+            },
+        },
+        "/v1/bans": {
+            "get": {
+                "summary": "Bans that last, the newest first.",
+                "security": _BEARER,
+                "responses": _answers("The bans.", 401, 403, schema="Bans"),
+            }
+        },
+        "/v1/bans/{ban}": {
+            "parameters": [{"name": "ban", "description": "The ban's id.", **_IN_PATH}],
+            "delete": {
+                "summary": "Lift a ban.",
+                "security": _BEARER,
+                "responses": {**_DONE, **_problems(401, 403, 404)},
+            },
+        },
+        "/v1/calls": {
+            "get": {
+                "summary": "Calls that have ended, the newest first.",
+                "security": _BEARER,
+                "parameters": [
+                    _parameter("since", "Unix time; ended then or later.", type="integer"),
+                    _parameter("user", "Called or was called."),
+                    _LIMIT,
+                ],
+                "responses": _answers("The records.", 400, 401, 403, schema="Calls"),
+            }
+        },
         "/v1/signal": {
             "get": {
                 "summary": "WebSocket, subprotocol signalpost.v1; see docs/protocol.md.",
@@ -111,6 +228,7 @@ DOCUMENT: dict[str, Any] = {
             }
         },
     },
+    "webhooks": {event.value: {"post": _HOOK} for event in HookEvent},
     "components": {
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         "schemas": {
@@ -124,6 +242,40 @@ DOCUMENT: dict[str, Any] = {
                     "code": {"type": "string", "description": "Stable."},
                 },
             },
+            "Rooms": _object({"rooms": _listed("RoomSummary")}, next=_TEXT),
+            "RoomSummary": _object(_SUMMARY, metadata={}),
+            "Room": _object({**_SUMMARY, "peers": _listed("Member")}, metadata={}),
+            "Member": _object(
+                {"peer": _TEXT, "user": _TEXT, "role": {"enum": [role.value for role in Role]}},
+                name=_TEXT,
+                metadata={},
+            ),
+            "Bans": _object({"bans": _listed("Ban")}),
+            "Ban": _object(
+                {
+                    **dict.fromkeys(("id", "user", "peer", "room"), _TEXT),
+                    "since": _WHOLE,
+                    "until": _WHOLE,
+                }
+            ),
+            "Calls": _object({"calls": _listed("Call")}),
+            "Call": _object(
+                {
+                    **dict.fromkeys(("call", "caller", "callee"), _TEXT),
+                    "started": _TIME,
+                    "ended": _TIME,
+                    "outcome": {"enum": [outcome.value for outcome in Outcome]},
+                },
+                answered=_TIME,
+                connected=_TIME,
+            ),
+            "Hook": _object(
+                {
+                    "type": {"enum": [event.value for event in HookEvent]},
+                    "timestamp": {"type": "string", "format": "date-time"},
+                    "data": {"type": "object"},
+                }
+            ),
             "TokenRequest": {
                 "type": "object",
                 "required": ["user"],
