@@ -142,25 +142,30 @@ class Exchange:
         self._ringing.setdefault(call.callee_user, set()).add(call.id)
         self._changed(record)
         self._settle(call.id, *calls.dial(placed, occupied=occupied, wait=wait, ref=ref))
-        early = self._early.get(call.id)
-        if early is not None and early.peer in free:
-            self.apply(call.id, early)
+        if (early := self._early.pop(call.id, None)) is not None:
+            if early.peer in free:
+                self.apply(call.id, early)
+            else:
+                self._tell_lost(call.id, early)
 
     def apply(self, call: CallId, event: calls.Event) -> None:
         """Raises NotInCall or AlreadyAnswered."""
         going = self._going.get(call)
         if going is not None:
             self._settle(call, *calls.step(going.call, event))
-        elif not self._kept_early(call, event):
+        elif isinstance(event, Accept) and self._may_be_early(call, event):
+            self._early[call] = event
+        elif isinstance(event, HangUp) and (early := self._early.pop(call, None)) is not None:
+            self._tell_lost(call, early)
+            if event.peer != early.peer:
+                self._tell_lost(call, event)
+        else:
             raise NotInCall("you are not in this call")
 
-    def _kept_early(self, call: CallId, event: calls.Event) -> bool:
-        if isinstance(event, HangUp):
-            self._early.pop(call, None)
-        if not isinstance(event, Accept) or not self._returning or len(self._early) >= MAX_EARLY:
-            return False
-        self._early.setdefault(call, event)
-        return True
+    def _may_be_early(self, call: CallId, event: Accept) -> bool:
+        if (early := self._early.get(call)) is not None:
+            return early.peer == event.peer
+        return self._returning and len(self._early) < MAX_EARLY
 
     def arrive(self, peer: PeerId, user: UserId, may: Callable[[Call], bool]) -> None:
         """A device of `user` is there: calls that ring for the user ring there too, if they may."""
@@ -182,6 +187,8 @@ class Exchange:
             if going is not None and peer in going.call.peers:
                 self.apply(call, Lost(peer))
         self._of.pop(peer, None)
+        for call in [call for call, early in self._early.items() if early.peer == peer]:
+            del self._early[call]
 
     def share(self, one: PeerId, other: PeerId) -> CallId | None:
         """The answered call between the two."""
@@ -208,9 +215,13 @@ class Exchange:
 
     def _all_returned(self) -> None:
         self._returning = False
-        for call, early in self._early.items():
-            self._tell([Tell((early.peer,), Ended(call, Outcome.LOST, ref=early.ref))])
-        self._early.clear()
+        early, self._early = self._early, {}
+        for call, event in early.items():
+            self._tell_lost(call, event)
+
+    def _tell_lost(self, call: CallId, said: Accept | HangUp) -> None:
+        """Whoever stated a call that nobody else states again."""
+        self._tell([Tell((said.peer,), Ended(call, Outcome.LOST, ref=said.ref))])
 
     def _settle(self, call: CallId, after: Call, tells: calls.Tells) -> None:
         going = self._going[call]

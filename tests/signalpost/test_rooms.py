@@ -335,4 +335,4 @@ class RoomMachine(RuleBasedStateMachine):
 
 
 TestRoomMachine = RoomMachine.TestCase
-TestRoomMachine.settings = settings(max_examples=CASES, stateful_step_count=20, deadline=None)
+TestRoomMachine.settings = settings(max_examples=CASES, stateful_step_count=15, deadline=None)
