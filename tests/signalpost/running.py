@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -74,25 +75,38 @@ class Running:
         )
         return Peer(socket)
 
-    async def peer(self, token: str | None = None) -> Peer:
+    async def peer(self, token: str | None = None, **hello: Any) -> Peer:
         """A WebSocket that has been welcomed."""
         peer = await self.connect()
-        await peer.send(type="hello", token=token)
-        welcome = await peer.receive()
-        peer.id = welcome["peer"]
+        peer.welcome = await peer.ask(type="hello", token=token, **hello)
+        peer.id = peer.welcome["peer"]
         return peer
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that has no event of its own."""
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)
 
 
 @dataclass
 class Peer:
+    """A client. `seq` is the number of the last message that it was sent."""
+
     socket: aiohttp.ClientWebSocketResponse
     id: str = ""
+    welcome: dict[str, Any] = field(default_factory=dict)
+    seq: int = 0
 
     async def send(self, **message: Any) -> None:
         await self.socket.send_str(json.dumps(message))
 
     async def receive(self) -> dict[str, Any]:
+        """The next message, without its number, which has to be the next one."""
         message: dict[str, Any] = await self.socket.receive_json(timeout=10)
+        if message["type"] != "ack" and "seq" in message:
+            assert self.seq + 1 == message["seq"]
+            self.seq = message.pop("seq")
         return message
 
     async def ask(self, **message: Any) -> dict[str, Any]:
