@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import aiohttp
@@ -30,7 +29,7 @@ async def test_welcome() -> None:
     async with running() as run:
         peer = await run.connect()
         welcome = await peer.ask(type="hello", id=7)
-        assert welcome.pop("peer")
+        assert f"~{welcome.pop('peer')}" == welcome.pop("user")
         entries = welcome.pop("iceServers")
         assert [e["urls"] for e in entries[:1]] == [["stun:turn.example.org:3478"]]
         assert entries[1]["username"].startswith(f"{int(NOW) + 600}:")
@@ -41,13 +40,21 @@ async def test_two_peers_signal_each_other() -> None:
     """Two peers meet in a room, signal both ways, and one hears that the other has left."""
     async with running() as run:
         one, two = await run.peer(), await run.peer()
+        room = {"room": "r", "locked": False, "capacity": 50}
         joined = await one.ask(type="join", room="r", id="a")
-        assert joined == {"type": "joined", "room": "r", "peers": [], "ref": "a"}
-        joined = await two.ask(type="join", room="r")
-        known = [{"peer": one.id, "polite": True}]
-        assert {"type": "joined", "room": "r", "peers": known} == joined
-        arrived = {"type": "peer-joined", "room": "r", "peer": two.id, "polite": False}
-        assert arrived == await one.receive()
+        assert {"type": "joined", "role": "host", "peers": [], "ref": "a", **room} == joined
+        joined = await two.ask(type="join", room="r", metadata={"hand": True})
+        host = {"peer": one.id, "user": f"~{one.id}", "role": "host", "polite": True}
+        assert {"type": "joined", "role": "member", "peers": [host], **room} == joined
+        assert {
+            "type": "peer-joined",
+            "room": "r",
+            "peer": two.id,
+            "user": f"~{two.id}",
+            "role": "member",
+            "polite": False,
+            "metadata": {"hand": True},
+        } == await one.receive()
 
         await one.send(type="signal", to=two.id, data={"sdp": "v=0", "n": [1, None]})
         expected = {
@@ -96,6 +103,16 @@ async def test_a_lost_peer_has_left() -> None:
         ({"type": "signal", "to": "nobody", "data": 1}, "no-such-peer"),
         ({"type": "signal", "to": "nobody", "room": "r", "data": 1}, "no-such-peer"),
         ({"type": "signal", "data": 1}, "bad-parameter"),
+        ({"type": "text", "text": "x"}, "bad-parameter"),
+        ({"type": "text", "room": "elsewhere", "text": "x"}, "not-in-room"),
+        ({"type": "text", "room": "r", "text": "x" * 8_001}, "malformed"),
+        ({"type": "join", "room": "s", "metadata": "x" * 4_096}, "malformed"),
+        ({"type": "room", "room": "r", "capacity": 51}, "bad-parameter"),
+        ({"type": "room", "room": "elsewhere", "locked": True}, "not-in-room"),
+        ({"type": "kick", "room": "r", "peer": "nobody"}, "no-such-peer"),
+        ({"type": "reject", "call": "no-such-call-0001"}, "not-in-call"),
+        ({"type": "hang-up", "call": "no-such-call-0001"}, "not-in-call"),
+        ({"type": "ack", "seq": 1}, "malformed"),
         ({"type": "signal", "to": "x"}, "malformed"),
         ({"type": "hello"}, "malformed"),
         ({"type": "dance"}, "malformed"),
@@ -277,7 +294,7 @@ async def test_connections_per_address() -> None:
             await run.connect()
         assert refused.value.status == 429
         await first.socket.close()
-        await _until(lambda: run.service.places.total == 1)
+        await run.until(lambda: run.service.places.total == 1)
         await run.peer()
 
 
@@ -351,6 +368,8 @@ async def test_a_peer_that_does_not_read_is_dropped() -> None:
             await one.socket.send_str(text)
         assert heard.result()["type"] == "peer-left"
         transport.abort()  # or the client would wait for an answer to its close
+        drops = run.service.metrics.registry.get_sample_value
+        assert 1 == drops("signalpost_outbox_drops_total", {"reason": "slow"})
 
 
 async def test_no_relays_still_signals() -> None:
@@ -360,7 +379,3 @@ async def test_no_relays_still_signals() -> None:
         assert (await peer.ask(type="hello"))["iceServers"] == []
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  the condition has no event of its own
-            await asyncio.sleep(0)
