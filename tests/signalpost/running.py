@@ -82,24 +82,58 @@ class Running:
         peer.id = peer.welcome["peer"]
         return peer
 
+    async def back(self, lost: Peer, *, received: int | None = None, **hello: Any) -> Peer:
+        """The client of a lost socket on a new one, welcomed."""
+        peer = await self.connect()
+        said = lost.seq if received is None else received
+        resume = {"session": lost.welcome["session"], "received": said}
+        peer.welcome = await peer.ask(type="hello", reliable=True, resume=resume, **hello)
+        peer.id = peer.welcome["peer"]
+        if peer.welcome["resumed"]:
+            peer.seq, peer.said = said, peer.welcome["received"]
+        return peer
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that has no event of its own."""
         async with asyncio.timeout(10):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  as it says
                 await asyncio.sleep(0)
 
 
 @dataclass
 class Peer:
-    """A client. `seq` is the number of the last message that it was sent."""
+    """A client. `seq` is the number of the last message that it was sent, `said` that of the last
+    that it sent itself.
+    """
 
     socket: aiohttp.ClientWebSocketResponse
     id: str = ""
     welcome: dict[str, Any] = field(default_factory=dict)
     seq: int = 0
+    said: int = 0
 
     async def send(self, **message: Any) -> None:
         await self.socket.send_str(json.dumps(message))
+
+    async def say(self, **message: Any) -> None:
+        """Send as a reliable client does, with a number."""
+        self.said += 1
+        await self.send(seq=self.said, **message)
+
+    async def ack(self) -> None:
+        await self.send(type="ack", seq=self.seq)
+
+    async def news(self) -> dict[str, Any]:
+        """The next message that is no acknowledgement."""
+        while (message := await self.receive())["type"] == "ack":
+            pass
+        return message
+
+    def lose(self) -> None:
+        """The connection breaks, without a close frame."""
+        if self.socket._conn is None or self.socket._conn.transport is None:
+            raise ConnectionError("it is broken already")
+        self.socket._conn.transport.abort()
 
     async def receive(self) -> dict[str, Any]:
         """The next message, without its number, which has to be the next one."""
