@@ -1,4 +1,4 @@
-"""What a browser test stands on: a service as a process, Chromium, and a person at the call page."""
+"""What a browser test stands on: a service as a process, Chromium, people at the call page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 from tests.lab.browser import OPTIONS, PATIENCE
-from tests.lab.coturn import Server
+from tests.lab.coturn import Server, own_address
 from tests.lab.parts import find, require
 from tests.lab.ports import free_port
 
@@ -47,7 +47,7 @@ class Service:
     @property
     def insecure_url(self) -> str:
         """The same by an address that browsers give no camera to."""
-        return f"http://{_address()}:{self.port}/"
+        return f"http://{own_address()}:{self.port}/"
 
     def kill(self) -> None:
         self.process.kill()
@@ -104,12 +104,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
         time.sleep(0.02)
 
 
-def _address() -> str:
-    from tests.lab.coturn import own_address
-
-    return own_address()
-
-
 @contextlib.contextmanager
 def chromium(*options: str) -> Iterator[Browser]:
     """A browser with fake camera and microphone."""
@@ -164,12 +158,23 @@ class Person:
 
     def sees(self, frames: int = 10) -> None:
         """Wait until the other's pictures are decoded here."""
-        tile = self.tile
-        tile.wait_for()
-        until(self.page, lambda: int(tile.get_attribute("data-frames") or 0) >= frames)
+        self.tile.wait_for()
+        until(self.page, lambda: self._decoded() >= frames)
 
-    def decoded(self) -> int:
+    def goes_on_seeing(self) -> None:
+        """Wait until further pictures are decoded."""
+        before = self._decoded()
+        until(self.page, lambda: self._decoded() > before)
+
+    def _decoded(self) -> int:
         return int(self.tile.get_attribute("data-frames") or 0)
+
+    def is_with(self, others: int, *, path: str = "direct") -> None:
+        """Wait until exactly so many others are connected, by that path."""
+        tiles, connected = (
+            self.page.locator(f".tile:not(.local){which}") for which in ("", f"[data-path={path}]")
+        )
+        until(self.page, lambda: tiles.count() == connected.count() == others)
 
     def say(self, text: str) -> None:
         if not self.page.is_visible("#chat"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.browser.conftest import People
-from tests.browser.stand import Person, Service, until
+from tests.browser.stand import Person, Service
 
 
 def _talk(one: Person, other: Person) -> None:
@@ -87,18 +89,18 @@ def test_a_room_link(people: People) -> None:
     for one in everybody:
         one.enter()
     for one in everybody:
-        until(one.page, lambda one=one: one.page.locator(".tile[data-path=direct]").count() == 2)
+        one.is_with(2)
         assert "Room Tuesday noon" == one.page.inner_text("#stage-title")
     bob.say("all of you")
     for one in (ada, eve):
         one.hears("all of you")
     eve.hang_up()
     for one in (ada, bob):
-        until(one.page, lambda one=one: one.page.locator(".tile:not(.local)").count() == 1)
+        one.is_with(1)
 
 
 def test_camera_microphone_and_screen(people: People) -> None:
-    """What one side switches off the other is shown, and a shared screen takes the camera's place."""
+    """The other side is shown what is off, and a shared screen takes the camera's place."""
     ada, bob = people("Ada"), people("Bob")
     ada.enter_lobby()
     bob.enter_lobby()
@@ -109,8 +111,7 @@ def test_camera_microphone_and_screen(people: People) -> None:
     bob.page.wait_for_selector(".tile.dark:not(.local)")
     ada.page.click("#screen")
     bob.page.wait_for_selector(".tile.screen:not(.local):not(.dark)")
-    before = bob.decoded()
-    until(bob.page, lambda: bob.decoded() > before)
+    bob.goes_on_seeing()
     ada.page.click("#screen")
     bob.page.wait_for_selector(".tile.dark:not(.local)")
 
@@ -124,8 +125,7 @@ def test_the_service_is_killed_in_a_call(people: People, service: Service) -> No
     service.kill()
     for one in (ada, bob):
         one.page.wait_for_selector("#connection:not([hidden])")
-        before = one.decoded()
-        until(one.page, lambda one=one, before=before: one.decoded() > before)
+        one.goes_on_seeing()
     ada.say("still here")
     bob.hears("still here")
     service.start()
@@ -140,7 +140,7 @@ def test_the_service_is_killed_in_a_call(people: People, service: Service) -> No
 
 @pytest.mark.parametrize("end", [Service.kill, Service.stop])
 def test_the_service_is_restarted_while_it_rings(
-    people: People, service: Service, end: object
+    people: People, service: Service, end: Callable[[Service], None]
 ) -> None:
     """Who is being called still is after a restart, by kill or in order, and can accept."""
     ada, bob = people("Ada"), people("Bob")
@@ -148,7 +148,6 @@ def test_the_service_is_restarted_while_it_rings(
     bob.enter_lobby()
     ada.call(bob)
     bob.page.wait_for_selector("#incoming[open]")
-    assert callable(end)
     end(service)
     service.start()
     bob.page.click("#accept")
@@ -167,13 +166,12 @@ def test_the_room_after_a_restart(people: People, service: Service) -> None:
     service.start()
     for one in (ada, bob):
         one.page.wait_for_selector("#connection", state="hidden")
-        before = one.decoded()
-        until(one.page, lambda one=one, before=before: one.decoded() > before)
-        assert 2 == one.page.locator(".tile").count()
+        one.goes_on_seeing()
+        one.is_with(1)
 
 
 def test_a_page_that_is_not_secure(people: People, service: Service) -> None:
-    """Over plain HTTP it says why there is no camera and what to do, and one can still be called."""
+    """Over plain HTTP it says why there is no camera and what to do; calls come all the same."""
     ada = people("Ada", url=service.insecure_url)
     bob = people("Bob")
     assert f"http://localhost:{service.port}" in ada.page.inner_text("#entry .media-problem")

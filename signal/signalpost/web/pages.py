@@ -67,7 +67,7 @@ def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]
 
 def _page(name: str, body: bytes) -> Page:
     suffix = name.rpartition(".")[2]
-    headers = {
+    headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: TYPES[suffix],
         hdrs.ETAG: f'"{hashlib.sha256(body).hexdigest()[:32]}"',
         # Kept, and asked about each time: pages and client are always of one version.
