@@ -14,7 +14,7 @@ import yaml
 from signalpost.config import SETTINGS, ConfigError, find_config, load, show
 from signalpost.credentials import Secret
 from signalpost.iceservers import Relay
-from signalpost.settings import Guests, LogFormat, Rate, Settings
+from signalpost.settings import Guests, HookEvent, Hooks, LogFormat, Rate, Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 ENOUGH = """\
@@ -82,6 +82,10 @@ auth:
   guests: off
   api_keys: [an-api-key-0123456789]
   id_key: an-id-key-0123456789
+hooks:
+  url: https://app.example.org/hooks
+  secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+  events: [call.ended]
 limits: {mints_per_user: 5/h}
 log: {format: json}
 """
@@ -97,6 +101,11 @@ log: {format: json}
     assert settings.turn.secrets[0] == Secret(TURN_SECRET)
     assert (settings.turn.ttl.guest, settings.auth.guests) == (60, Guests.OFF)
     assert settings.limits.mints_per_user == Rate(5, 3600)
+    assert settings.hooks == Hooks(
+        "https://app.example.org/hooks",
+        Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        (HookEvent.CALL_ENDED,),
+    )
     assert settings.log.format is LogFormat.JSON
 
 
@@ -186,7 +195,7 @@ logs: {}
         ("a: [", "signalpost.yaml:2: is not YAML"),
         ("[" * 100_000, "signalpost.yaml:1: is not YAML: nested deeper than 20"),
         ("\ta: 1", "signalpost.yaml:1: is not YAML"),
-        ("just text", "signalpost.yaml:1: must be a mapping with the keys auth, http"),
+        ("just text", "signalpost.yaml:1: must be a mapping with the keys auth, hooks, http"),
         ("- a", "signalpost.yaml:1: must be a mapping"),
         ("http: 8080", "signalpost.yaml:1: http must be a mapping with the keys allowed_origins"),
         ("---\n---\n", "signalpost.yaml:2: is not YAML"),
@@ -198,6 +207,18 @@ logs: {}
         ("auth: {token_keys: [only-20-characters-x]}", "needs at least 32 characters"),
         ("auth: {guests: of}", "'of' is unknown: did you mean off?"),
         ("auth: {guests: off}", "nobody gets in"),
+        ("hooks: {url: app.example.org}", "hooks.url is not a URL such as https://"),
+        ("hooks: {url: 'ftp://app.example.org/'}", "hooks.url is not a URL such as https://"),
+        ("hooks: {url: 'https://app.example.org:70000/'}", "hooks.url is not a URL"),
+        ("hooks: {url: 'https://u:p@app.example.org/'}", "has a user or password in it"),
+        ("hooks: {url: 'https://app.example.org/'}", "hooks.secret is missing (the receiver knows"),
+        (
+            "hooks: {secret: a-turn-secret-0123456789-012345}",
+            "hooks.secret is refused: it is whsec_",
+        ),
+        ("hooks: {secret: whsec_c2hvcnQ=}", "the base64 of 24 to 64 random bytes"),
+        (f"hooks: {{secret: whsec_{'A' * 32}}}", "it repeats a few bytes"),
+        ("hooks: {events: [room.open]}", "hooks.events[0] 'room.open' is unknown: did you mean"),
         ("turn: {ttl: {page: 600, cap: 60}}", "turn.ttl.page is 600 and turn.ttl.cap only 60"),
         ("turn: {ttl: {cap: 999999}}", "'999999' is not a whole number from 1 to 86400"),
         ("turn: {secrets: [x], secrets_file: y}", "turn.secrets is given together with"),

@@ -516,13 +516,12 @@ async def test_a_service_tells_its_back_end() -> None:
 
 async def test_hooks_follow_the_settings() -> None:
     """Hooks that are configured while the service runs are sent from then on."""
-    async with _receiving() as receiver:
-        async with running() as run:
-            await (await run.peer()).ask(type="join", room="before")
-            run.service.change(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET)))
-            await (await run.peer()).ask(type="join", room="after")
-            await _until(lambda: run.service.courier.queued == 0)
-            assert ["after", "after"] == receiver.rooms
+    async with _receiving() as receiver, running() as run:
+        await (await run.peer()).ask(type="join", room="before")
+        run.service.change(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET)))
+        await (await run.peer()).ask(type="join", room="after")
+        await _until(lambda: run.service.courier.queued == 0)
+        assert ["after", "after"] == receiver.rooms
 
 
 async def test_a_dead_receiver_slows_nobody() -> None:
