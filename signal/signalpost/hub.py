@@ -118,6 +118,7 @@ class _Peer:
     outbox: Outbox
     user: UserId
     name: str | None
+    may_signal: bool
     rooms: dict[RoomId, None] = field(default_factory=dict)
     """In order of joining."""
 
@@ -196,7 +197,9 @@ class Hub:
         user = UserId(principal.subject or f"~{peer}")
         if len(self._users.get(user, ())) >= self.limits.peers_per_user:
             raise TooManyConnections("you are connected too often: close some of your devices")
-        self._peers[peer] = _Peer(principal, outbox, user, name)
+        self._peers[peer] = _Peer(
+            principal, outbox, user, name, Permission.SIGNAL in principal.permissions
+        )
         self._users.setdefault(user, {})[peer] = None
         return peer, user
 
@@ -297,50 +300,37 @@ class Hub:
 
     # --- messages ------------------------------------------------------------------------------
 
-    def signal(
-        self,
-        sender: PeerId,
-        data: object,
-        *,
-        to: PeerId | None,
-        room: RoomId | None,
-        ref: Ref = None,
-    ) -> None:
-        """Carry `data` to one peer, or to everybody else in `room`.
+    def carry(self, message: Signalled | Texted, to: PeerId | None) -> None:
+        """Carry what a peer says to one peer, or to everybody else in the room.
 
         Without a room the first that both are in counts, or the call between them. Whether a peer
-        exists elsewhere is not told. Raises PermissionDenied, NotInRoom or NoSuchPeer.
+        exists elsewhere is not told. Raises PermissionDenied, BadParameter, NotInRoom, NoSuchPeer
+        or RoleRefused.
         """
-        place, receivers = self._address(sender, to, room)
-        receipt = None if to is None or ref is None else Receipt(sender, ref)
-        self._send(receivers, Signalled(place, sender, data, ref), receipt)
+        room, sender, _, ref = message
+        peer = self._peers[sender]
+        if not peer.may_signal:
+            peer.principal.require(Permission.SIGNAL)
+        receivers: tuple[PeerId, ...]
+        if room is not None:
+            receivers = addressees(self._room(room), sender, to)
+        elif to is not None:
+            message = message._replace(room=self._meeting(sender, to))
+            receivers = (to,)
+        else:
+            raise BadParameter("it needs `to` (a peer) or `room`")
+        receipt = None if ref is None or to is None else Receipt(sender, ref)
+        self._send(receivers, message, receipt)
 
-    def text(
-        self, sender: PeerId, text: str, *, to: PeerId | None, room: RoomId | None, ref: Ref = None
-    ) -> None:
-        """As `signal`, for a text message."""
-        place, receivers = self._address(sender, to, room)
-        receipt = None if to is None or ref is None else Receipt(sender, ref)
-        self._send(receivers, Texted(place, sender, text, ref), receipt)
-
-    def _address(
-        self, sender: PeerId, to: PeerId | None, room: RoomId | None
-    ) -> tuple[RoomId | None, tuple[PeerId, ...]]:
-        """Who gets a message, and the room by which; None: by a call."""
-        member = self._peers[sender]
-        member.principal.require(Permission.SIGNAL)
-        if room is None:
-            other = self._peers.get(to) if to is not None else None
-            if to is None or other is None:
-                raise NoSuchPeer("no such peer in a room or a call with you")
-            for room in member.rooms:
-                if room in other.rooms:
-                    break
-            else:
-                if self.exchange.share(sender, to) is None:
-                    raise NoSuchPeer("no such peer in a room or a call with you")
-                return None, (to,)
-        return room, addressees(self._room(room), sender, to)
+    def _meeting(self, one: PeerId, other: PeerId) -> RoomId | None:
+        """The first room that both are in, None when it is a call. Raises NoSuchPeer."""
+        theirs = self._peers[other].rooms if other in self._peers else {}
+        for room in self._peers[one].rooms:
+            if room in theirs:
+                return room
+        if self.exchange.share(one, other) is None:
+            raise NoSuchPeer("no such peer in a room or a call with you")
+        return None
 
     # --- calls ---------------------------------------------------------------------------------
 
@@ -368,9 +358,10 @@ class Hub:
     # --- effects -------------------------------------------------------------------------------
 
     def _room(self, room: RoomId) -> Room:
-        if room not in self._rooms:
+        state = self._rooms.get(room)
+        if state is None:
             raise NotInRoom("you are not in this room")
-        return self._rooms[room]
+        return state
 
     def _apply(self, event: Event, room: Room, tells: Iterable[_Tell]) -> None:
         before = self._rooms.get(room.id)
@@ -388,7 +379,8 @@ class Hub:
     def _send(self, to: tuple[PeerId, ...], notice: Notice, receipt: Receipt | None = None) -> None:
         if len(to) == 1:
             if (known := self._peers.get(to[0])) is not None:
-                known.outbox.send(known.outbox.dialect.dump(notice), receipt)
+                outbox = known.outbox
+                outbox.send(outbox.dialect.dump(notice), receipt)
             return
         frames: dict[int, bytes] = {}
         for peer in to:

@@ -87,7 +87,7 @@ def test_a_fan_out_is_encoded_once() -> None:
     hub, dialect, other = make(), Recorder(), Recorder()
     (one, first), *others = [*room_of(hub, 10, dialect), *room_of(hub, 5, other)]
     dumped = len(dialect.dumped), len(other.dumped)
-    hub.signal(one, "data", to=None, room=R)
+    hub.carry(Signalled(R, one, "data"), None)
     assert (dumped[0] + 1, dumped[1] + 1) == (len(dialect.dumped), len(other.dumped))
     assert Signalled(R, one, "data") not in first.heard
     assert [Signalled(R, one, "data")] * 14 == [box.heard[-1] for _, box in others]
@@ -109,23 +109,23 @@ def test_the_shared_room_is_found() -> None:
     """A message to a peer without a room goes by the first room both are in."""
     hub = make()
     (one, _), (two, box) = room_of(hub, 2, Recorder())
-    hub.signal(one, "data", to=two, room=None)
+    hub.carry(Signalled(None, one, "data"), two)
     assert Signalled(R, one, "data") == box.heard[-1]
-    hub.text(one, "Hello", to=two, room=None)
+    hub.carry(Texted(None, one, "Hello"), two)
     assert Texted(R, one, "Hello") == box.heard[-1]
     hub.leave(two, R)
     with pytest.raises(NoSuchPeer):
-        hub.signal(one, "data", to=two, room=None)
+        hub.carry(Signalled(None, one, "data"), two)
 
 
 def test_receipts_are_for_one_addressee() -> None:
     """A message with an id to one peer asks for a receipt; to a room, or without one, none."""
     hub = make()
     (one, first), (two, box) = room_of(hub, 2, Recorder())
-    hub.signal(one, "data", to=two, room=None, ref="m1")
-    hub.text(one, "Hello", to=two, room=R, ref=2)
-    hub.signal(one, "data", to=two, room=None)
-    hub.signal(one, "data", to=None, room=R, ref="m3")
+    hub.carry(Signalled(None, one, "data", "m1"), two)
+    hub.carry(Texted(R, one, "Hello", 2), two)
+    hub.carry(Signalled(None, one, "data"), two)
+    hub.carry(Signalled(R, one, "data", "m3"), None)
     assert [Receipt(one, "m1"), Receipt(one, 2), None, None] == box.receipts[-4:]
     hub.delivered(Receipt(one, "m1"), two)
     assert Delivered("m1", two) == first.heard[-1]
@@ -139,10 +139,10 @@ def test_after_leaving() -> None:
     (one, _), (two, box) = room_of(hub, 2, Recorder())
     hub.leave(two, R)
     heard = len(box.heard)
-    hub.signal(one, "data", to=None, room=R)
+    hub.carry(Signalled(R, one, "data"), None)
     assert heard == len(box.heard)
     with pytest.raises(NotInRoom):
-        hub.signal(two, "data", to=None, room=R)
+        hub.carry(Signalled(R, two, "data"), None)
     with pytest.raises(NotInRoom):
         hub.leave(two, R)
 
@@ -157,9 +157,9 @@ def test_rights_are_the_hubs() -> None:
     with pytest.raises(PermissionDenied):
         hub.join(peer, S)
     with pytest.raises(PermissionDenied):
-        hub.signal(peer, "data", to=None, room=R)
+        hub.carry(Signalled(R, peer, "data"), None)
     with pytest.raises(PermissionDenied):
-        hub.text(peer, "data", to=None, room=R)
+        hub.carry(Texted(R, peer, "data"), None)
     with pytest.raises(PermissionDenied):
         hub.invite(peer, CALL, UserId("bob"))
 
@@ -175,7 +175,7 @@ def test_draining() -> None:
         hub.join(one, S)
     with pytest.raises(Draining):
         hub.connect(GUEST, Box(dialect))
-    hub.signal(one, "goes on", to=two, room=R)
+    hub.carry(Signalled(R, one, "goes on"), two)
     assert Signalled(R, one, "goes on") == second.heard[-1]
 
 
@@ -186,7 +186,7 @@ def test_other_limits() -> None:
     hub.limits = Limits(rooms_per_peer=1)
     with pytest.raises(TooManyRooms):
         hub.join(peer, S)
-    hub.signal(peer, "still here", to=None, room=R)
+    hub.carry(Signalled(R, peer, "still here"), None)
 
 
 def test_kicked() -> None:
@@ -197,7 +197,7 @@ def test_kicked() -> None:
     hub.join(bob, R)
     hub.kick(R, bob, by=host)
     with pytest.raises(NotInRoom):
-        hub.signal(bob, "data", to=None, room=R)
+        hub.carry(Signalled(R, bob, "data"), None)
     tablet = enter(hub, box, user("bob"))
     with pytest.raises(Banned):
         hub.join(tablet, R)
@@ -241,13 +241,13 @@ def test_two_in_a_call_may_signal() -> None:
     ann, bob = enter(hub, Box(dialect), user("ann")), enter(hub, box, user("bob"))
     hub.invite(ann, CALL, UserId("bob"))
     with pytest.raises(NoSuchPeer):
-        hub.signal(ann, "early", to=bob, room=None)
+        hub.carry(Signalled(None, ann, "early"), bob)
     hub.exchange.apply(CALL, calls.Accept(bob))
-    hub.signal(ann, "now", to=bob, room=None)
+    hub.carry(Signalled(None, ann, "now"), bob)
     assert Signalled(None, ann, "now") == box.heard[-1]
     hub.exchange.apply(CALL, calls.HangUp(bob))
     with pytest.raises(NoSuchPeer):
-        hub.signal(ann, "late", to=bob, room=None)
+        hub.carry(Signalled(None, ann, "late"), bob)
 
 
 def test_whom_a_guest_reaches() -> None:

@@ -6,15 +6,16 @@ A message is dumped without its opening brace: the line puts the session's numbe
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import assert_never, cast
 
 import msgspec
 
 from signalpost import calls, messages, rooms
-from signalpost.calls import CallId
-from signalpost.errors import BadParameter, Malformed
+from signalpost.errors import Malformed
 from signalpost.hub import Delivered, GoAway, Hub, Notice
-from signalpost.rooms import Member, PeerId, RoomId, UserId
+from signalpost.messages import Signal
+from signalpost.rooms import Member, PeerId, RoomId, Signalled, Texted
 
 __all__ = ["NATIVE", "Native"]
 
@@ -23,30 +24,28 @@ class Native:
     __slots__ = ()
 
     def dump(self, notice: Notice) -> bytes:
-        if type(notice) is rooms.Signalled:
+        if type(notice) is Signalled:
             return _signal(notice)
         return messages.members(_message(notice))
 
     def apply(self, message: messages.ClientMessage, hub: Hub, peer: PeerId) -> None:
         """Do what `peer` asks. Raises SignalpostError."""
-        if type(message) is messages.Signal:  # by far the most
-            to, room = _address(message)
-            hub.signal(peer, message.data, to=to, room=room, ref=message.id)
+        if type(message) is Signal:  # by far the most
+            hub.carry(Signalled(message.room, peer, message.data, message.id), message.to)
             return
         match message:
             case messages.Text():
-                to, room = _address(message)
-                hub.text(peer, message.text, to=to, room=room, ref=message.id)
+                hub.carry(Texted(message.room, peer, message.text, message.id), message.to)
             case messages.Join():
                 hub.join(
                     peer,
-                    RoomId(message.room),
+                    message.room,
                     message.id,
                     role=rooms.Role(message.role),
                     metadata=_opaque(message.metadata),
                 )
             case messages.Leave():
-                hub.leave(peer, RoomId(message.room), message.id)
+                hub.leave(peer, message.room, message.id)
             case messages.Room():
                 event = rooms.Change(
                     peer,
@@ -56,19 +55,19 @@ class Native:
                     _opaque(message.metadata),
                     message.id,
                 )
-                hub.change(RoomId(message.room), event)
+                hub.change(message.room, event)
             case messages.Kick():
-                hub.kick(RoomId(message.room), PeerId(message.peer), by=peer, ref=message.id)
+                hub.kick(message.room, message.peer, by=peer, ref=message.id)
             case messages.Invite():
-                hub.invite(peer, CallId(message.call), UserId(message.user), message.id)
-            case messages.Signal():
+                hub.invite(peer, message.call, message.user, message.id)
+            case Signal():
                 raise AssertionError("done above")
             case messages.Hello():
                 raise Malformed("hello comes once, as the first message")
             case messages.Ack():
                 raise Malformed("ack is for clients that said reliable in their hello")
             case _:
-                hub.exchange.apply(CallId(message.call), _event(message, peer))
+                hub.exchange.apply(message.call, _event(message, peer))
 
 
 _OfCall = (
@@ -102,23 +101,17 @@ def _event(message: _OfCall, peer: PeerId) -> calls.Event:
             assert_never(message)
 
 
-def _address(message: messages.Signal | messages.Text) -> tuple[PeerId | None, RoomId | None]:
-    if message.to is None and message.room is None:
-        raise BadParameter("it needs `to` (a peer) or `room`")
-    return cast("PeerId | None", message.to), cast("RoomId | None", message.room)
-
-
-def _signal(notice: rooms.Signalled) -> bytes:
+def _signal(notice: Signalled) -> bytes:
     """The message that goes through most often, as `messages.Signalled` would be encoded."""
-    room = b"" if notice.room is None else b',"room":' + messages.quoted(notice.room)
-    name = b"" if notice.ref is None else b',"id":' + messages.quoted(notice.ref)
-    data = bytes(cast(msgspec.Raw, notice.data))
-    return b'"type":"signal","from":"%b"%b%b,"data":%b}' % (
-        notice.sender.encode(),
-        room,
-        name,
-        data,
-    )
+    room, sender, data, ref = notice
+    name = b"" if ref is None else b',"id":' + messages.quoted(ref)
+    parts = sender.encode(), _in_room(room), name, cast(msgspec.Raw, data)
+    return b'"type":"signal","from":"%b"%b%b,"data":%b}' % parts
+
+
+@lru_cache(4_096)
+def _in_room(room: RoomId | None) -> bytes:
+    return b"" if room is None else b',"room":' + messages.quoted(room)
 
 
 def _message(notice: Notice) -> messages.ServerMessage:
@@ -154,10 +147,10 @@ def _message(notice: Notice) -> messages.ServerMessage:
             return messages.RoomChanged(
                 room.id, room.host, room.locked, room.capacity, _raw(room.metadata), notice.ref
             )
-        case rooms.Signalled():
+        case Signalled():
             data = cast(msgspec.Raw, notice.data)
             return messages.Signalled(notice.sender, data, notice.room, notice.ref)
-        case rooms.Texted():
+        case Texted():
             return messages.Texted(notice.sender, notice.text, notice.room, notice.ref)
         case calls.Invited():
             return messages.Incoming(notice.call, notice.caller, notice.user, notice.name)
