@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +17,12 @@ from yarl import URL
 
 from signalpost import logs
 from signalpost.settings import Log
+from signalpost.web.api import ROUTES
 from signalpost.web.openapi import DOCUMENT
 from tests.signalpost.running import BEARER, NOW, Peer, Running, running
 
 CALL = "0123456789abcdef"
+TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 async def _ask(
@@ -278,3 +283,20 @@ async def test_the_log_names_no_room(stream: io.StringIO) -> None:
     assert "canary" not in text
     assert 5 == text.count('"path":"/v1/rooms/*"')
     assert 1 == text.count(f'"path":"/v1/rooms/*/peers/{peer.id}"')
+
+
+def test_the_document_has_every_endpoint() -> None:
+    """docs/api.md names each method and path of the API, and no other."""
+    named = set(re.findall(r"(?:GET|DELETE) /v1/(?:rooms|bans|calls)[^`?\s]*", TEXT))
+    routes = {f"{method} {re.sub(':[^}]*', '', path)}" for method, path, _ in ROUTES}
+    assert routes == named
+
+
+@pytest.mark.parametrize(
+    ("schema", "mark"),
+    [("Room", '"peers"'), ("Ban", '"until"'), ("Calls", '"calls"'), ("Hook", '"timestamp"')],
+)
+def test_the_documents_examples(schema: str, mark: str) -> None:
+    """Each example of docs/api.md is what the contract says."""
+    (example,) = (one for one in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL) if mark in one)
+    _is(json.loads(example), schema)

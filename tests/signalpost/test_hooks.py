@@ -7,9 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -545,3 +547,45 @@ def test_roles_are_told_as_the_protocol_has_them() -> None:
     """The role is the one in the room: the first to come is its host, an observer is none."""
     story = _story(Join(replace(MEMBER, role=Role.OBSERVER)), Join(HOST))
     assert ["observer", "host"] == [data["role"] for kind, data in story if kind == "peer.joined"]
+
+
+# --- docs/api.md -------------------------------------------------------------------------------
+
+TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_every_event_is_documented() -> None:
+    """docs/api.md has a row for each event."""
+    rows = re.findall(r"(?m)^\| `([a-z]+\.[a-z]+)` \|", TEXT)
+    assert [event.value for event in HookEvent] == rows
+
+
+@pytest.mark.parametrize(
+    ("valid", "secret", "body", "late"),
+    [
+        (True, SECRET, b"{}", 0),
+        (True, SECRET, b"{}", 300),
+        (False, SECRET, b"{}", 301),
+        (False, SECRET, b"{ }", 0),
+        (False, OTHER_SECRET, b"{}", 0),
+    ],
+)
+def test_the_documents_verification(valid: bool, secret: Secret, body: bytes, late: int) -> None:
+    """The receiver that docs/api.md shows accepts what is ours, and nothing else."""
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  our own document
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(NOW)),
+        "webhook-signature": "v1,AAAA " + sign(SECRET, "msg_1", int(NOW), b"{}"),
+    }
+    assert valid is names["verify"](secret.reveal(), headers, body, NOW + late)
+
+
+def test_the_documents_schedule() -> None:
+    """docs/api.md tells the delays that there are."""
+    told = "1 s, 5 s, 30 s, 2 min, 10 min and 30 min"
+    seconds = [int(n) * {"s": 1, "min": 60}[unit] for n, unit in re.findall(r"(\d+) (s|min)", told)]
+    assert told in TEXT
+    assert list(RETRY_SECONDS) == seconds
