@@ -158,7 +158,8 @@ export class Connection extends EventTarget {
 
   #take(message) {
     this.#listen();
-    if (message.seq !== undefined) {
+    if (message.seq !== undefined && message.type !== "ack") {
+      // (An ack's number is one of ours.)
       if (message.seq <= this.#received) return;
       if (message.seq > this.#received + 1) return this.renew();
       this.#received = message.seq;
