@@ -1,0 +1,228 @@
+"""A call with a user, from the first ring to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+from signalpost import messages
+from signalpost.client.errors import CallEnded, Refused
+from signalpost.client.stream import Stream
+
+__all__ = ["Call", "CallState"]
+
+
+class CallState(StrEnum):
+    CALLING = "calling"
+    """No device of theirs shows it yet."""
+    RINGING = "ringing"
+    """There, or here when it is incoming."""
+    ACCEPTED = "accepted"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+Order = (
+    messages.Invite
+    | messages.Rings
+    | messages.Accept
+    | messages.Reject
+    | messages.Busy
+    | messages.Connected
+    | messages.HangUp
+)
+
+
+class CallsClient(Protocol):
+    """What a call needs of its client."""
+
+    def order(self, message: Order, call: Call) -> None: ...
+
+    def signal_of(self, call: Call, data: Mapping[str, object]) -> asyncio.Future[None]: ...
+
+    def ended(self, call: Call) -> None: ...
+
+
+class Call:
+    """`user` is who is at the other end, `peer` the device that answered or that calls, `name` what
+    the caller calls itself (it proves nothing). `outcome`, once it has ended, is one of
+    docs/protocol.md, or the code of the error by which the service refused it.
+
+    `signals` are what the other end's `signal` was given; the stream ends with the call.
+    """
+
+    def __init__(
+        self,
+        client: CallsClient,
+        call: str,
+        user: str,
+        *,
+        peer: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.id = call
+        self.user = user
+        self.peer = peer
+        self.name = name
+        self.incoming = peer is not None
+        self.state = CallState.RINGING if self.incoming else CallState.CALLING
+        self.polite = False
+        """Whether this side yields when both make an offer at once; the other one, the caller,
+        makes the first.
+        """
+        self.outcome: str | None = None
+        self.reason: str | None = None
+        self.signals: Stream[dict[str, Any]] = Stream()
+        self.parting = False
+        """It was this side that ended it."""
+        self._client = client
+        self._invites = not self.incoming
+        """Whether it is this side that states the call by an invitation."""
+        self._answer: asyncio.Future[None] | None = None
+        self._over = asyncio.Event()
+        self._accepting = False
+        self._returning: asyncio.TimerHandle | None = None
+
+    async def answered(self) -> None:
+        """Wait until it is accepted, here or there. Raises CallEnded."""
+        if self.state is CallState.ENDED:
+            raise self._ending()
+        if self.state not in {CallState.ACCEPTED, CallState.CONNECTED}:
+            if self._answer is None:
+                self._answer = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._answer)
+
+    async def over(self) -> str:
+        """Wait until it has ended: its outcome."""
+        await self._over.wait()
+        return self.outcome or ""
+
+    async def accept(self) -> None:
+        """Take it, and wait until it is between these two. Raises CallEnded, for instance when
+        another device was faster.
+        """
+        if self.state is CallState.RINGING and not self._accepting:
+            self._accepting = True
+            self._say(messages.Accept(call=self.id))
+        await self.answered()
+
+    def reject(self, reason: str | None = None) -> None:
+        """For all of the user's devices."""
+        self._finish(messages.Reject(call=self.id, reason=reason), "rejected", reason)
+
+    def busy(self) -> None:
+        """For this device alone."""
+        self._finish(messages.Busy(call=self.id), "busy", None)
+
+    def hang_up(self, reason: str | None = None) -> None:
+        """Ends it in any state."""
+        match self.state:
+            case CallState.CONNECTED:
+                outcome = "completed"
+            case CallState.ACCEPTED:
+                outcome = "failed"
+            case _:
+                outcome = "rejected" if self.incoming else "cancelled"
+        self._finish(messages.HangUp(call=self.id, reason=reason), outcome, reason)
+
+    def connected(self) -> None:
+        """Tell the service that media flows: for the call's record."""
+        if self.state is CallState.ACCEPTED:
+            self.state = CallState.CONNECTED
+            self._say(messages.Connected(call=self.id))
+
+    def signal(self, data: Mapping[str, object]) -> asyncio.Future[None]:
+        """A JSON object to the other end, once the call is accepted; done when its client has it.
+        Raises Refused, and CallEnded.
+        """
+        if self.state is CallState.ENDED:
+            raise self._ending()
+        return self._client.signal_of(self, data)
+
+    def _say(self, message: Order) -> None:
+        self._client.order(message, self)
+
+    def _finish(
+        self,
+        message: messages.Reject | messages.Busy | messages.HangUp,
+        outcome: str,
+        reason: str | None,
+    ) -> None:
+        if self.state is not CallState.ENDED:
+            self._say(message)
+            self.parting = True
+            self.end(outcome, reason)
+
+    def _ending(self) -> CallEnded:
+        return CallEnded(self.outcome or "", self.reason)
+
+    # --- told by the client ----------------------------------------------------------------------
+
+    def rings(self) -> None:
+        """There or, when it is incoming, here."""
+        if self.incoming:
+            self._say(messages.Rings(call=self.id))
+        elif self.state is CallState.CALLING:
+            self.state = CallState.RINGING
+
+    def accepted(self, message: messages.Accepted) -> None:
+        self._stop_waiting()
+        self.peer, self.polite = message.peer, message.polite
+        if self.state is CallState.CONNECTED:
+            self._say(messages.Connected(call=self.id))  # the service had forgotten
+        else:
+            self.state = CallState.ACCEPTED
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+
+    def is_instead(self, call: str) -> None:
+        """The two had called each other at once: this is the other's call now, answered here."""
+        self.id = call
+        self._invites, self._accepting = False, True
+
+    def forgotten(self, give_up_after: float) -> None:
+        """The service knows nothing of it any more: say it again, or wait for the caller to."""
+        if self._invites:
+            self._say(messages.Invite(call=self.id, user=self.user))
+        elif self._accepting:
+            self._say(messages.Accept(call=self.id))
+        else:
+            self._stop_waiting()
+            loop = asyncio.get_running_loop()
+            self._returning = loop.call_later(give_up_after, self.end, "lost")
+
+    def again(self) -> None:
+        """The caller has said it again."""
+        self._stop_waiting()
+        self._say(
+            messages.Accept(call=self.id) if self._accepting else messages.Rings(call=self.id)
+        )
+
+    def last_words(self) -> list[Order]:
+        """What ends it at a service that has forgotten it: who calls must state it for that."""
+        words: list[Order] = [messages.HangUp(call=self.id, reason=self.reason)]
+        if self._invites:
+            words.insert(0, messages.Invite(call=self.id, user=self.user))
+        return words
+
+    def refused(self, error: Refused) -> None:
+        self.end(error.code, error.message)
+
+    def end(self, outcome: str, reason: str | None = None) -> None:
+        if self.state is CallState.ENDED:
+            return
+        self._stop_waiting()
+        self.state, self.outcome, self.reason = CallState.ENDED, outcome, reason
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(self._ending())
+            self._answer.exception()  # who waited may have gone
+        self.signals.end()
+        self._over.set()
+        self._client.ended(self)
+
+    def _stop_waiting(self) -> None:
+        if self._returning is not None:
+            self._returning.cancel()
+            self._returning = None

@@ -1,0 +1,349 @@
+"""The connection: one session over as many WebSockets as it takes.
+
+Owns when to connect again, when a silent socket is given up, and how fast may be sent. What the
+numbers mean is `session`'s, what the messages mean the listener's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from enum import StrEnum
+from typing import Protocol
+
+import aiohttp
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType
+
+from signalpost import messages
+from signalpost.client.errors import Closed, Refused, Unreachable
+from signalpost.client.session import Gap, Message, Session
+from signalpost.limits import Bucket
+from signalpost.settings import Rate
+
+__all__ = ["Connection", "Listener", "State"]
+
+LOGGER = logging.getLogger("signalpost.client")
+
+OPEN_SECONDS = 8.0
+CLOSE_SECONDS = 1.0
+HEARTBEAT_SECONDS = 15.0
+SILENCE_SECONDS = 8.0
+"""The service acknowledges within 2 s: who is silent for longer is gone."""
+ACK_EVERY = 16
+ACK_SECONDS = 1.0
+FIRST_DELAY, DELAY, LONG_DELAY = 0.2, 2.0, 15.0
+HURRY_SECONDS = 40.0
+"""For 30 s a session can be resumed: so long is hurried."""
+RATE, BURST = Rate(40, 1), 80
+"""Below `limits.messages` and `limits.message_burst`, which would end the connection."""
+RESUMING = 4000
+"""A close code of our own: 1000 and 1001 would say goodbye for good."""
+FATAL = frozenset({"unauthorized", "guest-refused", "origin-refused", "banned"})
+"""Refusals that another try does not change."""
+
+
+class State(StrEnum):
+    CONNECTING = "connecting"
+    OPEN = "open"
+    WAITING = "waiting"
+    """For the next try."""
+    CLOSED = "closed"
+
+
+class Listener(Protocol):
+    """Who hears what comes, once and in order."""
+
+    async def hello(self) -> messages.Hello: ...
+
+    def welcomed(self, welcome: messages.Welcome, lost: list[Message] | None) -> None:
+        """`lost`, unless None: the service has forgotten everything, this it never acknowledged."""
+
+    def heard(self, message: messages.ServerMessage) -> None: ...
+
+    def taken(self, taken: list[Message]) -> None:
+        """The service has acknowledged these."""
+
+    def changed(self, state: State) -> None: ...
+
+
+class _Numbered(msgspec.Struct):
+    """What is read of every message, known or not."""
+
+    type: str
+    seq: int | None = None
+
+
+_NUMBERED = msgspec.json.Decoder(_Numbered)
+_MESSAGE: msgspec.json.Decoder[messages.ServerMessage] = msgspec.json.Decoder(
+    messages.ServerMessage
+)
+
+
+class _Lost(Exception):
+    """The connection is no more; `retry_after` in seconds."""
+
+    def __init__(self, why: str, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(why)
+
+
+class Connection:
+    __slots__ = (
+        "_ack",
+        "_attempt",
+        "_closing",
+        "_error",
+        "_http",
+        "_leaving",
+        "_listener",
+        "_lost_at",
+        "_not_before",
+        "_patience",
+        "_session",
+        "_url",
+        "_wake",
+        "_welcomed",
+        "_writer",
+        "last_failure",
+        "state",
+    )
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, listener: Listener) -> None:
+        self._url = url
+        self._http = http
+        self._listener = listener
+        self._session = Session()
+        self.state = State.CLOSED
+        self.last_failure = "no answer yet"
+        self._welcomed = False
+        self._closing = False
+        self._leaving = False
+        self._attempt = 0
+        self._lost_at = self._not_before = 0.0
+        self._error: messages.Error | None = None
+        """The last one that came on this socket: it may say why the socket closes."""
+        self._wake = asyncio.Event()
+        self._ack: asyncio.TimerHandle | None = None
+        self._patience: asyncio.Timeout | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    def send(self, message: Message) -> None:
+        """Number it, and send it as soon as there is a way. Raises Refused."""
+        self._session.send(message)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled. Raises a ClientError when there is no use in going on."""
+        loop = asyncio.get_running_loop()
+        self._lost_at = loop.time()
+        try:
+            while True:
+                self._change(State.CONNECTING)
+                retry_after = 0.0
+                try:
+                    await self._connect()
+                except _Lost as lost:
+                    self.last_failure, retry_after = str(lost), lost.retry_after
+                    level = logging.INFO if self.state is State.OPEN else logging.DEBUG
+                    LOGGER.log(level, "connection lost: %s", lost)
+                now = loop.time()
+                if self.state is State.OPEN:
+                    self._lost_at = now
+                self._change(State.WAITING)
+                await asyncio.sleep(max(retry_after, self._not_before - now) + self._backoff(now))
+        finally:
+            self._change(State.CLOSED)
+
+    async def close(self) -> None:
+        """Let go out what is waiting, a moment at most. Then `run` can be cancelled."""
+        self._closing = True
+        self._wake.set()
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=CLOSE_SECONDS)
+
+    def _change(self, state: State) -> None:
+        if state is not self.state:
+            self.state = state
+            self._listener.changed(state)
+
+    def _backoff(self, now: float) -> float:
+        most = DELAY if now - self._lost_at < HURRY_SECONDS else LONG_DELAY
+        delay: float = min(most, FIRST_DELAY * 2 ** min(self._attempt, 10))
+        self._attempt += 1
+        # Jitter, or everybody comes back at once.
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311
+
+    # --- one socket ----------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        """Raises _Lost, in the end, or a ClientError."""
+        hello = await self._listener.hello()
+        hello.reliable, hello.resume = True, self._session.resume
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                socket = await self._open()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise _Lost(str(error) or "no answer in time") from None
+        self._error, self._leaving = None, False
+        try:
+            async with asyncio.timeout(OPEN_SECONDS) as self._patience:
+                await socket.send_frame(msgspec.json.encode(hello), WSMsgType.TEXT)
+                await self._carry(socket)
+        except TimeoutError:
+            raise _Lost("the service asked to" if self._leaving else "no answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise _Lost(str(error)) from None
+        finally:
+            self._patience = None
+            if self._ack is not None:
+                self._ack.cancel()
+                self._ack = None
+            await socket.close(code=WSCloseCode.OK if self._closing else RESUMING)
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        try:
+            socket = await self._http.ws_connect(
+                self._url,
+                protocols=(messages.SUBPROTOCOL,),
+                heartbeat=HEARTBEAT_SECONDS,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            answer = f"{self._url} answered with status {error.status}"
+            if 400 <= error.status < 500 and error.status != 429 and not self._welcomed:
+                raise Unreachable(answer) from None
+            retry_after = error.headers.get("Retry-After", "0") if error.headers else "0"
+            raise _Lost(answer, float(retry_after) if retry_after.isdigit() else 0.0) from None
+        if socket.protocol != messages.SUBPROTOCOL:
+            await socket.close()
+            raise Unreachable(f"{self._url} does not speak {messages.SUBPROTOCOL}")
+        return socket
+
+    async def _carry(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Read what comes, while another task writes. Raises _Lost or a ClientError."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                frame = await socket.receive()
+                if frame.type is not WSMsgType.TEXT:
+                    raise self._why(socket, frame.extra)
+                try:
+                    self._take(frame.data)
+                except Gap:
+                    raise _Lost("a message is missing") from None
+                if writing is None and self.state is State.OPEN:
+                    writing = self._writer = asyncio.create_task(self._write(socket))
+                self._watch()
+        finally:
+            if writing is not None:
+                self._writer = None
+                writing.cancel()
+                with suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
+                    await writing
+
+    def _why(self, socket: aiohttp.ClientWebSocketResponse, reason: str | None) -> Exception:
+        """What the end of a socket means; `reason` is its close frame's."""
+        error, code = self._error, socket.close_code
+        if self._closing:
+            return Closed()
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            return Refused("malformed", "a message was larger than the service's message_bytes")
+        if error is None or code != WSCloseCode.POLICY_VIOLATION:
+            return _Lost(f"closed with {code} {reason or ''}".rstrip())
+        if error.code in FATAL:
+            return Refused(error.code, error.message)
+        if error.code == "out-of-order":
+            self._session.spoil()
+        return _Lost(f"{error.message} ({error.code})", error.retry_after or 0.0)
+
+    def _take(self, text: str) -> None:
+        """Raises Gap."""
+        session = self._session
+        number = _NUMBERED.decode(text)
+        if number.seq is not None and number.type != "ack":  # whose number is ours
+            if not session.take(number.seq):
+                return
+            self._owe()
+        try:
+            message = _MESSAGE.decode(text)
+        except msgspec.ValidationError as error:
+            # Of a newer service. It counts, and means nothing here.
+            LOGGER.debug("unknown message %s: %s", number.type, error)
+            return
+        match message:
+            case messages.Welcome():
+                self._welcome(message)
+            case messages.Ack():
+                self._listener.taken(session.acknowledge(message.seq))
+            case messages.GoAway():
+                self._leave(message)
+            case _:
+                if isinstance(message, messages.Error):
+                    self._error = message
+                self._listener.heard(message)
+
+    def _welcome(self, welcome: messages.Welcome) -> None:
+        forgotten, of_ours = self._session.welcome(welcome)
+        self._welcomed = True
+        self._attempt = 0
+        LOGGER.info("welcome, peer %s, resumed: %s", welcome.peer, welcome.resumed)
+        self._change(State.OPEN)
+        if not forgotten:
+            self._listener.taken(of_ours)
+        self._listener.welcomed(welcome, of_ours if forgotten else None)
+
+    def _leave(self, notice: messages.GoAway) -> None:
+        """The service stops: what is under way gets a moment, then we come back when it said."""
+        loop = asyncio.get_running_loop()
+        self._not_before = loop.time() + notice.retry_after_ms / 1000
+        self._leaving = True
+        if self._patience is not None and not self._patience.expired():
+            soon = min(ACK_SECONDS, notice.closes_in_ms / 1000)
+            self._patience.reschedule(loop.time() + soon)
+
+    def _watch(self) -> None:
+        """Something came, or is to come: while an answer is due, silence means the end."""
+        patience = self._patience
+        if patience is None or patience.expired() or self._leaving or self.state is not State.OPEN:
+            return
+        due = asyncio.get_running_loop().time() + SILENCE_SECONDS
+        patience.reschedule(due if self._session.waits else None)
+
+    # --- writing -------------------------------------------------------------------------------
+
+    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        loop = asyncio.get_running_loop()
+        bucket = Bucket(RATE, BURST)
+        while True:
+            if self._ack is None and self._session.owed:
+                frame: bytes | None = self._session.ack()
+            else:
+                waited = self._session.waits
+                if (frame := self._session.next_frame()) is not None and not waited:
+                    self._watch()
+            if frame is None:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            while wait := bucket.take(loop.time()):
+                await asyncio.sleep(wait)  # noqa: ASYNC110  (the bucket fills with time alone)
+            await socket.send_frame(frame, WSMsgType.TEXT)
+
+    def _owe(self) -> None:
+        """An acknowledgement is due soon: one for many."""
+        if self._session.owed >= ACK_EVERY:
+            self._acknowledge()
+        elif self._ack is None:
+            self._ack = asyncio.get_running_loop().call_later(ACK_SECONDS, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        """The writer sends it: owed, and no timer runs."""
+        if self._ack is not None:
+            self._ack.cancel()
+            self._ack = None
+        self._wake.set()

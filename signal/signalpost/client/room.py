@@ -1,0 +1,214 @@
+"""A room this client is in: who else is there, and what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from signalpost import messages
+from signalpost.client.stream import Stream
+
+__all__ = [
+    "RETURN_SECONDS",
+    "Neighbour",
+    "PeerJoined",
+    "PeerLeft",
+    "Room",
+    "RoomChanged",
+    "RoomEvent",
+    "Signal",
+    "Text",
+]
+
+RETURN_SECONDS = 45.0
+"""How long a peer gets to come back after the service has forgotten everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Somebody else in a room. `polite`: whether this client is the polite one towards it (perfect
+    negotiation). `name` proves nothing.
+    """
+
+    peer: str
+    user: str
+    name: str | None
+    role: str
+    polite: bool
+    metadata: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    neighbour: Neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    neighbour: Neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """Its host, lock, capacity or metadata: the room itself has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    sender: str
+    """A peer's id, written by the service."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    sender: str
+    data: Any
+
+
+RoomEvent = PeerJoined | PeerLeft | RoomChanged | Text | Signal
+
+
+class RoomsClient(Protocol):
+    """What a room needs of its client."""
+
+    peer: str
+
+    def ask(
+        self, message: messages.Room | messages.Kick | messages.Leave
+    ) -> asyncio.Future[Any]: ...
+
+    def say(self, message: messages.Text | messages.Signal, room: Room) -> asyncio.Future[None]: ...
+
+    def out(self, room: Room) -> None: ...
+
+
+class Room:
+    """`events` ends when this client is out; `left` then says why: None for having asked, otherwise
+    `kicked`, `closed`, or the code of an error when it could not be joined again.
+    """
+
+    def __init__(self, client: RoomsClient, asked: messages.Join) -> None:
+        self.name = asked.room
+        self.role: str = asked.role
+        self.locked = False
+        self.capacity = 0
+        self.metadata: Any = None
+        self.events: Stream[RoomEvent] = Stream()
+        self.left: str | None = None
+        self.closed = False
+        self.asked = asked
+        """How it was joined, to join it again."""
+        self._client = client
+        self._peers: dict[str, Neighbour] = {}
+        self._returning: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def peers(self) -> Mapping[str, Neighbour]:
+        """The others, by peer id."""
+        return self._peers
+
+    def text(self, text: str) -> asyncio.Future[None]:
+        """To everybody else in the room; done when the service has it. Raises Refused."""
+        return self._client.say(messages.Text(text=text, room=self.name), self)
+
+    def signal(self, data: object, *, to: str | None = None) -> asyncio.Future[None]:
+        """Any JSON, to everybody else or to one peer: then done when that peer's client has it.
+        Raises Refused.
+        """
+        raw = msgspec.Raw(msgspec.json.encode(data))
+        return self._client.say(messages.Signal(data=raw, room=self.name, to=to), self)
+
+    async def change(
+        self, *, locked: bool | None = None, capacity: int | None = None, **metadata: Any
+    ) -> None:
+        """As the host; what is left out stays. `metadata=` is any JSON. Raises Refused."""
+        message = messages.Room(room=self.name, locked=locked, capacity=capacity)
+        if metadata:
+            message.metadata = msgspec.Raw(msgspec.json.encode(metadata.pop("metadata")))
+        await self._client.ask(message)
+
+    async def kick(self, peer: str) -> None:
+        """As the host. Raises Refused."""
+        await self._client.ask(messages.Kick(room=self.name, peer=peer))
+
+    async def leave(self) -> None:
+        """Raises Refused."""
+        if not self.closed:
+            self.end(None)
+            self._client.out(self)
+            await self._client.ask(messages.Leave(room=self.name))
+
+    # --- told by the client ----------------------------------------------------------------------
+
+    def joined(self, message: messages.Joined) -> None:
+        self.role, self.locked, self.capacity = message.role, message.locked, message.capacity
+        self.metadata = opaque(message.metadata)
+        for neighbour in message.peers:
+            self.arrive(neighbour)
+
+    def arrive(self, new: messages.Neighbour | messages.PeerJoined) -> None:
+        """Somebody is there, for the first time or again."""
+        if (timer := self._returning.pop(new.peer, None)) is not None:
+            timer.cancel()
+        known = new.peer in self._peers
+        neighbour = Neighbour(
+            new.peer, new.user, new.name, new.role, new.polite, opaque(new.metadata)
+        )
+        self._peers[new.peer] = neighbour
+        if not known:
+            self.events.put(PeerJoined(neighbour))
+
+    def depart(self, peer: str, host: str | None = None) -> None:
+        if host is not None:
+            self._crown(host)
+        if (timer := self._returning.pop(peer, None)) is not None:
+            timer.cancel()
+        if (gone := self._peers.pop(peer, None)) is not None:
+            self.events.put(PeerLeft(gone))
+
+    def changed(self, message: messages.RoomChanged) -> None:
+        self.locked, self.capacity = message.locked, message.capacity
+        self.metadata = opaque(message.metadata)
+        if message.host is not None:
+            self._crown(message.host)
+        self.events.put(RoomChanged())
+
+    def _crown(self, host: str) -> None:
+        if host == self._client.peer:
+            self.role = "host"
+        elif self.role == "host":
+            self.role = "member"
+        for peer, each in self._peers.items():
+            if (peer == host) != (each.role == "host"):
+                self._peers[peer] = replace(each, role="host" if peer == host else "member")
+
+    def forgotten(self, give_up: Callable[[str], None]) -> None:
+        """Everybody has to join again; who does not is gone."""
+        loop = asyncio.get_running_loop()
+        for peer in self._peers:
+            if (timer := self._returning.get(peer)) is not None:
+                timer.cancel()
+            self._returning[peer] = loop.call_later(RETURN_SECONDS, give_up, peer)
+
+    def has(self, peer: str) -> bool:
+        """Whether the peer is there now, and not only expected back."""
+        return peer in self._peers and peer not in self._returning
+
+    def end(self, reason: str | None, error: Exception | None = None) -> None:
+        if not self.closed:
+            self.closed, self.left = True, reason
+            for timer in self._returning.values():
+                timer.cancel()
+            self.events.end(error)
+
+
+def opaque(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw) if len(raw) else None
+
+
+Role = Literal["member", "observer"]

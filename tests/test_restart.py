@@ -1,0 +1,158 @@
+"""The service is killed in the middle of 200 calls being set up: all of them finish.
+
+The real command in a process of its own, and 400 clients of `signalpost.client`. Offers, answers
+and candidates are numbered, so that what is lost, doubled or out of order shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalpost.client import Call, CallState, Client, State, connect
+from tests.signalpost.process import Process
+
+CALLS = 200
+AT_ONCE = 80
+"""Calls that are being set up when the service is killed, each at another point of it."""
+CANDIDATES = 5
+PROMISED_SECONDS = 5.0
+PATIENCE = 60.0
+
+
+@dataclass
+class End:
+    """One of the two ends of a call, and what it heard from the other."""
+
+    client: Client
+    user: str
+    call: Call | None = None
+    heard: list[dict[str, Any]] = field(default_factory=list)
+
+    async def invite(self, user: str) -> None:
+        self.call = self.client.call(user)
+        await self.call.answered()
+        await self._talk(self.call, "offer")
+
+    async def answer(self) -> None:
+        self.call = await anext(self.client.incoming)
+        await self.call.accept()
+        await self._talk(self.call, "answer")
+
+    async def _talk(self, call: Call, kind: str) -> None:
+        """A description and candidates; the answer waits for the offer, as media would."""
+        if kind == "answer":
+            await self._hear(call)
+        said = [call.signal(each) for each in signals(kind)]
+        while len(self.heard) < 1 + CANDIDATES:
+            await self._hear(call)
+        await asyncio.gather(*said)
+        call.connected()
+
+    async def _hear(self, call: Call) -> None:
+        self.heard.append(await anext(call.signals))
+
+
+def signals(kind: str) -> list[dict[str, Any]]:
+    """What one end says."""
+    description = {"description": {"type": kind, "sdp": "v=0\r\n" * 200}, "number": 0}
+    return [description, *({"candidate": "x" * 80, "number": n} for n in range(1, CANDIDATES + 1))]
+
+
+@dataclass
+class Crowd:
+    callers: list[End]
+    callees: list[End]
+    opened: dict[str, float]
+    """User → when its connection was open last."""
+
+    @property
+    def ends(self) -> list[End]:
+        return [*self.callers, *self.callees]
+
+
+@asynccontextmanager
+async def crowd(service: Process, calls: int) -> AsyncIterator[Crowd]:
+    """Clients for as many calls, connected."""
+    opened: dict[str, float] = {}
+
+    async def enter(user: str) -> End:
+        def changed(state: State) -> None:
+            if state is State.OPEN:
+                opened[user] = time.monotonic()
+            else:
+                opened.pop(user, None)
+
+        context = connect(service.url, token=service.token(user), on_state=changed, patience=30)
+        return End(await stack.enter_async_context(context), user)
+
+    async with AsyncExitStack() as stack:
+        callers = await asyncio.gather(*(enter(f"caller-{n}") for n in range(calls)))
+        callees = await asyncio.gather(*(enter(f"callee-{n}") for n in range(calls)))
+        yield Crowd(callers, callees, opened)
+
+
+async def test_killed_in_the_middle_of_200_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kill -9 while calls are set up: all 200 finish, each signal came once and in order, and
+    every peer is back within five seconds of the restart.
+    """
+    begun = asyncio.Semaphore(AT_ONCE)
+    finished = 0
+    some_are_done = asyncio.Event()
+
+    async def make(caller: End, callee: End) -> None:
+        nonlocal finished
+        async with begun:
+            await asyncio.gather(caller.invite(callee.user), callee.answer())
+        finished += 1
+        if finished == CALLS // 4:
+            some_are_done.set()
+
+    with Process(tmp_path) as service:
+        async with crowd(service, CALLS) as people, asyncio.timeout(PATIENCE):
+            peers = {end.user: end.client.peer for end in people.ends}
+            pairs = zip(people.callers, people.callees, strict=True)
+            making = [asyncio.create_task(make(*pair)) for pair in pairs]
+            await some_are_done.wait()
+            service.kill()
+            done_before = finished
+            states = [end.call.state if end.call else "none" for end in people.callers]
+            await asyncio.to_thread(service.start)
+            restarted = time.monotonic()
+            await asyncio.gather(*making)
+
+            assert CALLS > done_before, "it was killed too late"
+            assert peers == {end.user: end.client.peer for end in people.ends}
+            assert len(peers) == len(people.opened)
+            back = max(people.opened.values()) - restarted
+            with capsys.disabled():
+                counts = {str(state): states.count(state) for state in dict.fromkeys(states)}
+                print(f"\nkilled with {counts}; all peers back {back:.2f} s after the restart")
+            assert back <= PROMISED_SECONDS
+
+            for caller, callee in zip(people.callers, people.callees, strict=True):
+                assert signals("answer") == [_unlinked(each) for each in caller.heard]
+                assert signals("offer") == [_unlinked(each) for each in callee.heard]
+                assert caller.call is not None
+                assert callee.call is not None
+                assert caller.call.id == callee.call.id
+                assert (callee.client.peer, caller.client.peer) == (
+                    caller.call.peer,
+                    callee.call.peer,
+                )
+                assert CallState.CONNECTED == caller.call.state == callee.call.state
+                caller.call.hang_up()
+                assert "completed" == await callee.call.over()
+
+
+def _unlinked(signal: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in signal.items() if key != "link"}
