@@ -183,7 +183,7 @@ class Person:
         self.page.press("#chat-text", "Enter")
 
     def hears(self, text: str) -> None:
-        self.page.locator("#messages li", has_text=text).wait_for(state="attached")
+        self.page.locator("#messages > div", has_text=text).wait_for(state="attached")
 
     def hang_up(self) -> None:
         self.page.click("#hang-up")

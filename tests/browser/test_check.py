@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.stand import PATIENCE, Service
+from tests.browser.stand import Service
 from tests.lab import coturn
+from tests.lab.browser import PATIENCE
 from tests.lab.coturn import Server
 
 DONE = "#verdict:is([data-state=pass], [data-state=warn], [data-state=fail])"
@@ -91,7 +92,9 @@ def test_a_port_where_nothing_answers(page: Page, relay: Server) -> None:
     assert "though calls may connect" in page.inner_text("#verdict-text")
 
 
-def test_a_relay_that_refuses_its_own_address(browser: Browser, page: Page, own_address: str) -> None:
+def test_a_relay_that_refuses_its_own_address(
+    browser: Browser, page: Page, own_address: str
+) -> None:
     """An allocation alone is no proof: data has to pass."""
     lines = [f"denied-peer-ip={own_address}"]
     with coturn.running(own_address, lines=lines, own_peer=False) as server:

@@ -59,7 +59,7 @@ export class Chat {
   }
 
   #add(name, text, kind) {
-    const item = document.createElement("li");
+    const item = document.createElement("div");
     item.className = kind;
     if (name) {
       const who = document.createElement("span");

@@ -1,0 +1,70 @@
+"""client.d.ts: a TypeScript program against it, and that it declares what client.js exports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.browser.npm import node, package
+
+ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "signal" / "signalpost" / "web" / "static"
+PROGRAM = """\
+import { Call, Mesh, connect, openMedia, quality } from "./client.js";
+
+const client = await connect({ name: "Ada", token: "t" });
+const { tracks, missing } = await openMedia({ audio: true, video: "device" });
+if (missing.video === "insecure") console.log("open it over https");
+client.addEventListener("incoming", ({ detail: { call } }) => call.accept({ tracks }));
+const room = await client.join("lobby", { metadata: { hand: true } });
+room.addEventListener("text", ({ detail }) => console.log(detail.from, detail.text));
+const mesh = new Mesh(client, room, { tracks });
+mesh.addEventListener("link", async ({ detail: { link } }) => {
+  const statistics = await link.statistics();
+  console.log(quality(statistics), statistics.rtt?.toFixed(1));
+});
+mesh.start();
+const call: Call = client.call("bob", { tracks });
+call.addEventListener("ended", ({ detail: { outcome } }) => console.log(outcome));
+await client.text("peer", "hello");
+"""
+WRONG = """
+// @ts-expect-error there is no such outcome
+const never: boolean = call.outcome === "bored";
+// @ts-expect-error a room is had from a client
+room.join();
+// @ts-expect-error a name is a text
+await connect({ name: 3 });
+"""
+
+
+@pytest.mark.parametrize("program", [PROGRAM, PROGRAM + WRONG])
+def test_a_program(tmp_path: Path, program: str) -> None:
+    """What the documentation shows compiles, and mistakes do not."""
+    compiler = package("typescript", "5.9.3") / "bin" / "tsc"
+    (tmp_path / "client.d.ts").write_text((STATIC / "client.d.ts").read_text())
+    (tmp_path / "program.ts").write_text(program)
+    options = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext"]
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    done = subprocess.run(
+        [node(), str(compiler), *options, "program.ts"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "" == done.stdout
+
+
+def test_the_same_names() -> None:
+    """client.js exports exactly the values that client.d.ts declares."""
+    code = f"import('{STATIC / 'client.js'}').then(m => console.log(Object.keys(m).join(' ')))"
+    page = "globalThis.location = new URL('http://127.0.0.1');"
+    done = subprocess.run([node(), "-e", page + code], capture_output=True, text=True, check=True)
+    declared = re.findall(
+        r"^export (?:class|function) (\w+)", (STATIC / "client.d.ts").read_text(), re.M
+    )
+    assert sorted(declared) == sorted(done.stdout.split())
