@@ -174,7 +174,8 @@ class Lines:
         """Send what the client has not received, after it was welcomed back; how many that were."""
         missing = line.outgoing.since(received) or []
         if line.socket is not None:
-            line.socket.replay(missing)
+            for frame in missing:
+                line.socket.send(frame)
         self.acknowledged(line, received)
         return len(missing)
 

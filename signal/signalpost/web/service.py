@@ -27,6 +27,7 @@ from signalpost.web.courier import Courier
 from signalpost.web.lines import Lines
 from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
+from signalpost.web.outbox import Turn
 from signalpost.web.sockets import Sockets
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
@@ -42,6 +43,7 @@ class Service:
     hub: Hub
     courier: Courier
     lines: Lines = field(init=False)
+    turn: Turn
     places: Places
     """WebSocket connections, counted by network."""
     sockets: Sockets
@@ -84,6 +86,7 @@ class Service:
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
+            turn=Turn(),
             courier=courier,
             places=Places(settings.limits.connections, settings.limits.connections_per_address),
             sockets=Sockets(),

@@ -28,6 +28,7 @@ from signalpost.errors import (
 )
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
+from signalpost.messages import Join
 from signalpost.web.http import guest
 from signalpost.web.lines import Line
 from signalpost.web.outbox import SocketOutbox
@@ -41,6 +42,8 @@ HEARTBEAT_SECONDS = 25.0
 CLOSE_SECONDS = 1.0
 """How long a client gets to answer our close."""
 MAX_LOGGED_ROOMS = 16
+# An enum's member is looked up slowly, and this happens for every message.
+_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 _GOODBYES = (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
 TOKEN_PREFIX = "token."  # noqa: S105
 
@@ -79,7 +82,7 @@ async def signal(request: web.Request) -> web.StreamResponse:
         if transport is None:
             return socket  # gone already
         finish = partial(service.sockets.finish, socket)
-        outbox = SocketOutbox(transport, service.metrics.dropped, finish)
+        outbox = SocketOutbox(transport, service.turn, service.metrics.dropped, finish)
         service.sockets.add(socket)
         try:
             token = tokens[0] if tokens else None
@@ -231,7 +234,7 @@ class _Session:
             except SignalpostError as error:
                 self._error(error, _ref(message))
             else:
-                if type(message) is messages.Join and len(self._rooms) < MAX_LOGGED_ROOMS:
+                if type(message) is Join and len(self._rooms) < MAX_LOGGED_ROOMS:
                     self._rooms[message.room] = None
 
     def _is_new(self, line: Line, message: messages.ClientMessage) -> bool:
@@ -255,16 +258,18 @@ class _Session:
         """The message in a frame, None for one that was answered with an error. Raises _Gone,
         RateLimited.
         """
-        if frame.type is not WSMsgType.TEXT and frame.type is not WSMsgType.BINARY:
+        kind, data, _ = frame
+        if kind is not _TEXT and kind is not _BINARY:
             raise _Gone
         self._received += 1
-        self._service.metrics.received += 1
-        if wait := self._bucket.take(self._service.monotonic()):
+        service = self._service
+        service.metrics.received += 1
+        if wait := self._bucket.take(service.monotonic()):
             raise RateLimited("too many messages", wait)
         try:
-            if frame.type is WSMsgType.BINARY:
+            if kind is _BINARY:
                 raise BinaryFrame("messages are JSON in text frames")
-            return messages.parse(frame.data)
+            return messages.parse(data)
         except SignalpostError as error:
             self._error(error, None)
             return None
@@ -283,6 +288,7 @@ class _Session:
     async def _end(self, error: SignalpostError) -> None:
         """Say why, then close."""
         self._error(error, None)
+        self._outbox.flush()
         await self._socket.close(code=close_code(error), message=error.code.encode())
 
 
