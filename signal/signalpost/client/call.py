@@ -8,8 +8,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from signalpost import messages
+from signalpost.calls import CallId
 from signalpost.client.errors import CallEnded, Refused
 from signalpost.client.stream import Stream
+from signalpost.rooms import UserId
 
 __all__ = ["Call", "CallState"]
 
@@ -62,7 +64,7 @@ class Call:
         peer: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.id = call
+        self.id = CallId(call)
         self.user = user
         self.peer = peer
         self.name = name
@@ -85,11 +87,16 @@ class Call:
         self._accepting = False
         self._returning: asyncio.TimerHandle | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is between these two now."""
+        return self.state in {CallState.ACCEPTED, CallState.CONNECTED}
+
     async def answered(self) -> None:
         """Wait until it is accepted, here or there. Raises CallEnded."""
         if self.state is CallState.ENDED:
             raise self._ending()
-        if self.state not in {CallState.ACCEPTED, CallState.CONNECTED}:
+        if not self.is_answered:
             if self._answer is None:
                 self._answer = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._answer)
@@ -179,13 +186,13 @@ class Call:
 
     def is_instead(self, call: str) -> None:
         """The two had called each other at once: this is the other's call now, answered here."""
-        self.id = call
+        self.id = CallId(call)
         self._invites, self._accepting = False, True
 
     def forgotten(self, give_up_after: float) -> None:
         """The service knows nothing of it any more: say it again, or wait for the caller to."""
         if self._invites:
-            self._say(messages.Invite(call=self.id, user=self.user))
+            self._say(messages.Invite(call=self.id, user=UserId(self.user)))
         elif self._accepting:
             self._say(messages.Accept(call=self.id))
         else:
@@ -204,7 +211,7 @@ class Call:
         """What ends it at a service that has forgotten it: who calls must state it for that."""
         words: list[Order] = [messages.HangUp(call=self.id, reason=self.reason)]
         if self._invites:
-            words.insert(0, messages.Invite(call=self.id, user=self.user))
+            words.insert(0, messages.Invite(call=self.id, user=UserId(self.user)))
         return words
 
     def refused(self, error: Refused) -> None:

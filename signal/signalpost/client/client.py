@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,19 +18,18 @@ import msgspec
 from yarl import URL
 
 from signalpost import messages
-from signalpost.client.call import Call, CallState, Order
+from signalpost.client.call import Call
+from signalpost.client.calls import Calls
 from signalpost.client.connection import LOGGER, Connection, State
 from signalpost.client.delivery import Addressed, Delivery
-from signalpost.client.errors import CallEnded, ClientError, Closed, Refused, Unreachable
+from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
 from signalpost.client.session import Message
 from signalpost.client.stream import Stream
 from signalpost.iceservers import IceServer, parse_ice_servers
+from signalpost.rooms import PeerId, RoomId
 
 __all__ = ["Client", "Token", "connect"]
-
-MAX_PAST = 1_000
-"""Calls that are remembered when they are over: their other end may not know it yet."""
 
 Token = str | Callable[[], Awaitable[str]]
 """A join token or API key, or a function that gives one each time it is needed: the service asks
@@ -101,8 +99,6 @@ class Client:
         self.user = ""
         self.ice_servers: tuple[IceServer, ...] = ()
         """For the next peer connection. Always fresh: the service sends the next in time."""
-        self.incoming: Stream[Call] = Stream()
-        """Calls that ring here."""
         self.messages: Stream[Text | Signal] = Stream()
         """From peers outside a room: the other end of a call can send texts, too."""
         self._token = token
@@ -110,16 +106,13 @@ class Client:
         self._on_state = on_state
         self._ids = itertools.count(1)
         self._rooms: dict[str, Room] = {}
-        self._calls: dict[str, Call] = {}
-        self._past: dict[str, bool] = {}
-        """Calls that are over, and whether this side ended them."""
-        self._parting: dict[str, Call] = {}
-        """Of those, the ones whose end the service has not confirmed."""
         self._asked: dict[int, _Asked] = {}
-        self._orders: dict[int, Call] = {}
+        self._expected: dict[str, asyncio.TimerHandle] = {}
+        """Peers that may come back."""
         self._opened = asyncio.get_running_loop().create_future()
         self._connection = Connection(endpoint, http, self)
         self._delivery = Delivery(self._connection.send, self._next_id)
+        self._calls = Calls(self._connection.send, self._next_id, self._delivery, self._gone)
         self._running: asyncio.Task[None] | None = None
 
     # --- what one does with it -----------------------------------------------------------------
@@ -135,13 +128,18 @@ class Client:
     @property
     def calls(self) -> Mapping[str, Call]:
         """Those that go on, by id."""
-        return self._calls
+        return self._calls.going
+
+    @property
+    def incoming(self) -> Stream[Call]:
+        """Calls that ring here."""
+        return self._calls.incoming
 
     async def join(
         self, room: str, *, role: Literal["member", "observer"] = "member", metadata: Any = None
     ) -> Room:
         """Raises Refused."""
-        message = messages.Join(room=room, role=role)
+        message = messages.Join(room=RoomId(room), role=role)
         if metadata is not None:
             message.metadata = msgspec.Raw(msgspec.json.encode(metadata))
         made = Room(self, message)
@@ -150,25 +148,18 @@ class Client:
 
     def call(self, user: str) -> Call:
         """Call a user, on all of their devices. Raises Refused for what cannot be a user."""
-        call = Call(self, secrets.token_urlsafe(12), user)
-        self._calls[call.id] = call
-        try:
-            self.order(messages.Invite(call=call.id, user=user), call)
-        except Refused:
-            del self._calls[call.id]
-            raise
-        return call
+        return self._calls.call(user)
 
     def text(self, peer: str, text: str) -> asyncio.Future[None]:
         """To one peer in a room or a call with this one; done when its client has it. Raises
         Refused.
         """
-        return self._delivery.say(messages.Text(text=text, to=peer))
+        return self._delivery.say(messages.Text(text=text, to=PeerId(peer)))
 
     def signal(self, peer: str, data: object) -> asyncio.Future[None]:
         """As `text`, for any JSON."""
         raw = msgspec.Raw(msgspec.json.encode(data))
-        return self._delivery.say(messages.Signal(data=raw, to=peer))
+        return self._delivery.say(messages.Signal(data=raw, to=PeerId(peer)))
 
     # --- opening and closing -------------------------------------------------------------------
 
@@ -185,7 +176,7 @@ class Client:
 
     async def close(self) -> None:
         """Hang up everywhere and say goodbye."""
-        for call in tuple(self._calls.values()):
+        for call in tuple(self.calls.values()):
             call.hang_up()
         if self._running is not None:
             await self._connection.close()
@@ -215,11 +206,11 @@ class Client:
                 asked.answer.set_exception(told)
         self._asked.clear()
         self._delivery.close(told)
+        for timer in self._expected.values():
+            timer.cancel()
         for room in self._rooms.values():
             room.end(told.code, shown)
-        for call in tuple(self._calls.values()):
-            call.end("failed", told.message)
-        self.incoming.end(shown)
+        self._calls.end(told.message, shown)
         self.messages.end(shown)
 
     # --- for rooms and calls -------------------------------------------------------------------
@@ -253,50 +244,22 @@ class Client:
             for peer in room.peers:
                 self._gone(peer)
 
-    def order(self, message: Order, call: Call) -> None:
-        message.id = id_ = self._next_id()
-        self._connection.send(message)
-        self._orders[id_] = call
-
-    def signal_of(self, call: Call, data: Mapping[str, object]) -> asyncio.Future[None]:
-        if call.peer is None or call.state is CallState.RINGING:
-            raise Refused("not-in-call", "the call has not been answered yet")
-        # The two may be in a room as well: the link tells the call's signals from the room's.
-        raw = msgspec.Raw(msgspec.json.encode({"link": call.id, **data}))
-        return self._delivery.say(messages.Signal(data=raw, to=call.peer), call=call.id)
-
-    def ended(self, call: Call) -> None:
-        self._calls.pop(call.id, None)
-        self._past[call.id] = call.parting
-        if len(self._past) > MAX_PAST:
-            del self._past[next(iter(self._past))]
-        self._delivery.drop(call.id, CallEnded(call.outcome or "", call.reason))
-        if call.parting:
-            self._parting[call.id] = call
-        else:
-            self._forget_orders(call)
-        if call.peer is not None:
-            self._gone(call.peer)
-
-    def _forget_orders(self, call: Call) -> None:
-        for id_ in [id_ for id_, each in self._orders.items() if each is call]:
-            del self._orders[id_]
-
-    def _parted(self, call: str) -> None:
-        if (parted := self._parting.pop(call, None)) is not None:
-            self._forget_orders(parted)
-
     def _gone(self, peer: str) -> None:
         """The peer is no longer where it was: what it does not have waits for its return."""
-        here = any(room.has(peer) for room in self._rooms.values())
-        answered = {CallState.ACCEPTED, CallState.CONNECTED}
-        if here or any(c.peer == peer and c.state in answered for c in self._calls.values()):
+        if any(room.has(peer) for room in self._rooms.values()) or self._calls.talks_to(peer):
             return
         if self._delivery.gone(peer):
             self._expect(peer)
 
     def _expect(self, peer: str) -> None:
-        asyncio.get_running_loop().call_later(RETURN_SECONDS, self._delivery.give_up, peer)
+        if (timer := self._expected.get(peer)) is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._expected[peer] = loop.call_later(RETURN_SECONDS, self._not_back, peer)
+
+    def _not_back(self, peer: str) -> None:
+        del self._expected[peer]
+        self._delivery.give_up(peer)
 
     # --- told by the connection ----------------------------------------------------------------
 
@@ -322,13 +285,12 @@ class Client:
                 self._delivery.taken(message)
 
     def _forgotten(self, lost: list[Message]) -> None:
-        peers = {room.name: tuple(room.peers) for room in self._rooms.values()}
+        peers = {str(room.name): tuple(room.peers) for room in self._rooms.values()}
         for peer in self._delivery.forgotten(lost, peers):
             self._expect(peer)
-        self._orders.clear()
         asked, self._asked = self._asked, {}
         for room in self._rooms.values():
-            room.forgotten(lambda peer, room=room: room.depart(peer))  # type: ignore[misc]
+            room.forgotten()
             self._ask(room.asked, room)
         for id_, each in asked.items():
             if each.answer.done() or (each.room is not None and each.room.name in self._rooms):
@@ -338,15 +300,7 @@ class Client:
                 continue
             self._asked[id_] = each
             self._connection.send(each.message)
-        uninvited = {message.call for message in lost if isinstance(message, messages.Invite)}
-        for call in tuple(self._parting.values()):
-            if call.id in uninvited:
-                self._parted(call.id)
-                continue
-            for word in call.last_words():
-                self.order(word, call)
-        for call in tuple(self._calls.values()):
-            call.forgotten(RETURN_SECONDS)
+        self._calls.forgotten(lost)
 
     # --- what comes in -------------------------------------------------------------------------
 
@@ -361,16 +315,9 @@ class Client:
             case messages.IceServers():
                 self.ice_servers = parse_ice_servers(message.ice_servers)
             case messages.Incoming():
-                self._rung(message)
-            case messages.Ringing():
-                if (call := self._calls.get(message.call)) is not None:
-                    call.rings()
-            case messages.Accepted():
-                self._accepted(message)
-            case messages.Ended():
-                self._parted(message.call)
-                if (call := self._calls.get(message.call)) is not None:
-                    call.end(message.outcome, message.reason)
+                self._calls.rung(message)
+            case messages.Ringing() | messages.Accepted() | messages.Ended():
+                self._calls.heard(message)
             case messages.Joined():
                 self._joined(message)
             case messages.PeerJoined() | messages.PeerLeft() | messages.RoomChanged():
@@ -403,12 +350,7 @@ class Client:
             if asked.room is not None and self._rooms.get(asked.room.name) is asked.room:
                 asked.room.end(error.code)
                 self.out(asked.room)
-        elif isinstance(ref, int) and (call := self._orders.pop(ref, None)) is not None:
-            if call.parting:
-                self._parted(call.id)
-            else:
-                call.refused(refused)
-        elif not self._delivery.refused(ref, refused):
+        elif not self._calls.refused(ref, refused) and not self._delivery.refused(ref, refused):
             LOGGER.info("the service said: %s", refused)
 
     def _joined(self, message: messages.Joined) -> None:
@@ -442,49 +384,10 @@ class Client:
             said = Text(sender, message.text)
         else:
             said = Signal(sender, msgspec.json.decode(message.data))
-            if self._of_call(said, in_room=message.room is not None):
+            if self._calls.takes(said, in_room=message.room is not None):
                 return
         room = self._rooms.get(message.room or "")
         if room is not None:
             room.events.put(said)
         elif message.room is None:
             self.messages.put(said)
-
-    def _of_call(self, said: Signal, *, in_room: bool) -> bool:
-        """Whether it is a call's: by its link, or since it comes from the call's other end."""
-        if not isinstance(said.data, dict):
-            return False
-        link = said.data.get("link")
-        if isinstance(link, str) and link in self._past:
-            return True
-        for call in self._calls.values():
-            if call.peer == said.sender and (link == call.id or (link is None and not in_room)):
-                call.signals.put(said.data)
-                return True
-        return False
-
-    def _rung(self, message: messages.Incoming) -> None:
-        if (call := self._calls.get(message.call)) is not None:
-            call.again()
-        elif (ended_here := self._past.get(message.call)) is not None:
-            # The caller does not know yet. Another device of this user may.
-            past: Order = messages.Busy(call=message.call)
-            self._connection.send(messages.HangUp(call=message.call) if ended_here else past)
-        else:
-            call = Call(self, message.call, message.user, peer=message.sender, name=message.name)
-            self._calls[call.id] = call
-            call.rings()
-            self.incoming.put(call)
-
-    def _accepted(self, message: messages.Accepted) -> None:
-        call = self._calls.get(message.call)
-        mine = self._calls.pop(message.instead, None) if message.instead is not None else None
-        if mine is not None:
-            if call is not None:
-                call.end("merged")
-            mine.is_instead(message.call)
-            self._calls[mine.id] = call = mine
-            self._past.pop(mine.id, None)
-        if call is not None:
-            self._delivery.present(message.peer)
-            call.accepted(message)

@@ -330,8 +330,8 @@ class Connection:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            while wait := bucket.take(loop.time()):
-                await asyncio.sleep(wait)  # noqa: ASYNC110  (the bucket fills with time alone)
+            while wait := bucket.take(loop.time()):  # noqa: ASYNC110  (it fills with time alone)
+                await asyncio.sleep(wait)
             await socket.send_frame(frame, WSMsgType.TEXT)
 
     def _owe(self) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from signalpost import messages
 from signalpost.client.stream import Stream
+from signalpost.rooms import PeerId
 
 __all__ = [
     "RETURN_SECONDS",
@@ -121,7 +122,9 @@ class Room:
         Raises Refused.
         """
         raw = msgspec.Raw(msgspec.json.encode(data))
-        return self._client.say(messages.Signal(data=raw, room=self.name, to=to), self)
+        return self._client.say(
+            messages.Signal(data=raw, room=self.name, to=None if to is None else PeerId(to)), self
+        )
 
     async def change(
         self, *, locked: bool | None = None, capacity: int | None = None, **metadata: Any
@@ -134,7 +137,7 @@ class Room:
 
     async def kick(self, peer: str) -> None:
         """As the host. Raises Refused."""
-        await self._client.ask(messages.Kick(room=self.name, peer=peer))
+        await self._client.ask(messages.Kick(room=self.name, peer=PeerId(peer)))
 
     async def leave(self) -> None:
         """Raises Refused."""
@@ -187,13 +190,13 @@ class Room:
             if (peer == host) != (each.role == "host"):
                 self._peers[peer] = replace(each, role="host" if peer == host else "member")
 
-    def forgotten(self, give_up: Callable[[str], None]) -> None:
+    def forgotten(self) -> None:
         """Everybody has to join again; who does not is gone."""
         loop = asyncio.get_running_loop()
         for peer in self._peers:
             if (timer := self._returning.get(peer)) is not None:
                 timer.cancel()
-            self._returning[peer] = loop.call_later(RETURN_SECONDS, give_up, peer)
+            self._returning[peer] = loop.call_later(RETURN_SECONDS, self.depart, peer)
 
     def has(self, peer: str) -> bool:
         """Whether the peer is there now, and not only expected back."""
@@ -209,6 +212,3 @@ class Room:
 
 def opaque(raw: msgspec.Raw) -> Any:
     return msgspec.json.decode(raw) if len(raw) else None
-
-
-Role = Literal["member", "observer"]
