@@ -83,6 +83,7 @@ class Courier:
         "_closing",
         "_complained",
         "_delay",
+        "_dropped",
         "_hooks",
         "_lanes",
         "_metrics",
@@ -112,6 +113,7 @@ class Courier:
         """The receiver said that it wants no more."""
         self._complained: set[str] = set()
         """What the log has been told since the last delivery."""
+        self._dropped = 0
         self.queued = 0
         """Events that are neither delivered nor dropped."""
 
@@ -137,7 +139,7 @@ class Courier:
         if not self.wanted or event.kind not in self._hooks.events:
             return
         if self.queued >= MAX_QUEUED or self._closing:
-            self._metrics.hook(HookResult.DROPPED)
+            self._drop(1)
             self._complain("hooks dropped", queued=self.queued)
             return
         lane = self._lanes[hash(event.key) % LANES]
@@ -149,6 +151,7 @@ class Courier:
     async def close(self, seconds: float = LAST_SECONDS) -> None:
         """Try what is queued once more, for so long, and drop the rest."""
         self._closing = True
+        before = self._dropped
         self._rouse()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         if works:
@@ -156,10 +159,10 @@ class Courier:
             for work in works:
                 work.cancel()
             await asyncio.wait(works)
-        if self.queued:
-            emit(logging.WARNING, "hooks dropped", queued=self.queued)
-            self._metrics.hook(HookResult.DROPPED, self.queued)
-            self.queued = 0
+        self._drop(self.queued)
+        self.queued = 0
+        if self._dropped > before:
+            emit(logging.WARNING, "hooks dropped", count=self._dropped - before)
         if self._session is not None:
             await self._session.close()
 
@@ -168,42 +171,47 @@ class Courier:
         while lane.queue:
             message = lane.queue.popleft()
             try:
-                result = await self._deliver(message)
+                delivered = await self._deliver(message)
             except Exception:
                 LOGGER.exception("unexpected error")
-                result = HookResult.DROPPED
-            self._metrics.hook(result)
+                delivered = False
+            if delivered:
+                self._metrics.hook(HookResult.DELIVERED)
+            else:
+                self._drop(1)
             self.queued -= 1
         lane.work = None
 
-    async def _deliver(self, message: _Message) -> HookResult:
-        """Attempt after attempt, until there is nothing more to try."""
+    async def _deliver(self, message: _Message) -> bool:
+        """Attempt after attempt, until it is there (True) or there is nothing more to try."""
         failures = 0
         while True:
             settings, wake = self._hooks, self._wake
             if settings.url is None or settings.secret is None or self._stopped:
-                return HookResult.DROPPED
+                return False
             try:
                 await self._attempt(message, settings.url, settings.secret)
             except _Gone:
                 if settings is self._hooks:
                     self._stop()
-                return HookResult.DROPPED
+                return False
             except _Failed as failed:
                 failures += 1
                 wait = self._delay(failures)
                 told = {"kind": message.kind, "reason": failed.reason}
-                if wait is None or self._closing:
-                    emit(logging.WARNING, "hook given up", attempts=failures, **told)
-                    return HookResult.DROPPED
                 self._complain("hook failed", **told)
+                if self._closing:
+                    return False
+                if wait is None:
+                    emit(logging.WARNING, "hook given up", attempts=failures, **told)
+                    return False
                 self._metrics.hook(HookResult.RETRIED)
                 await _pause(wake, max(wait, min(failed.retry_after, MAX_RETRY_AFTER)))
             else:
                 if self._complained:
                     self._complained.clear()
                     emit(logging.INFO, "hooks delivered again", queued=self.queued - 1)
-                return HookResult.DELIVERED
+                return True
 
     async def _attempt(self, message: _Message, url: str, secret: Secret) -> None:
         """One request. Raises _Gone or _Failed."""
@@ -253,7 +261,11 @@ class Courier:
         for lane in self._lanes:
             lane.queue.clear()
         self.queued -= dropped
-        self._metrics.hook(HookResult.DROPPED, dropped)
+        self._drop(dropped)
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        self._metrics.hook(HookResult.DROPPED, count)
 
     def _rouse(self) -> None:
         """End every pause."""
