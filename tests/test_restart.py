@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,11 @@ from tests.signalpost.process import Process
 
 CALLS = 200
 AT_ONCE = 50
-"""Calls that are being set up when the service is killed, each at another point of it."""
+"""Calls that are being set up at a time: when the service is killed, some are over, and some have
+not begun.
+"""
+KILLED_AFTER = 800
+"""Signals, of the 2,400 that there are: in the middle of the second fifty."""
 CANDIDATES = 5
 MORE = {"more": True}
 PROMISED_SECONDS = 5.0
@@ -34,6 +38,7 @@ class End:
 
     client: Client
     user: str
+    on_signal: Callable[[], None] = lambda: None
     call: Call | None = None
     said: list[asyncio.Future[None]] = field(default_factory=list)
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +68,7 @@ class End:
 
     async def _hear(self, call: Call) -> None:
         self.heard.append(await anext(call.signals))
+        self.on_signal()
 
 
 def signals(kind: str) -> list[dict[str, Any]]:
@@ -116,16 +122,21 @@ async def test_killed_in_the_middle_of_200_calls(
     every peer is back within five seconds of the restart.
     """
     begun = asyncio.Semaphore(AT_ONCE)
-    finished = 0
-    some_are_done = asyncio.Event()
+    finished = heard = 0
+    enough_was_said = asyncio.Event()
+
+    def hear() -> None:
+        nonlocal heard
+        heard += 1
+        if heard == KILLED_AFTER:
+            enough_was_said.set()
 
     async def make(caller: End, callee: End) -> None:
         nonlocal finished
+        caller.on_signal = callee.on_signal = hear
         async with begun:
             await asyncio.gather(caller.invite(callee.user), callee.answer())
         finished += 1
-        if finished == CALLS // 4:
-            some_are_done.set()
         await asyncio.gather(*caller.said, *callee.said)
 
     with Process(tmp_path) as service:
@@ -133,7 +144,7 @@ async def test_killed_in_the_middle_of_200_calls(
             peers = {end.user: end.client.peer for end in people.ends}
             pairs = zip(people.callers, people.callees, strict=True)
             making = [asyncio.create_task(make(*pair)) for pair in pairs]
-            await some_are_done.wait()
+            await enough_was_said.wait()
             service.kill()
             done_before = finished
             states = [end.call.state if end.call else "none" for end in people.callers]
