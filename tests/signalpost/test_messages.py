@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from signalpost import errors, messages
 from signalpost.errors import Malformed
+from signalpost.rooms import RoomId
 from tests.signalpost.cases import CASES
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -50,7 +51,7 @@ def test_parse_never_crashes(text: str) -> None:
     assert isinstance(message, CLIENT)
     if isinstance(message, messages.Signal):
         # What is carried on is valid JSON for whoever receives it.
-        dumped = messages.dump(messages.Signalled("peer", "room", message.data))
+        dumped = messages.dump(messages.Signalled("peer", message.data, "room"))
         assert "data" in json.loads(dumped)
 
 
@@ -63,7 +64,7 @@ def test_data_is_not_parsed() -> None:
 
 def test_unknown_members_are_ignored() -> None:
     """A newer client's members do not break an older service."""
-    assert messages.Join(room="r") == messages.parse(b'{"type":"join","room":"r","later":1}')
+    assert messages.Join(room=RoomId("r")) == messages.parse(b'{"type":"join","room":"r","later":1}')
 
 
 def _examples() -> list[tuple[str, str]]:
@@ -168,5 +169,5 @@ def test_metadata_may_be_null() -> None:
 @pytest.mark.parametrize("room", ["r", "room 1", "日本", "x" * 128])
 def test_room_names(room: str) -> None:
     """Any printable name up to 128 characters is a room."""
-    join = messages.Join(room=room)
+    join = messages.Join(room=RoomId(room))
     assert join == messages.parse(msgspec.json.encode(join))

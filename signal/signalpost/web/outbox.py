@@ -107,7 +107,7 @@ class SocketOutbox:
         data = b"".join(self._parts)
         self._parts.clear()
         transport = self._transport
-        if transport.is_closing():
+        if not data or transport.is_closing():
             return
         self._written += len(data)
         transport.write(data)
