@@ -64,7 +64,9 @@ def test_data_is_not_parsed() -> None:
 
 def test_unknown_members_are_ignored() -> None:
     """A newer client's members do not break an older service."""
-    assert messages.Join(room=RoomId("r")) == messages.parse(b'{"type":"join","room":"r","later":1}')
+    assert messages.Join(room=RoomId("r")) == messages.parse(
+        b'{"type":"join","room":"r","later":1}'
+    )
 
 
 def _examples() -> list[tuple[str, str]]:

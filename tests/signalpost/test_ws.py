@@ -377,5 +377,3 @@ async def test_no_relays_still_signals() -> None:
     async with running(settings(turn=Turn(secrets=SETTINGS.turn.secrets))) as run:
         peer = await run.connect()
         assert (await peer.ask(type="hello"))["iceServers"] == []
-
-
