@@ -239,6 +239,9 @@ async def test_only_for_api_keys(method: str, path: str) -> None:
         (400, "bad-parameter", "GET", "/v1/calls?since=-1"),
         (400, "bad-parameter", "GET", "/v1/calls?since=1700000000000"),
         (400, "bad-parameter", "GET", "/v1/calls?limit=" + "9" * 5_000),
+        (400, "bad-parameter", "GET", "/v1/calls?since=" + "0" * 5_000),
+        (400, "bad-parameter", "GET", "/v1/calls?limit=0000000000019999"),
+        (400, "bad-parameter", "GET", "/v1/calls?since=%D9%A1"),  # an Arabic digit
         (400, "bad-parameter", "DELETE", "/v1/rooms/r/peers/p?ban=0"),
         (400, "bad-parameter", "DELETE", "/v1/rooms/r/peers/p?ban=forever"),
         (400, "bad-parameter", "DELETE", "/v1/rooms/r/peers/p?ban=99999999"),

@@ -35,7 +35,8 @@ def _number(query: Mapping[str, str], name: str, otherwise: int, *, most: int, l
     text = query.get(name)
     if text is None:
         return otherwise
-    if not (text.isascii() and text.isdigit()) or not least <= int(text[:12]) <= most:
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not digits or not least <= int(text) <= most:
         raise BadParameter(f"{name} must be a whole number from {least} to {most}")
     return int(text)
 
