@@ -150,15 +150,18 @@ class Authenticator:
         """The opaque id of an application's user: the same by token and by API key."""
         return self.opaque(f"user:{user}")
 
-    def session(self, peer: str) -> str:
-        """What a client proves with that it was this peer, to this service or after its restart."""
-        return f"{peer}.{self.opaque(f'session:{peer}')}"
+    def session(self, peer: str, nonce: str) -> str:
+        """What a client proves with that it was this peer, to this service or after its restart.
+        The nonce tells a session of the peer from the one before, which had numbers of its own.
+        """
+        return f"{peer}.{nonce}.{self.opaque(f'session:{peer}.{nonce}')}"
 
     def session_peer(self, session: str) -> str | None:
         """The peer of a session, None when it is not one of ours."""
-        peer, _, _ = session.partition(".")
+        peer, _, rest = session.partition(".")
+        nonce, _, _ = rest.partition(".")
         genuine = hmac.compare_digest(
-            self.session(peer).encode("utf-8", "surrogatepass"),
+            self.session(peer, nonce).encode("utf-8", "surrogatepass"),
             session.encode("utf-8", "surrogatepass"),
         )
         return peer if genuine else None

@@ -7,6 +7,7 @@ are pushed to it. Numbers and replay are `sessions`'; what a peer may do is the 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Lines"]
 
+SESSION_NONCE_BYTES = 4
 RESUME_SECONDS = 30.0
 ACK_EVERY = 16
 ACK_SECONDS = 2.0
@@ -52,6 +54,7 @@ class Line:
         "peer",
         "principal",
         "reliable",
+        "session",
         "socket",
         "user",
     )
@@ -63,6 +66,8 @@ class Line:
         self.reliable = reliable
         self.peer = PeerId("")
         self.user = UserId("")
+        self.session = ""
+        """What the client resumes it with."""
         self.outgoing = Outgoing(keep=reliable)
         self.incoming = Incoming()
         self.issued: Issued | None = None
@@ -152,7 +157,10 @@ class Lines:
         if peer is None:
             return None, None
         line = self._lines.get(PeerId(peer))
-        if line is not None and line.outgoing.since(resume.received) is None:
+        if line is not None and (
+            # It never heard of this one: what it has received are numbers of the one before.
+            line.session != resume.session or line.outgoing.since(resume.received) is None
+        ):
             self.end(line)
             line = None
         return PeerId(peer), line
@@ -167,6 +175,8 @@ class Lines:
         line.peer, line.user = self._service.hub.connect(
             principal, line, name=hello.name, peer=peer
         )
+        nonce = secrets.token_hex(SESSION_NONCE_BYTES)
+        line.session = self._service.authenticator.session(line.peer, nonce)
         self._lines[line.peer] = line
         return line
 
@@ -182,8 +192,11 @@ class Lines:
     def lost(self, line: Line, *, for_good: bool) -> None:
         """The socket is gone. A reliable client gets RESUME_SECONDS to come back."""
         line.detach()
-        if for_good or not line.reliable or self._service.hub.draining:
+        if for_good or not line.reliable:
             self.end(line)
+        elif self._service.hub.draining:
+            # It comes back to the next process: for its rooms and calls it has not gone.
+            self._lines.pop(line.peer, None)
         else:
             loop = asyncio.get_running_loop()
             line.expiry = loop.call_later(RESUME_SECONDS, self.end, line)

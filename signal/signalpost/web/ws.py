@@ -202,7 +202,7 @@ class _Session:
             expires = line.issued.credential.expires
             welcome.ttl, welcome.expires = max(0, expires - int(service.clock())), expires
         if line.reliable:
-            welcome.session = service.authenticator.session(line.peer)
+            welcome.session = line.session
             welcome.resumed = known is not None
             welcome.received = line.incoming.last
             service.metrics.greeted(resumed=welcome.resumed)
