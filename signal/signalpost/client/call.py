@@ -79,6 +79,8 @@ class Call:
         self.signals: Stream[dict[str, Any]] = Stream()
         self.parting = False
         """It was this side that ended it."""
+        self.known = self.incoming
+        """To the service, and to others by that."""
         self._client = client
         self._invites = not self.incoming
         """Whether it is this side that states the call by an invitation."""
@@ -169,6 +171,7 @@ class Call:
 
     def rings(self) -> None:
         """There or, when it is incoming, here."""
+        self.known = True
         if self.incoming:
             self._say(messages.Rings(call=self.id))
         elif self.state is CallState.CALLING:
@@ -176,6 +179,7 @@ class Call:
 
     def accepted(self, message: messages.Accepted) -> None:
         self._stop_waiting()
+        self.known = True
         self.peer, self.polite = message.peer, message.polite
         if self.state is CallState.CONNECTED:
             self._say(messages.Connected(call=self.id))  # the service had forgotten

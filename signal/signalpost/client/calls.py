@@ -102,9 +102,9 @@ class Calls:
     def forgotten(self, lost: list[Message]) -> None:
         """The service knows of no call any more; `lost` it never acknowledged."""
         self._orders.clear()
-        never_known = {message.call for message in lost if isinstance(message, messages.Invite)}
+        unsaid = {message.call for message in lost if isinstance(message, messages.Invite)}
         for call in tuple(self._parting.values()):
-            if call.id in never_known:
+            if call.id in unsaid and not call.known:
                 self._parted(call.id)
                 continue
             for word in call.last_words():

@@ -105,6 +105,7 @@ class Room:
         self.asked = asked
         """How it was joined, to join it again."""
         self._client = client
+        self._was_in = False
         self._peers: dict[str, Neighbour] = {}
         self._returning: dict[str, asyncio.TimerHandle] = {}
 
@@ -152,9 +153,10 @@ class Room:
         self.role, self.locked, self.capacity = message.role, message.locked, message.capacity
         self.metadata = opaque(message.metadata)
         for neighbour in message.peers:
-            self.arrive(neighbour)
+            self.arrive(neighbour, news=self._was_in)
+        self._was_in = True
 
-    def arrive(self, new: messages.Neighbour | messages.PeerJoined) -> None:
+    def arrive(self, new: messages.Neighbour | messages.PeerJoined, *, news: bool = True) -> None:
         """Somebody is there, for the first time or again."""
         if (timer := self._returning.pop(new.peer, None)) is not None:
             timer.cancel()
@@ -163,7 +165,7 @@ class Room:
             new.peer, new.user, new.name, new.role, new.polite, opaque(new.metadata)
         )
         self._peers[new.peer] = neighbour
-        if not known:
+        if news and not known:
             self.events.put(PeerJoined(neighbour))
 
     def depart(self, peer: str, host: str | None = None) -> None:
