@@ -51,13 +51,7 @@ TOKEN_PREFIX = "token."  # noqa: S105
 async def signal(request: web.Request) -> web.StreamResponse:
     """GET /v1/signal."""
     service = request.app[SERVICE]
-    offered = [
-        protocol.strip()
-        for line in request.headers.getall("Sec-WebSocket-Protocol", ())
-        for protocol in line.split(",")
-    ]
-    if messages.SUBPROTOCOL not in offered:
-        raise SubprotocolMissing(f"a WebSocket with subprotocol {messages.SUBPROTOCOL} is needed")
+    offered_token = _offered(request)
     if service.hub.draining:
         raise Draining
     network = request[CLIENT]
@@ -75,9 +69,6 @@ async def signal(request: web.Request) -> web.StreamResponse:
             decode_text=False,
         )
         await socket.prepare(request)
-        tokens = [
-            name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)
-        ]
         transport = request.transport
         if transport is None:
             return socket  # gone already
@@ -85,13 +76,25 @@ async def signal(request: web.Request) -> web.StreamResponse:
         outbox = SocketOutbox(transport, service.turn, service.metrics.dropped, finish)
         service.sockets.add(socket)
         try:
-            token = tokens[0] if tokens else None
-            await _Session(service, request, socket, outbox, token).run()
+            await _Session(service, request, socket, outbox, offered_token).run()
         finally:
             service.sockets.discard(socket)
     finally:
         service.places.give_back(network)
     return socket
+
+
+def _offered(request: web.Request) -> str | None:
+    """The token among the subprotocols, if there is one. Raises SubprotocolMissing."""
+    offered = [
+        protocol.strip()
+        for line in request.headers.getall("Sec-WebSocket-Protocol", ())
+        for protocol in line.split(",")
+    ]
+    if messages.SUBPROTOCOL not in offered:
+        raise SubprotocolMissing(f"a WebSocket with subprotocol {messages.SUBPROTOCOL} is needed")
+    tokens = (name for name in offered if name.startswith(TOKEN_PREFIX))
+    return next((name.removeprefix(TOKEN_PREFIX) for name in tokens), None)
 
 
 class _Gone(Exception):
@@ -130,7 +133,7 @@ class _Session:
         self._bucket = Bucket(limits.messages, limits.message_burst)
         self._received = 0
         self._line: Line | None = None
-        self._rooms: dict[str, None] = {}
+        self._rooms: list[str] = []
 
     async def run(self) -> None:
         service = self._service
@@ -224,7 +227,9 @@ class _Session:
         receive, take, apply = self._socket.receive, self._take, NATIVE.apply
         hub, peer, reliable = self._service.hub, line.peer, line.reliable
         outbox = self._outbox
+        message: messages.ClientMessage | None
         while True:
+            message = None  # the last may have been large, and the next may be long in coming
             if (message := take(await receive())) is None or line.socket is not outbox:
                 continue  # what a client says that was put out, or is on another socket, is nothing
             if reliable and not self._is_new(line, message):
@@ -234,8 +239,12 @@ class _Session:
             except SignalpostError as error:
                 self._error(error, _ref(message))
             else:
-                if type(message) is Join and len(self._rooms) < MAX_LOGGED_ROOMS:
-                    self._rooms[message.room] = None
+                if type(message) is Join:
+                    self._joined(message.room)
+
+    def _joined(self, room: str) -> None:
+        if room not in self._rooms and len(self._rooms) < MAX_LOGGED_ROOMS:
+            self._rooms.append(room)
 
     def _is_new(self, line: Line, message: messages.ClientMessage) -> bool:
         """Whether there is something to do: a repeat is none, an ack is done here.
