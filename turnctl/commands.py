@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "Load through the relay: allocations, packets and bits a second, round trips, loss.",
     "check": "Prove that STUN and TURN work and carry data, or name why not.",
     "doctor": "Look at this host from inside: containers, ports, configuration, secrets.",
+    "edge": "The TLS edge: its certificate, and which TURN server it prefers.",
     "init": "Write secrets, configuration and coturn's file for this host.",
     "inspect": "Read a TURN REST credential: whose, how long, and whether it is right.",
     "mint": "Make a TURN REST credential.",
