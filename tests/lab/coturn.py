@@ -22,12 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-import pytest
-
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
-from tests.lab.parts import MISSING, require
+from tests.lab.parts import require, unpacked
 from tests.lab.provision import NEXT_COTURN
 
 __all__ = [
@@ -191,12 +189,7 @@ def _program(version: Version) -> list[str]:
     if version == "4.6.1":
         require("turnserver")
         return ["turnserver"]
-    loader = next(NEXT_COTURN.glob("usr/lib/*/ld-linux-*.so.*"), None)
-    if loader is None:
-        pytest.skip(f"{MISSING}coturn {version} (python -m tests.lab.provision unpacks it)")
-    # The tree's own loader and C library: this machine's are older than its programs.
-    turnserver = NEXT_COTURN / "usr" / "bin" / "turnserver"
-    return [str(loader), "--library-path", str(loader.parent), str(turnserver)]
+    return unpacked(NEXT_COTURN, "bin/turnserver")
 
 
 def _wait_until_answering(
