@@ -24,6 +24,7 @@ from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
 from turnctl.domain import parse as parse_domain
 from turnctl.installation import Installation, install
+from turnctl.keyring import finish_overdue
 from turnctl.placement import NoPlace, Own, Placement, place
 from turnctl.relays import relays
 
@@ -241,14 +242,27 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
     callback=_reads(_address),
     help="Address of the service. Default: all; with a domain 127.0.0.1.",
 )
-@_option("--http-port", "PORT", type=_PORT, default=8080, show_default=True)
+@_option("--http-port", "PORT", type=_PORT, default=8080, show_default=True, help="Of the service.")
 @_option(
-    "--https-port",
+    "--edge-http",
+    "HTTP_PORT",
+    type=_PORT,
+    default=80,
+    show_default=True,
+    help="With a domain: the edge's for the CA's challenge, and to redirect.",
+)
+@_option(
+    "--edge-https",
     "HTTPS_PORT",
     type=_PORT,
     default=443,
     show_default=True,
-    help="The edge's, with a domain.",
+    help="With a domain: the edge's for HTTPS, and TURN over TLS.",
+)
+@click.option(
+    "--check-ports",
+    is_flag=True,
+    help="Go on only if the ports are free, or taken by this deployment itself.",
 )
 @click.option("--force", is_flag=True, help="Replace signalpost.yaml even when it was edited.")
 def init(
@@ -276,7 +290,9 @@ def init(
     bps_capacity: int | None,
     http_host: str | None,
     http_port: int,
-    https_port: int,
+    edge_http: int,
+    edge_https: int,
+    check_ports: bool,
     force: bool,
 ) -> None:
     """Write secrets, signalpost.yaml and coturn's turnserver.conf for this host.
@@ -321,10 +337,15 @@ def init(
             limits=coturn.Limits(user_quota, total_quota, max_bps, bps_capacity or 0),
             http=(http_host or _http_host(loopback=local or domain is not None), http_port),
             domain=domain,
-            https_port=https_port,
+            edge_http=edge_http,
+            edge_https=edge_https,
         )
         with datadir.locked(directory):
+            if check_ports:
+                _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
+            for kind in finish_overdue(directory, now.timestamp()):
+                click.echo(f"{directory / kind}: the old value has run out and is removed")
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)
@@ -335,6 +356,18 @@ def init(
     for name, value in typed.items():
         click.echo(f"{env_file}: {name}={value}")
     click.echo(f"Relay on port {handed_out.port}, UDP and TCP, at {where.note}")
+
+
+def _require_ports(directory: Path, wanted: Installation) -> None:
+    from turnctl import vacancy
+
+    path = directory / "turn-secret"
+    with datadir.owned(directory):
+        known = path.exists()
+    secrets = datadir.secrets_in(path)[0] if known else ()
+    needed = vacancy.needs(wanted, secrets, directory)
+    if found := [str(one) for one in vacancy.taken(needed, vacancy.listeners())]:
+        raise Failure("\n".join(found))
 
 
 def _typed(**values: str | None) -> dict[str, str]:

@@ -23,7 +23,7 @@ KEY_FILES = ("api-key", "token-key", "id-key")
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
-    own address and port, `https_port` the edge's under the domain."""
+    own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
 
     version: coturn.Version
     realm: str
@@ -33,7 +33,8 @@ class Installation:
     limits: coturn.Limits
     http: tuple[str, int]
     domain: str | None
-    https_port: int
+    edge_http: int
+    edge_https: int
 
     def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
         return coturn.Configuration(
@@ -57,7 +58,7 @@ class Installation:
             http=self.http,
             note=self.where.note,
             domain=self.domain,
-            https_port=self.https_port,
+            https_port=self.edge_https,
         )
 
 
