@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "Read a TURN REST credential: whose, how long, and whether it is right.",
     "mint": "Make a TURN REST credential.",
     "nat": "Tell how the NAT here behaves, and what that means for calls.",
+    "rotate": "Change the TURN secret while calls go on; or the API, token or id key.",
     "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""

@@ -17,13 +17,10 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from turnctl.datadir import Unusable
 
-__all__ = ["MAX_SECRET", "get", "put"]
+__all__ = ["get", "put"]
 
 PATIENCE = 10.0
 """Seconds that another writer may hold the database; coturn's own reads take milliseconds."""
-
-MAX_SECRET = 127
-"""Characters that coturn's schema gives a secret."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS turn_secret

@@ -1,0 +1,306 @@
+"""What has to be proven before a rotation may go on, for each kind of secret.
+
+A proof is a real allocation or a real answer of the service; what fails becomes one message that
+says what is still valid, which is everything. Owns the expectations and the words. Refuses to
+change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from signalpost.credentials import Secret, opaque_user_id
+from signalpost.iceservers import parse_uri
+from turnctl import datadir
+from turnctl.commands import Failure
+from turnctl.confirmation import (
+    USER,
+    Answer,
+    Minted,
+    NoAnswer,
+    Reception,
+    Service,
+    offer,
+    token,
+)
+from turnctl.keyring import Relay, relays
+from turnctl.rotation import LONGEST_TOKEN, Kind
+
+__all__ = ["Asking", "IdProof", "KeyProof", "Proof", "TurnProof"]
+
+PATIENCE = 20.0
+"""Seconds for the service to notice a changed file, which it looks for every two, and for it and
+the relays to come back from a restart."""
+
+QUICK = 3.0
+"""Seconds before anything was changed: whoever has typed the command waits, and loses nothing."""
+
+UNCHANGED = "nothing was changed"
+BOTH = "the old and the new one are both valid; run this again to go on"
+
+
+class Proof(Protocol):
+    """Of one kind. Each raises Failure."""
+
+    def ready(self, values: Sequence[Secret]) -> int:
+        """Everything that a rotation needs is there. The longest lifetime of what is made with
+        the values, in seconds."""
+        ...
+
+    def verified(self, new: Secret) -> None:
+        """Whoever verifies takes what is made with the new value."""
+        ...
+
+    def adopted(self, new: Secret) -> int:
+        """From now on nothing is made with another value. The longest lifetime, in seconds."""
+        ...
+
+    def gone(self, old: Sequence[Secret]) -> None:
+        """Nobody takes what is made with the old values any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Questions to the service. Without `strict`, an absent part is told and passed: it reads the
+    files when it starts."""
+
+    directory: Path
+    service: Service
+    strict: bool = True
+
+    @property
+    def api_key(self) -> str:
+        """Read anew each time: it may be rotated meanwhile."""
+        try:
+            return datadir.secrets_in(self.directory / Kind.API)[0][0].reveal()
+        except datadir.Unusable as error:
+            raise Failure(str(error)) from error
+
+    def accepted(self, bearer: str, *, user: bool) -> bool:
+        """Whether the service takes this key or token. Raises NoAnswer."""
+        try:
+            self.service.minted(bearer, user=user)
+        except NoAnswer as error:
+            if error.status == 401:
+                return False
+            raise
+        return True
+
+    def comes_to(
+        self, question: Callable[[], bool], no: str, standing: str, patience: float
+    ) -> bool:
+        """Wait for a yes. Raises Failure, which says `no` and how things stand; False when the
+        service is not there and need not be."""
+        try:
+            if self.service.comes_to(question, patience=patience if self.strict else QUICK):
+                return True
+        except NoAnswer as error:
+            if self.strict or error.status is not None:
+                raise Failure(f"{error}; {_cure(error)}; {standing}") from error
+            click.echo(f"{error}; it reads the new files when it starts")
+            return False
+        raise Failure(f"{no}; {standing}")
+
+
+def _cure(error: NoAnswer) -> str:
+    if error.status is None:
+        return "start it and run this again, or tell where it is with --service URL"
+    if error.status == 401:
+        return "it has other keys than this data directory: give its own with --dir"
+    return "its log tells more"
+
+
+@dataclass(slots=True)
+class TurnProof:
+    """A credential of the new secret gets an allocation, then the service mints with it."""
+
+    asking: Asking
+    _minted: list[Minted] = field(default_factory=list)
+
+    def ready(self, values: Sequence[Secret]) -> int:
+        if not self._ask(UNCHANGED, QUICK):
+            return 0
+        minted = self._minted[-1]
+        if not minted.by(values):
+            path = self.asking.directory / Kind.TURN
+            raise Failure(
+                f"the service at {self.asking.service.url} mints with a secret that is not in "
+                f"{path}: it reads another file; {UNCHANGED}"
+            )
+        answers = self._offer(
+            values[0], lambda answers: not self._lacking(answers, _running), QUICK
+        )
+        self._demand(answers, _running, UNCHANGED)
+        return minted.ttl
+
+    def verified(self, new: Secret) -> None:
+        if not self._minted:
+            self._ask(BOTH, PATIENCE)
+        answers = self._offer(new, lambda answers: not self._lacking(answers, _taking), PATIENCE)
+        for answer in answers:
+            name, how = answer.relay.name, answer.reception
+            if how is Reception.REFUSED:
+                raise Failure(f"{name} refuses the new secret ({answer.detail}); {BOTH}")
+            if how is Reception.TAKEN:
+                click.echo(f"{name} takes it: {answer.detail}")
+        self._demand(answers, _taking, BOTH)
+        for answer in answers:
+            if answer.reception is Reception.OUT:
+                click.echo(f"{answer.relay.name} is not in service, and has it for when it is")
+
+    def adopted(self, new: Secret) -> int:
+        asking = self.asking
+
+        def question() -> bool:
+            self._minted.append(asking.service.minted(asking.api_key))
+            return self._minted[-1].by([new])
+
+        no = f"the service at {asking.service.url} goes on minting with the old secret"
+        if asking.comes_to(question, no, BOTH, PATIENCE):
+            click.echo("the service mints with it")
+        return self._minted[-1].ttl if self._minted else 0
+
+    def gone(self, old: Sequence[Secret]) -> None:
+        for secret in old:
+            for answer in self._offer(
+                secret, lambda answers: not any(map(_taking, answers)), PATIENCE
+            ):
+                name = answer.relay.name
+                if _taking(answer):
+                    raise Failure(
+                        f"{name} still takes the removed secret: its database is another one, or a "
+                        "static-auth-secret stands in its configuration; run `turnctl init` and "
+                        f"restart {name}"
+                    )
+                if answer.reception is Reception.REFUSED:
+                    click.echo(f"{name} refuses the old secret")
+
+    def _ask(self, standing: str, patience: float) -> bool:
+        """Fill in what the service hands out now; False when it is not there and need not be."""
+        asking = self.asking
+
+        def question() -> bool:
+            self._minted.append(asking.service.minted(asking.api_key))
+            return True
+
+        return asking.comes_to(question, "", standing, patience)
+
+    def _offer(
+        self, secret: Secret, enough: Callable[[Sequence[Answer]], bool], patience: float
+    ) -> tuple[Answer, ...]:
+        try:
+            found = relays(self.asking.directory)
+        except datadir.Unusable as error:
+            raise Failure(str(error)) from error
+        return offer(found, secret, enough=enough, patience=patience if self.asking.strict else 0)
+
+    def _lacking(
+        self, answers: Sequence[Answer], fit: Callable[[Answer], bool]
+    ) -> list[tuple[str, list[Answer]]]:
+        """The URLs that clients are given and behind which no relay is fit, with its answers."""
+        lacking = []
+        for url in self._minted[-1].urls if self._minted else ():
+            behind = [answer for answer in answers if _serves(answer.relay, url)]
+            if not any(map(fit, behind)):
+                lacking.append((url, behind))
+        return lacking
+
+    def _demand(
+        self, answers: Sequence[Answer], fit: Callable[[Answer], bool], standing: str
+    ) -> None:
+        if not self.asking.strict:
+            return
+        for url, behind in self._lacking(answers, fit):
+            if not behind:
+                raise Failure(
+                    f"clients are sent to {url}, and no relay of {self.asking.directory} is there: "
+                    f"its secret cannot be changed from here; {standing}"
+                )
+            told = ", ".join(f"{answer.relay.name}: {answer.detail}" for answer in behind)
+            raise Failure(f"no relay for {url} answers ({told}); start it; {standing}")
+
+
+def _running(answer: Answer) -> bool:
+    return answer.reception is not Reception.OUT
+
+
+def _taking(answer: Answer) -> bool:
+    return answer.reception is Reception.TAKEN
+
+
+def _serves(relay: Relay, url: str) -> bool:
+    """Whether clients that follow this URL end at this relay: over TLS they come by the edge."""
+    uri = parse_uri(url)
+    return relay.proxied if uri.secure else not relay.proxied and relay.port == uri.port
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProof:
+    """The service accepts what the new key, of kind API or TOKEN, stands for."""
+
+    asking: Asking
+    kind: Kind
+    now: Callable[[], float]
+
+    @property
+    def what(self) -> str:
+        return "the {} key" if self.kind is Kind.API else "tokens that the {} key signed"
+
+    def ready(self, values: Sequence[Secret]) -> int:
+        self._accepts(values[0], "first", UNCHANGED, QUICK)
+        return self._longest
+
+    def verified(self, new: Secret) -> None:
+        """There is nobody else to ask."""
+
+    def adopted(self, new: Secret) -> int:
+        if self._accepts(new, "new", BOTH, PATIENCE):
+            click.echo(f"the service accepts {self.what.format('new')}")
+        return self._longest
+
+    def gone(self, old: Sequence[Secret]) -> None:
+        what = self.what.format("old")
+        if self.asking.comes_to(
+            lambda: not any(map(self._accepted, old)),
+            f"the service at {self.asking.service.url} still accepts {what}: restart it",
+            f"it is out of {self.kind}",
+            PATIENCE,
+        ):
+            click.echo(f"the service refuses {what}")
+
+    @property
+    def _longest(self) -> int:
+        return LONGEST_TOKEN if self.kind is Kind.TOKEN else 0
+
+    def _accepts(self, key: Secret, which: str, standing: str, patience: float) -> bool:
+        no = f"the service at {self.asking.service.url} refuses {self.what.format(which)}"
+        return self.asking.comes_to(
+            lambda: self._accepted(key), f"{no} of {self.kind}", standing, patience
+        )
+
+    def _accepted(self, key: Secret) -> bool:
+        if self.kind is Kind.API:
+            return self.asking.accepted(key.reveal(), user=True)
+        return self.asking.accepted(token(key, self.now()), user=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IdProof:
+    """The service makes users' ids with the key."""
+
+    asking: Asking
+
+    def holds(self, key: Secret, standing: str) -> bool:
+        """Raises Failure when it makes them with another one."""
+        asking = self.asking
+        expected = opaque_user_id(key, f"user:{USER}")
+        no = f"the service at {asking.service.url} makes user ids with another key than id-key's"
+        return asking.comes_to(
+            lambda: asking.service.minted(asking.api_key).user == expected, no, standing, PATIENCE
+        )
