@@ -90,7 +90,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             runner = web.AppRunner(metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
-        requests = RequestLog(service.metrics, service.log_name)
+        requests = RequestLog(service)
         stack.callback(requests.flush)
         runner = web.AppRunner(
             make_app(service),

@@ -143,7 +143,7 @@ class _Session:
                 "session",
                 peer=peer,
                 user=principal.user_id if principal else None,
-                client=service.log_name(self._request[CLIENT]),
+                client=service.authenticator.log_name(self._request[CLIENT]),
                 # A room's name may be all that keeps strangers out of it.
                 rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in rooms],
                 seconds=round(service.monotonic() - started, 3),
