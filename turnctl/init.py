@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 from signalpost.iceservers import IceUriError, parse_uri
-from turnctl import coturn, datadir, dotenv
+from turnctl import coturn, datadir, dotenv, targets
 from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
 from turnctl.domain import parse as parse_domain
@@ -259,6 +259,22 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
     show_default=True,
     help="With a domain: the edge's for HTTPS, and TURN over TLS.",
 )
+@_option(
+    "--metrics-port",
+    "METRICS_PORT",
+    type=_PORT,
+    default=targets.PORTS["signalpost"],
+    show_default=True,
+    help="Of the service's figures, for Prometheus.",
+)
+@_option(
+    "--probe-port",
+    "PROBE_PORT",
+    type=_PORT,
+    default=targets.PORTS["turnctl"],
+    show_default=True,
+    help="Of the probe's figures, for Prometheus.",
+)
 @click.option(
     "--check-ports",
     is_flag=True,
@@ -292,6 +308,8 @@ def init(
     http_port: int,
     edge_http: int,
     edge_https: int,
+    metrics_port: int,
+    probe_port: int,
     check_ports: bool,
     force: bool,
 ) -> None:
@@ -339,6 +357,7 @@ def init(
             domain=domain,
             edge_http=edge_http,
             edge_https=edge_https,
+            figures={"signalpost": metrics_port, "turnctl": probe_port},
         )
         with datadir.locked(directory):
             if check_ports:

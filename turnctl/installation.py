@@ -7,11 +7,11 @@ hands them out: a run that is killed between two of them has promised nothing th
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl import coturn, datadir, servicefile, turndb
+from turnctl import coturn, datadir, servicefile, targets, turndb
 from turnctl.placement import Placement
 from turnctl.relays import Relay
 
@@ -35,6 +35,8 @@ class Installation:
     domain: str | None
     edge_http: int
     edge_https: int
+    figures: dict[str, int] = field(default_factory=lambda: dict(targets.PORTS))
+    """Job → port where Prometheus finds it."""
 
     def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
         return coturn.Configuration(
@@ -86,6 +88,9 @@ def install(
         key = datadir.secrets_in(directory / "api-key")[0][0]
         datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
         done["probe/api-key"] = "copied"
+    if (prometheus := directory / "prometheus").is_dir():
+        datadir.write(prometheus / "targets.json", targets.render(wanted.figures), mode=0o644)
+        done["prometheus/targets.json"] = "written"
     if wanted.domain is not None:
         done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
     return done
