@@ -41,6 +41,7 @@ QUICK = 3.0
 """Seconds before anything was changed: whoever has typed the command waits, and loses nothing."""
 
 UNCHANGED = "nothing was changed"
+NOT_THERE = "the service does not answer; it reads its files when it starts"
 BOTH = "the old and the new one are both valid; run this again to go on"
 
 
@@ -103,7 +104,6 @@ class Asking:
         except NoAnswer as error:
             if self.strict or error.status is not None:
                 raise Failure(f"{error}; {_cure(error)}; {standing}") from error
-            click.echo(f"{error}; it reads the new files when it starts")
             return False
         raise Failure(f"{no}; {standing}")
 
@@ -150,9 +150,8 @@ class TurnProof:
             if how is Reception.TAKEN:
                 click.echo(f"{name} takes it: {answer.detail}")
         self._demand(answers, _taking, BOTH)
-        for answer in answers:
-            if answer.reception is Reception.OUT:
-                click.echo(f"{answer.relay.name} is not in service, and has it for when it is")
+        if not any(map(_taking, answers)):
+            click.echo("no relay answers; each has it in its database for when it starts")
 
     def adopted(self, new: Secret) -> int:
         asking = self.asking
@@ -164,6 +163,8 @@ class TurnProof:
         no = f"the service at {asking.service.url} goes on minting with the old secret"
         if asking.comes_to(question, no, BOTH, PATIENCE):
             click.echo("the service mints with it")
+        else:
+            click.echo(NOT_THERE)
         return self._minted[-1].ttl if self._minted else 0
 
     def gone(self, old: Sequence[Secret]) -> None:
@@ -262,6 +263,8 @@ class KeyProof:
     def adopted(self, new: Secret) -> int:
         if self._accepts(new, "new", BOTH, PATIENCE):
             click.echo(f"the service accepts {self.what.format('new')}")
+        else:
+            click.echo(NOT_THERE)
         return self._longest
 
     def gone(self, old: Sequence[Secret]) -> None:

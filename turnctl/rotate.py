@@ -159,6 +159,8 @@ class _Work:
         told = False
         if begun:
             click.echo("going on with the rotation that was begun before")
+            if revoke:
+                click.echo("its new one stays: has that leaked too, run this once more")
         while True:
             standing = self.ring.standing(self.now())
             match standing.step:
@@ -202,6 +204,7 @@ class _Work:
         return False
 
     def _remove(self, standing: Standing, *, revoked: bool) -> None:
+        """`revoked`: before it had run out."""
         old = standing.outgoing
         self.ring.remove()
         click.echo(f"{self.ring.path}: the old one is removed")
@@ -212,14 +215,12 @@ class _Work:
     def _tell(self, standing: Standing, *, wait: bool) -> None:
         self._explain(MEANS)
         end = datetime.datetime.fromtimestamp(self._until(standing), datetime.UTC)
-        click.echo(f"the old one is valid until {end:%Y-%m-%d %H:%M:%S} UTC, then it is removed")
+        later = "this command, run again, or `turnctl init`, which every `docker compose up` runs"
+        click.echo(f"the old one is valid until {end:%Y-%m-%d %H:%M:%S} UTC; then ", nl=False)
         if wait:
-            click.echo(
-                "Ctrl-C loses nothing: run this again, or leave it to `turnctl init`, which every "
-                "`docker compose up` runs"
-            )
+            click.echo(f"it is removed here. Ctrl-C loses nothing: {later}, removes it as well")
         else:
-            click.echo("by running this again, or by `turnctl init`")
+            click.echo(f"{later}, removes it")
 
     def _explain(self, words: dict[Kind, str]) -> None:
         click.echo(words[self.ring.kind].format(path=self.ring.path))
