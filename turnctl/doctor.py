@@ -58,7 +58,7 @@ def _stun_servers(ctx: click.Context, param: click.Parameter, given: tuple[str, 
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Look at this turnserver.conf alone.",
+    help="Look at this turnserver.conf, or compose file (.yaml), alone.",
 )
 @click.option(
     "--stun",

@@ -6,12 +6,13 @@ It can be run at any time: secrets are made once, coturn's files are written ane
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,9 @@ def init(
         click.echo(f"{directory / name}: {outcome}")
     for name, value in typed.items():
         click.echo(f"{env_file}: {name}={value}")
+    if domain is not None:
+        for line in _opening(wanted, whole="DOMAIN" in typed):
+            click.echo(line)
     click.echo(f"Relay on port {handed_out.port}, UDP and TCP, at {where.note}")
 
 
@@ -387,6 +391,24 @@ def _require_ports(directory: Path, wanted: Installation) -> None:
     needed = vacancy.needs(wanted, secrets, directory)
     if found := [str(one) for one in vacancy.taken(needed, vacancy.listeners())]:
         raise Failure("\n".join(found))
+
+
+def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
+    """What has to be open outside of this host, each with what can be told from here."""
+    from turnctl import host, opening
+
+    came_back = set()
+    if whole and wanted.where.external is not None:
+        # Through the NAT and back: without one a packet to the public address never leaves here.
+        for relay in wanted.relays:
+            if relay.proxy_port is None and host.comes_back(
+                wanted.where.external, wanted.where.listen[0], relay.port
+            ):
+                came_back.add(f"{relay.port}/udp")
+    a, aaaa = asyncio.run(host.looked_up(wanted.domain or ""))
+    records = list(opening.records(wanted, a, aaaa))
+    ports = list(opening.ports(wanted, frozenset(came_back)))
+    return opening.render(wanted, records, ports, whole=whole)
 
 
 def _typed(**values: str | None) -> dict[str, str]:

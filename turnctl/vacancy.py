@@ -48,12 +48,13 @@ class Taken:
 
     def __str__(self) -> str:
         need = self.need
-        own = " that does not know this deployment's TURN secrets"
+        whose = "another program"
+        if need.service.startswith("coturn"):
+            whose += " that does not know this deployment's TURN secrets"
         return (
-            f"port {need.port}, which {need.service} needs, is taken on {self.by.address} by another "
-            f"program{own if need.service.startswith('coturn') else ''}. See which: "
-            f"ss -lntup 'sport = :{need.port}'. End it, or set {need.variable} in .env to another "
-            "port"
+            f"port {need.port}, which {need.service} needs, is taken on {self.by.address} by "
+            f"{whose}. See which: ss -lntup 'sport = :{need.port}'. End it, or set "
+            f"{need.variable} in .env to another port"
         )
 
 
