@@ -35,6 +35,7 @@ __all__ = [
     "Version",
     "own_address",
     "own_address6",
+    "program",
     "running",
     "within",
 ]
@@ -135,7 +136,7 @@ def running(
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
     namespace to run in, `user` the uid to run as, by default this process's.
     """
-    program = _program(version)
+    turnserver = program(version)
     if namespace is not None:
         require("ip", root=True)
     if user is not None:
@@ -166,7 +167,7 @@ def running(
         else:
             config.append("no-tls")
         (directory / "turnserver.conf").write_text("\n".join([*config, *lines, ""]))
-        argv = [*program, "-c", str(directory / "turnserver.conf")]
+        argv = [*turnserver, "-c", str(directory / "turnserver.conf")]
         if user is not None:
             for path in (directory, directory / "turnserver.conf"):
                 os.chown(path, user, user)
@@ -184,7 +185,7 @@ def running(
             process.wait()
 
 
-def _program(version: Version) -> list[str]:
+def program(version: Version) -> list[str]:
     """How to start this version. Skips the test when it is not there."""
     if version == "4.6.1":
         require("turnserver")

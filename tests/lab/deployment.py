@@ -1,0 +1,141 @@
+"""A deployment with a domain, as processes in the servers' namespace: what `turnctl init` writes,
+served by the programs that compose.yaml starts, on the ports that it publishes."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import coturn, haproxy
+from tests.lab.acme import PATH_WITH_LEGO
+from tests.lab.netns import Namespace
+from tests.lab.prober import TURNCTL
+from tests.lab.programs import accepts, started
+
+__all__ = ["DOMAIN", "Deployment", "deployed"]
+
+DOMAIN = "turn.example.org"
+SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
+
+PORTS = {
+    "PORT": "8080",
+    "HTTP_PORT": "80",
+    "HTTPS_PORT": "443",
+    "ACME_PORT": "5002",
+    "EDGE_TURN_PORT": "3480",
+    "EDGE_TURN_NEXT_PORT": "3482",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """`data` is the data directory; each program's log lies beside it, as NAME.log."""
+
+    home: Path
+    server: Namespace
+    address: str
+    relay_version: coturn.Version
+    edge_version: haproxy.Version
+    domain: str = DOMAIN
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def edge_pem(self) -> Path:
+        return self.data / "certificates" / "edge.pem"
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "admin.sock"
+
+    def log(self, name: str) -> str:
+        path = self.home / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def init(self, *options: str) -> None:
+        """`turnctl init`, in the namespace whose addresses it looks at."""
+        done = self.server.run(
+            [
+                *(TURNCTL, "init", "--dir", str(self.data), "--no-stun", "--domain", self.domain),
+                *("--env-file", str(self.home / ".env"), "--coturn-version", self.relay_version),
+                *("--external-ip", self.address, "--listen", self.address, *options),
+            ]
+        )
+        assert done.returncode == 0, done.stderr
+
+    @contextlib.contextmanager
+    def relay(self, name: str, port: int, version: coturn.Version | None = None) -> Iterator[None]:
+        """One of the relays that init wrote a configuration for; `port` is a TCP one of it."""
+        conf = self.data / name / "turnserver.conf"
+        host = "127.0.0.1" if "edge" in name else self.address
+        with started(
+            [*coturn.program(version or self.relay_version), "-c", str(conf)],
+            self.home / f"{name}.log",
+            ready=lambda: accepts(host, port, self.server.name),
+            namespace=self.server.name,
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[None]:
+        with started(
+            [SIGNALPOST, "serve", "--config", str(self.data / "signalpost.yaml")],
+            self.home / "signal.log",
+            ready=lambda: accepts("127.0.0.1", int(PORTS["PORT"]), self.server.name),
+            namespace=self.server.name,
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def edge(self) -> Iterator[None]:
+        settings = {**PORTS, "DOMAIN": self.domain, "CERTIFICATES": str(self.edge_pem.parent)}
+        with haproxy.running(
+            self.home, settings=settings, version=self.edge_version, namespace=self.server.name
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def certify(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`turnctl edge certify`, for as long as the block lasts."""
+        argv = [
+            *(TURNCTL, "edge", "certify", "--domain", self.domain, "--dir", str(self.data)),
+            *("--socket", str(self.socket), *options),
+        ]
+        with started(
+            argv,
+            self.home / "certify.log",
+            ready=lambda: True,
+            namespace=self.server.name,
+            environment={"PATH": PATH_WITH_LEGO},
+        ) as process:
+            yield process
+
+    def prefer(self, server: str) -> subprocess.CompletedProcess[str]:
+        argv: Sequence[str] = [TURNCTL, "edge", "prefer", server, "--socket", str(self.socket)]
+        return self.server.run(argv)
+
+
+@contextlib.contextmanager
+def deployed(
+    home: Path,
+    server: Namespace,
+    *,
+    relay_version: coturn.Version = "4.18.0",
+    edge_version: haproxy.Version = "2.6.12",
+) -> Iterator[Deployment]:
+    """Service, both relays and the edge, up; the edge with init's placeholder."""
+    made = Deployment(home, server, server.address, relay_version, edge_version)
+    made.init()
+    with (
+        made.relay("coturn", 3478),
+        made.relay("coturn-edge", 3480),
+        made.service(),
+        made.edge(),
+    ):
+        yield made
