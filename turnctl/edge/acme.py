@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from turnctl.edge.certificate import Bad, Certificate, flaw, read, renewal
-from turnctl.edge.source import Unobtainable
+from turnctl.edge.source import Clock, Unobtainable, utc_now
 
 __all__ = ["LETS_ENCRYPT", "Acme", "Ca", "explain"]
 
@@ -58,67 +58,74 @@ class Acme:
         *,
         program: str = "lego",
         chance: Callable[[], float] = random.random,
+        clock: Clock = utc_now,
     ) -> None:
         self._domain = domain
         self._ca = ca
         self._home = home / re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(ca.directory).netloc)
         self._port = port
         self._program = program
+        self._clock = clock
         # One throw for each run: a new one at each look would renew at the earliest of them all.
         self._chance = chance()
         self._failures = 0
         self._not_before: datetime.datetime | None = None
         self._insisted = False
 
-    def due(self, present: Certificate | None, now: datetime.datetime) -> bool:
+    def due(self, present: Certificate | None) -> bool:
         if self._insisted:
             return True
-        if self._not_before is not None and now < self._not_before:
+        if self._not_before is not None and self._clock() < self._not_before:
             return False
-        stored = self._stored(now)
-        if stored is None or self._is_old(stored, now):
+        stored = self._stored()
+        if stored is None or self._is_old(stored):
             return True
         return present is None or present.fingerprint != stored.fingerprint
 
     def insist(self) -> None:
         self._insisted = True
 
-    async def get(self, now: datetime.datetime) -> Certificate:
+    async def get(self) -> Certificate:
         """The one that lego has, or a new one from the CA when that one is old or none."""
         asked, self._insisted = self._insisted, False
-        stored = self._stored(now)
-        if stored is not None and not asked and not self._is_old(stored, now):
+        stored = self._stored()
+        if stored is not None and not asked and not self._is_old(stored):
             return stored
-        # Also before lego runs: killed in the middle, it shall not start over at once.
         self._failures += 1
         minutes = BACKOFF[min(self._failures, len(BACKOFF)) - 1]
-        self._not_before = now + datetime.timedelta(minutes=minutes)
+        self._not_before = self._clock() + datetime.timedelta(minutes=minutes)
         status, output = await self._lego(renew=stored is not None)
         if status != 0:
             words = explain(output, self._domain, self._ca.directory)
-            if limit := _limited(output, now):
+            if limit := _limited(output, self._clock()):
                 self._not_before = max(self._not_before, limit)
             raise Unobtainable(f"{words} Next try {self._not_before:%H:%M} UTC.", output)
-        made = self._stored(now)
-        if made is None:
-            raise Unobtainable(f"lego left no usable certificate in {self._home}.", output)
+        try:
+            made = self._read()
+        except (OSError, Bad) as error:
+            raise Unobtainable(f"lego's certificate cannot be used: {error}.", output) from error
         self._failures, self._not_before = 0, None
         return made
 
-    def _is_old(self, certificate: Certificate, now: datetime.datetime) -> bool:
-        return now >= renewal(certificate, self._chance)
+    def _is_old(self, certificate: Certificate) -> bool:
+        return self._clock() >= renewal(certificate, self._chance)
 
-    def _stored(self, now: datetime.datetime) -> Certificate | None:
+    def _stored(self) -> Certificate | None:
         """What lego keeps for this name, when it can be used."""
-        name = self._home / "certificates" / self._domain
         try:
-            found = read(
-                name.with_name(f"{name.name}.crt").read_bytes(),
-                name.with_name(f"{name.name}.key").read_bytes(),
-            )
+            return self._read()
         except (OSError, Bad):
             return None
-        return None if flaw(found, self._domain, now) else found
+
+    def _read(self) -> Certificate:
+        folder = self._home / "certificates"
+        found = read(
+            (folder / f"{self._domain}.crt").read_bytes(),
+            (folder / f"{self._domain}.key").read_bytes(),
+        )
+        if wrong := flaw(found, self._domain, self._clock()):
+            raise Bad(f"it {wrong}")
+        return found
 
     async def _lego(self, *, renew: bool) -> tuple[int, str]:
         """Run it to its end; its status and what it printed. Cancelling ends it."""

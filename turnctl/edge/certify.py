@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import json
 import re
 import signal
@@ -17,7 +16,7 @@ from turnctl.commands import Misuse
 from turnctl.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.edge.keeper import Keeper
 from turnctl.edge.runtime import Edge
-from turnctl.edge.source import Own, Source
+from turnctl.edge.source import Own, Source, utc_now
 
 __all__ = ["certify"]
 
@@ -143,7 +142,6 @@ def certify(
         source,
         Edge(socket, https_port),
         _log,
-        lambda: datetime.datetime.now(datetime.UTC),
     )
     asyncio.run(_keep(keeper, source))
     return 0
@@ -177,7 +175,7 @@ async def _forever(keeper: Keeper, asked: asyncio.Event) -> None:
 
 def _log(event: str, said: str, detail: str) -> None:
     """One line an event on standard output: text on a terminal, JSON elsewhere."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    now = utc_now().isoformat(timespec="milliseconds")
     if sys.stdout.isatty():
         click.echo("".join(c if c.isprintable() else " " for c in f"{now} {said}"))
     else:

@@ -7,7 +7,6 @@ remembered: a killed run, a restarted edge and a lost command all end in the nex
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Protocol
 from turnctl import datadir
 from turnctl.edge.certificate import Bad, Certificate, flaw, read
 from turnctl.edge.runtime import NotThere, Refused
-from turnctl.edge.source import Source, Unobtainable
+from turnctl.edge.source import Clock, Source, Unobtainable, utc_now
 
 __all__ = ["EdgePort", "Keeper", "Log"]
 
@@ -46,7 +45,7 @@ class Keeper:
     source: Source
     edge: EdgePort
     log: Log
-    clock: Callable[[], datetime.datetime]
+    clock: Clock = utc_now
     _said: str = ""
     _confirmed: str = ""
 
@@ -59,26 +58,25 @@ class Keeper:
             self._once("edge-missing", f"waiting for the edge: {error}")
             return SOON
         present = self._present()
-        now = self.clock()
-        if self.source.due(present, now):
-            present = await self._renewed(now) or present
+        if self.source.due(present):
+            present = await self._renewed() or present
         if present is None:
             return LATER
         return await self._serve(present, served)
 
-    async def _renewed(self, now: datetime.datetime) -> Certificate | None:
+    async def _renewed(self) -> Certificate | None:
         try:
-            made = await self.source.get(now)
+            made = await self.source.get()
             self.file.parent.mkdir(exist_ok=True)
             datadir.write(self.file, made.pem, mode=0o440)
         except Unobtainable as error:
-            left = self._remaining(now)
-            self.log("certificate-missing", f"no new certificate: {error}{left}", error.detail)
+            said = f"no new certificate: {error}{self._remaining()}"
+            self.log("certificate-missing", said, error.detail)
             return None
         except (OSError, datadir.Unusable) as error:
             self.log("certificate-missing", f"no new certificate: {error}", "")
             return None
-        days = made.days_left(now)
+        days = made.days_left(self.clock())
         self.log(
             "certificate-written",
             f"a certificate for {', '.join(made.names)} by {made.issuer}, {days:.0f} days",
@@ -117,11 +115,11 @@ class Keeper:
             return None
         return found
 
-    def _remaining(self, now: datetime.datetime) -> str:
+    def _remaining(self) -> str:
         present = self._present()
         if present is None:
             return " Until then the edge shows a certificate that nobody trusts."
-        return f" The present one goes on for {present.days_left(now):.0f} days."
+        return f" The present one goes on for {present.days_left(self.clock()):.0f} days."
 
     def _once(self, event: str, said: str) -> None:
         """Every two seconds the same would fill the log."""

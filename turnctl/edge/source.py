@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from turnctl.edge.certificate import Bad, Certificate, flaw, read
 
-__all__ = ["Own", "Source", "Unobtainable"]
+__all__ = ["Clock", "Own", "Source", "Unobtainable", "utc_now"]
+
+Clock = Callable[[], datetime.datetime]
+"""The time in UTC."""
+
+
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 class Unobtainable(Exception):
@@ -23,15 +31,15 @@ class Unobtainable(Exception):
 class Source(Protocol):
     """A source keeps its own time: after it refused it is not due before it is worth asking."""
 
-    def due(self, present: Certificate | None, now: datetime.datetime) -> bool:
-        """Whether to get one now. `present` is what is good and served, if anything is."""
+    def due(self, present: Certificate | None) -> bool:
+        """Whether to get one now. `present` is what the edge has, if that is any good."""
         ...
 
     def insist(self) -> None:
         """Somebody asks for one now: it is due, whatever there is."""
         ...
 
-    async def get(self, now: datetime.datetime) -> Certificate:
+    async def get(self) -> Certificate:
         """Raises Unobtainable."""
         ...
 
@@ -39,18 +47,21 @@ class Source(Protocol):
 class Own:
     """The operator's files, taken over whenever they change. Everything may be in one file."""
 
-    def __init__(self, domain: str, chain: Path, key: Path | None = None) -> None:
+    def __init__(
+        self, domain: str, chain: Path, key: Path | None = None, *, clock: Clock = utc_now
+    ) -> None:
         self._domain = domain
+        self._clock = clock
         self._files = (chain, key or chain)
         self._seen: object = None
 
-    def due(self, present: Certificate | None, now: datetime.datetime) -> bool:
+    def due(self, present: Certificate | None) -> bool:
         return self._seen != self._state()
 
     def insist(self) -> None:
         self._seen = None
 
-    async def get(self, now: datetime.datetime) -> Certificate:
+    async def get(self) -> Certificate:
         # Remembered first: what cannot be used is told once, and not before it changes.
         self._seen = self._state()
         chain, key = self._files
@@ -59,7 +70,7 @@ class Own:
         except Bad as error:
             which = key if "private key" in str(error) or "passphrase" in str(error) else chain
             raise Unobtainable(f"{which}: {error}") from error
-        if wrong := flaw(certificate, self._domain, now):
+        if wrong := flaw(certificate, self._domain, self._clock()):
             raise Unobtainable(f"{chain}: the certificate {wrong}")
         return certificate
 
