@@ -24,10 +24,8 @@ from turnctl.wire.links import open_datagram
 from turnctl.wire.resolve import NO_ADDRESS, ResolutionFailed, resolve
 from turnctl.wire.session import Session
 
-__all__ = ["STUN_SERVERS", "ask", "comes_back", "looked_up", "own_addresses"]
+__all__ = ["ask", "comes_back", "looked_up", "own_addresses", "seen_by"]
 
-STUN_SERVERS = ("stun.cloudflare.com:3478", "stun.l.google.com:19302")
-"""Asked when nothing else tells the address: two operators, so that one may be down."""
 ASK_PATIENCE = 2.0
 """Seconds for all servers together, which are asked at once: init should not feel slow offline."""
 LOOKUP_PATIENCE = 3.0
@@ -88,10 +86,15 @@ def _unstable_ipv6() -> set[str]:
 
 def ask(servers: Sequence[tuple[str, int]]) -> Seen | str:
     """The IPv4 address the first STUN server to answer sees, or why there is no answer."""
+    return asyncio.run(seen_by(servers))
+
+
+async def seen_by(servers: Sequence[tuple[str, int]]) -> Seen | str:
+    """The same, in a loop that runs already."""
     if not servers:
         return "no STUN server was asked"
     names = ", ".join(f"{host}:{port}" for host, port in servers)
-    return asyncio.run(_ask(servers)) or f"no answer from the STUN servers asked ({names})"
+    return await _ask(servers) or f"no answer from the STUN servers asked ({names})"
 
 
 async def _ask(servers: Sequence[tuple[str, int]]) -> Seen | None:

@@ -19,7 +19,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from signalpost.iceservers import IceUriError, parse_uri
 from turnctl import coturn, datadir, dotenv, targets
 from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
@@ -27,6 +26,7 @@ from turnctl.domain import parse as parse_domain
 from turnctl.installation import Installation, install
 from turnctl.keyring import finish_overdue
 from turnctl.placement import NoPlace, Own, Placement, place
+from turnctl.reflectors import Server
 from turnctl.relays import relays
 
 __all__ = ["init"]
@@ -52,15 +52,6 @@ def _relay_address(value: str) -> str:
     ):
         raise ValueError(f"{value} is no address that a relay can serve")
     return str(address)
-
-
-def _stun_server(value: str) -> tuple[str, int]:
-    """host[:port], or a stun: URI."""
-    try:
-        uri = parse_uri(value if value.startswith("stun:") else f"stun:{value}")
-    except IceUriError as error:
-        raise ValueError(f"{value!r}: {error.reason}") from None
-    return uri.host, uri.port
 
 
 def _realm(value: str) -> str:
@@ -160,15 +151,7 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
     multiple=True,
     help="This host's address to listen and relay on; repeatable. Left out: it is found.",
 )
-@_option(
-    "--stun",
-    "STUN_SERVERS",
-    metavar="HOST[:PORT]",
-    callback=_reads(_stun_server),
-    multiple=True,
-    help="STUN server asked for the public address; repeatable. Default: two public ones.",
-)
-@_option("--no-stun", "NO_STUN", is_flag=True, help="Ask none.")
+@reflectors.options
 @click.option("--local", is_flag=True, help="The service listens on 127.0.0.1 alone.")
 @_option(
     "--coturn-version",
@@ -289,7 +272,7 @@ def init(
     env_file: Path,
     external_ip: str | None,
     listen: tuple[str, ...],
-    stun: tuple[tuple[str, int], ...],
+    stun: tuple[Server, ...],
     no_stun: bool,
     local: bool,
     coturn_version: coturn.Version | None,
@@ -319,8 +302,7 @@ def init(
     Run it again at any time: a secret is never overwritten, turnserver.conf is written anew, and
     a signalpost.yaml that you edited stays as it is.
     """
-    if no_stun and stun:
-        raise click.UsageError("--stun and --no-stun exclude each other")
+    asked = reflectors.chosen(stun, no_stun)
     if min_port > max_port:
         raise click.UsageError(f"--min-port {min_port} is above --max-port {max_port}")
     if bps_capacity is not None and bps_capacity < LIMIT * max_bps:
@@ -346,7 +328,7 @@ def init(
         raise click.UsageError(f"--relay {relay} needs its port: give --next-port too")
     try:
         version = coturn_version or _installed_version()
-        where = _place(version, external_ip, listen, None if no_stun else stun, port)
+        where = _place(version, external_ip, listen, asked, port)
         wanted = Installation(
             version=version,
             realm=realm,
@@ -446,17 +428,16 @@ def _place(
     version: coturn.Version,
     external_ip: str | None,
     listen: tuple[str, ...],
-    stun: tuple[tuple[str, int], ...] | None,
+    asked: tuple[Server, ...],
     port: int,
 ) -> Placement:
     from turnctl import host
 
-    default = tuple(map(_stun_server, host.STUN_SERVERS))
     return place(
         host.own_addresses() if not listen else Own(()),
         version=version,
         external_ip=external_ip,
         listen=listen,
-        ask=lambda: host.ask(() if stun is None else stun or default),
+        ask=lambda: host.ask(asked),
         comes_back=lambda public, own: host.comes_back(public, own, port),
     )
