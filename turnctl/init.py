@@ -19,7 +19,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from turnctl import coturn, datadir, dotenv, targets
+from turnctl import coturn, datadir, dotenv, reflectors, targets
 from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
 from turnctl.domain import parse as parse_domain
