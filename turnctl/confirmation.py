@@ -184,16 +184,17 @@ class Service:
                 return Minted(server.urls, server.username, server.credential, ttl)
         raise NoAnswer(f"the service at {self.url} hands out no TURN server")
 
-    def comes_to(self, question: Callable[[], bool], *, patience: float) -> bool:
+    def comes_to(self, question: Callable[[], bool], *, patience: float, insist: bool) -> bool:
         """Ask until the answer is yes, or `patience` seconds are over; False when it was no. Raises
-        NoAnswer when the last one was none."""
+        NoAnswer when the last one was none; without `insist` as soon as nobody is there."""
         deadline = time.monotonic() + patience
         while True:
             try:
                 if question():
                     return True
-            except NoAnswer:
-                if time.monotonic() > deadline:
+            except NoAnswer as error:
+                absent = error.status is None
+                if time.monotonic() > deadline or (absent and not insist):
                     raise
             if time.monotonic() > deadline:
                 return False

@@ -37,7 +37,7 @@ PATIENCE = 20.0
 """Seconds for the service to notice a changed file, which it looks for every two, and for it and
 the relays to come back from a restart."""
 
-QUICK = 3.0
+QUICK = 2.0
 """Seconds before anything was changed: whoever has typed the command waits, and loses nothing."""
 
 UNCHANGED = "nothing was changed"
@@ -99,7 +99,7 @@ class Asking:
         """Wait for a yes. Raises Failure, which says `no` and how things stand; False when the
         service is not there and need not be."""
         try:
-            if self.service.comes_to(question, patience=patience if self.strict else QUICK):
+            if self.service.comes_to(question, patience=patience, insist=self.strict):
                 return True
         except NoAnswer as error:
             if self.strict or error.status is not None:
@@ -142,11 +142,19 @@ class TurnProof:
     def verified(self, new: Secret) -> None:
         if not self._minted:
             self._ask(BOTH, PATIENCE)
-        answers = self._offer(new, lambda answers: not self._lacking(answers, _taking), PATIENCE)
+        answers = self._offer(
+            new,
+            lambda answers: any(map(_refusing, answers)) or not self._lacking(answers, _taking),
+            PATIENCE,
+        )
         for answer in answers:
             name, how = answer.relay.name, answer.reception
             if how is Reception.REFUSED:
-                raise Failure(f"{name} refuses the new secret ({answer.detail}); {BOTH}")
+                raise Failure(
+                    f"{name} refuses the new secret ({answer.detail}): it does not read "
+                    f"{answer.relay.home}/turndb, or that was replaced while it ran; restart it; "
+                    f"{BOTH}"
+                )
             if how is Reception.TAKEN:
                 click.echo(f"{name} takes it: {answer.detail}")
         self._demand(answers, _taking, BOTH)
@@ -229,6 +237,10 @@ class TurnProof:
 
 def _running(answer: Answer) -> bool:
     return answer.reception is not Reception.OUT
+
+
+def _refusing(answer: Answer) -> bool:
+    return answer.reception is Reception.REFUSED
 
 
 def _taking(answer: Answer) -> bool:

@@ -168,6 +168,7 @@ class _Work:
                     click.echo("the old one is removed: `turnctl init` was faster")
                     return
                 case Step.BEGIN:
+                    self.ring.follow()  # what cannot serve is told before anything changes
                     longest = self.proof.ready(standing.values)
                     self.ring.begin(longest, first=self.ring.kind is not Kind.TURN)
                     click.echo(f"{self.ring.path}: a new one, beside the old")

@@ -19,8 +19,8 @@ from turnctl.datadir import Unusable
 
 __all__ = ["get", "put"]
 
-PATIENCE = 10.0
-"""Seconds that another writer may hold the database; coturn's own reads take milliseconds."""
+PATIENCE = 5.0
+"""Seconds that another writer may hold the database; ours take milliseconds."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS turn_secret
