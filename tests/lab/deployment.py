@@ -4,21 +4,25 @@ served by the programs that compose.yaml starts, on the ports that it publishes.
 from __future__ import annotations
 
 import contextlib
+import csv
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import coturn, haproxy
-from tests.lab.acme import PATH_WITH_LEGO
+from tests.lab.acme import PATH_WITH_LEGO, Ca
 from tests.lab.netns import Namespace
 from tests.lab.prober import TURNCTL
 from tests.lab.programs import accepts, started
 
-__all__ = ["DOMAIN", "Deployment", "deployed"]
+__all__ = ["DOMAIN", "Deployment", "deployed", "wait_until"]
 
 DOMAIN = "turn.example.org"
+DEADLINE = 60.0
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 
 PORTS = {
@@ -29,6 +33,14 @@ PORTS = {
     "EDGE_TURN_PORT": "3480",
     "EDGE_TURN_NEXT_PORT": "3482",
 }
+
+
+def wait_until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Wait for it; what `otherwise` gives is the failure's text."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,9 @@ class Deployment:
             [
                 *(TURNCTL, "init", "--dir", str(self.data), "--no-stun", "--domain", self.domain),
                 *("--env-file", str(self.home / ".env"), "--coturn-version", self.relay_version),
-                *("--external-ip", self.address, "--listen", self.address, *options),
+                *("--external-ip", self.address, "--listen", self.address),
+                *("--next-port", "3479", "--edge-next-port", PORTS["EDGE_TURN_NEXT_PORT"]),
+                *options,
             ]
         )
         assert done.returncode == 0, done.stderr
@@ -101,8 +115,13 @@ class Deployment:
             yield
 
     @contextlib.contextmanager
-    def certify(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    def certify(self, ca: Ca | None, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """`turnctl edge certify`, for as long as the block lasts."""
+        if ca is not None:
+            options = (
+                *("--acme-directory", ca.directory, "--acme-ca-file", str(ca.https_root)),
+                *options,
+            )
         argv = [
             *(TURNCTL, "edge", "certify", "--domain", self.domain, "--dir", str(self.data)),
             *("--socket", str(self.socket), *options),
@@ -115,6 +134,15 @@ class Deployment:
             environment={"PATH": PATH_WITH_LEGO},
         ) as process:
             yield process
+
+    def connections(self, server: str) -> int:
+        """How many the edge has open now to one of its TURN servers."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.socket))
+            connection.sendall(b"show stat\n")
+            with connection.makefile() as answer:
+                rows = list(csv.DictReader(answer))
+        return next(int(row["scur"]) for row in rows if row["svname"] == server)
 
     def prefer(self, server: str) -> subprocess.CompletedProcess[str]:
         argv: Sequence[str] = [TURNCTL, "edge", "prefer", server, "--socket", str(self.socket)]

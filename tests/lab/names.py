@@ -20,6 +20,8 @@ def names(namespace: Namespace, name: str, addresses: Sequence[str]) -> Iterator
     try:
         lines = [f"{address} {name}\n" for address in addresses]
         (folder / "hosts").write_text("".join(lines))
+        # Other names are refused at once: this machine's resolver is out of reach from inside.
+        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         yield name
     finally:
         shutil.rmtree(folder)
