@@ -8,7 +8,7 @@ change anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +37,7 @@ PATIENCE = 20.0
 """Seconds for the service to notice a changed file, which it looks for every two, and for it and
 the relays to come back from a restart."""
 
-QUICK = 2.0
+QUICK = 3.0
 """Seconds before anything was changed: whoever has typed the command waits, and loses nothing."""
 
 UNCHANGED = "nothing was changed"
@@ -121,27 +121,24 @@ class TurnProof:
     """A credential of the new secret gets an allocation, then the service mints with it."""
 
     asking: Asking
-    _minted: list[Minted] = field(default_factory=list)
+    _minted: Minted | None = None
+    """What the service handed out last."""
 
     def ready(self, values: Sequence[Secret]) -> int:
-        if not self._ask(UNCHANGED, QUICK):
-            return 0
-        minted = self._minted[-1]
-        if not minted.by(values):
-            path = self.asking.directory / Kind.TURN
-            raise Failure(
-                f"the service at {self.asking.service.url} mints with a secret that is not in "
-                f"{path}: it reads another file; {UNCHANGED}"
-            )
+        no = (
+            f"the service at {self.asking.service.url} mints with a secret that is not in "
+            f"{self.asking.directory / Kind.TURN}: it reads another file"
+        )
+        self.asking.comes_to(lambda: self._mint().by(values), no, UNCHANGED, QUICK)
         answers = self._offer(
             values[0], lambda answers: not self._lacking(answers, _running), QUICK
         )
         self._demand(answers, _running, UNCHANGED)
-        return minted.ttl
+        return self._minted.ttl if self._minted else 0
 
     def verified(self, new: Secret) -> None:
-        if not self._minted:
-            self._ask(BOTH, PATIENCE)
+        if self._minted is None:
+            self.asking.comes_to(lambda: bool(self._mint()), "", BOTH, PATIENCE)
         answers = self._offer(
             new,
             lambda answers: any(map(_refusing, answers)) or not self._lacking(answers, _taking),
@@ -162,18 +159,10 @@ class TurnProof:
             click.echo("no relay answers; each has it in its database for when it starts")
 
     def adopted(self, new: Secret) -> int:
-        asking = self.asking
-
-        def question() -> bool:
-            self._minted.append(asking.service.minted(asking.api_key))
-            return self._minted[-1].by([new])
-
-        no = f"the service at {asking.service.url} goes on minting with the old secret"
-        if asking.comes_to(question, no, BOTH, PATIENCE):
-            click.echo("the service mints with it")
-        else:
-            click.echo(NOT_THERE)
-        return self._minted[-1].ttl if self._minted else 0
+        no = f"the service at {self.asking.service.url} goes on minting with the old secret"
+        adopted = self.asking.comes_to(lambda: self._mint().by([new]), no, BOTH, PATIENCE)
+        click.echo("the service mints with it" if adopted else NOT_THERE)
+        return self._minted.ttl if self._minted else 0
 
     def gone(self, old: Sequence[Secret]) -> None:
         for secret in old:
@@ -190,15 +179,9 @@ class TurnProof:
                 if answer.reception is Reception.REFUSED:
                     click.echo(f"{name} refuses the old secret")
 
-    def _ask(self, standing: str, patience: float) -> bool:
-        """Fill in what the service hands out now; False when it is not there and need not be."""
-        asking = self.asking
-
-        def question() -> bool:
-            self._minted.append(asking.service.minted(asking.api_key))
-            return True
-
-        return asking.comes_to(question, "", standing, patience)
+    def _mint(self) -> Minted:
+        self._minted = self.asking.service.minted(self.asking.api_key)
+        return self._minted
 
     def _offer(
         self, secret: Secret, enough: Callable[[Sequence[Answer]], bool], patience: float
@@ -214,7 +197,7 @@ class TurnProof:
     ) -> list[tuple[str, list[Answer]]]:
         """The URLs that clients are given and behind which no relay is fit, with its answers."""
         lacking = []
-        for url in self._minted[-1].urls if self._minted else ():
+        for url in self._minted.urls if self._minted else ():
             behind = [answer for answer in answers if _serves(answer.relay, url)]
             if not any(map(fit, behind)):
                 lacking.append((url, behind))
@@ -273,10 +256,8 @@ class KeyProof:
         """There is nobody else to ask."""
 
     def adopted(self, new: Secret) -> int:
-        if self._accepts(new, "new", BOTH, PATIENCE):
-            click.echo(f"the service accepts {self.what.format('new')}")
-        else:
-            click.echo(NOT_THERE)
+        adopted = self._accepts(new, "new", BOTH, PATIENCE)
+        click.echo(f"the service accepts {self.what.format('new')}" if adopted else NOT_THERE)
         return self._longest
 
     def gone(self, old: Sequence[Secret]) -> None:
