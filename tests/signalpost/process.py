@@ -24,7 +24,6 @@ class Service:
     process: subprocess.Popen[str]
     log: queue.Queue[str]
     port: int = 0
-    metrics: int | None = None
 
     def event(self, name: str) -> dict[str, Any]:
         """The next line of the log with this event; lines before it are passed over."""
@@ -32,13 +31,6 @@ class Service:
             line: dict[str, Any] = json.loads(self.log.get(timeout=PATIENCE))
             if line["event"] == name:
                 return line
-
-    def events(self) -> list[str]:
-        """The events in the log since the last one that was waited for."""
-        lines = []
-        while not self.log.empty():
-            lines.append(json.loads(self.log.get())["event"])
-        return lines
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
@@ -62,9 +54,7 @@ def serving(config: Path) -> Iterator[Service]:
         reader = threading.Thread(target=_collect, args=(service,))
         reader.start()
         try:
-            listening = service.event("listening")
-            service.port = listening["port"]
-            service.metrics = listening.get("metrics")
+            service.port = service.event("listening")["port"]
             yield service
         finally:
             process.kill()

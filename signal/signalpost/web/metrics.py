@@ -108,7 +108,6 @@ class Metrics:
         self.messages = Counter(
             "signalpost_websocket_messages", "WebSocket messages received.", registry=registry
         )
-
         self.draining = Gauge(
             "signalpost_draining", "1 while the service waits to stop.", registry=registry
         )
