@@ -20,7 +20,7 @@ import pytest
 
 from tests.lab.parts import MISSING, SYSTEM_PATH, require
 
-__all__ = ["Images", "Project", "acme_image", "edge_image", "engine", "images"]
+__all__ = ["Images", "Project", "acme_image", "edge_image", "engine", "images", "prometheus_image"]
 
 ENGINE_DEADLINE = 60.0
 PULL_PATIENCE = 300.0
@@ -83,6 +83,11 @@ def edge_image() -> str:
 def acme_image() -> str:
     """lego, for ACME_IMAGE."""
     return _image("goacme/lego:v4.35.2", "forky", ["lego"])
+
+
+def prometheus_image() -> str:
+    """Prometheus with promtool, for PROMETHEUS_IMAGE."""
+    return _image("prom/prometheus:v3.13.2", "bookworm", ["prometheus"])
 
 
 def _image(name: str, suite: str, packages: Sequence[str]) -> str:
