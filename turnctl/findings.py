@@ -98,6 +98,10 @@ FIXES: Mapping[str, str] = {
         "Serve a certificate from a public CA with its full chain (cert=fullchain.pem); for a CA "
         "of your own give --ca FILE."
     ),
+    "tls-placeholder": (
+        "Read on the server why there is none: docker compose logs acme. Mostly the name does not "
+        "lead there yet, or 80/tcp is closed in front of it."
+    ),
     "tls-chain-incomplete": (
         "Serve the whole chain: cert=fullchain.pem in turnserver.conf instead of cert.pem."
     ),

@@ -18,6 +18,7 @@ from tests.lab.acme import PATH_WITH_LEGO, Ca
 from tests.lab.netns import Namespace
 from tests.lab.prober import TURNCTL
 from tests.lab.programs import accepts, started
+from turnctl.edge.runtime import Edge
 
 __all__ = ["DOMAIN", "Deployment", "deployed", "wait_until"]
 
@@ -65,6 +66,10 @@ class Deployment:
     @property
     def socket(self) -> Path:
         return self.home / "admin.sock"
+
+    @property
+    def running_edge(self) -> Edge:
+        return Edge(self.socket, int(PORTS["HTTPS_PORT"]))
 
     def log(self, name: str) -> str:
         path = self.home / f"{name}.log"
