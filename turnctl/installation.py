@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl import coturn, datadir, keyring, servicefile, targets, turndb
+from turnctl import coturn, datadir, servicefile, targets, turndb
 from turnctl.placement import Placement
 from turnctl.relays import Relay
 
@@ -72,12 +72,10 @@ def install(
     `force` replaces settings that somebody edited. `now` is in UTC. Raises datadir.Unusable.
     """
     done = {}
-    finished = keyring.finish_overdue(directory, now.timestamp())
-    for name in ("turn-secret", *KEY_FILES):
-        made = datadir.secrets_in(directory / name)[1]
-        removed = "the old one of a rotation removed" if name in finished else "kept"
-        done[name] = "made" if made else removed
-    turn_secrets = datadir.secrets_in(directory / "turn-secret")[0]
+    turn_secrets, made = datadir.secrets_in(directory / "turn-secret")
+    done["turn-secret"] = "made" if made else "kept"
+    for name in KEY_FILES:
+        done[name] = "made" if datadir.secrets_in(directory / name)[1] else "kept"
     for relay in wanted.relays:
         done |= _relay(directory.resolve() / relay.name, wanted, relay, turn_secrets)
     must = None

@@ -169,8 +169,7 @@ class Keyring:
             notes[self.kind] = one
         path = self.directory / NOTE
         if notes:
-            mode = datadir.secret_mode(self.directory)
-            datadir.write(path, rotation.dump(notes), mode=mode)
+            datadir.write(path, rotation.dump(notes), mode=0o600)
         else:
             with datadir.owned(self.directory):
                 path.unlink(missing_ok=True)

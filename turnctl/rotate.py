@@ -64,7 +64,7 @@ def _url(_: click.Context, __: click.Parameter, value: str | None) -> str | None
 @click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path(".signalpost"),
     show_default=True,
     help="Data directory, as `turnctl init` made it.",
