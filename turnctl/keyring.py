@@ -29,8 +29,8 @@ NOTE = "rotation.json"
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A coturn of this deployment, as its configuration has it. At a `proxied` one the first bytes
-    of a connection are a PROXY header."""
+    """A coturn of this deployment, as its configuration has it. Clients know it by one of
+    `addresses`. At a `proxied` one the first bytes of a connection are a PROXY header."""
 
     name: str
     home: Path
@@ -38,6 +38,7 @@ class Relay:
     address: str
     port: int
     proxied: bool
+    addresses: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +232,13 @@ def _relay(name: str, home: Path, conf: Conf) -> Relay:
         missing = "listening-ip" if realms else "realm"
         raise Unusable(f"{conf.place}: has no {missing}; run `turnctl init`, which writes it anew")
     proxy_port = conf.number("tcp-proxy-port", 0)
-    return Relay(name, home, realms[-1], addresses[0], proxy_port or conf.port, proxy_port != 0)
+    outside = (value.partition("/")[0] for value in conf.values("external-ip"))
+    return Relay(
+        name=name,
+        home=home,
+        realm=realms[-1],
+        address=addresses[0],
+        port=proxy_port or conf.port,
+        proxied=proxy_port != 0,
+        addresses=frozenset((*addresses, *outside)),
+    )

@@ -231,8 +231,11 @@ def _taking(answer: Answer) -> bool:
 
 
 def _serves(relay: Relay, url: str) -> bool:
-    """Whether clients that follow this URL end at this relay: over TLS they come by the edge."""
+    """Whether clients that follow this URL end at this relay: over TLS they come by the edge. A
+    name is taken to lead to this host."""
     uri = parse_uri(url)
+    if uri.address is not None and str(uri.address) not in relay.addresses:
+        return False
     return relay.proxied if uri.secure else not relay.proxied and relay.port == uri.port
 
 

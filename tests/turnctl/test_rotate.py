@@ -318,6 +318,21 @@ def test_no_relay(host: Host) -> None:
         host.start("coturn")
 
 
+def test_a_relay_elsewhere(host: Host) -> None:
+    """Its secret cannot be changed from here: nothing is begun."""
+    settings = host.data / "signalpost.yaml"
+    before = settings.read_text()
+    settings.write_text(before.replace(f"host: {host.address}", "host: 198.51.100.7"))
+    try:
+        host.restart("signal")
+        said = refused(host)
+        assert f"turn:198.51.100.7:{host.ports['turn']}" in said
+        assert "its secret cannot be changed from here; nothing was changed" in said
+    finally:
+        settings.write_text(before)
+        host.restart("signal")
+
+
 def test_revoke_needs_nobody(host: Host) -> None:
     """With everything stopped the old secret goes all the same: files are read at the start."""
     (old,) = host.secrets()
