@@ -68,7 +68,9 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
         return asyncio.run(_edge_answers(EDGE_SOCKET))
 
     def relay(name: str, address: str, port: int) -> Callable[[], bool]:
-        at = keyring.Relay(name, directory / name, wanted.realm, address, port, proxied=False)
+        at = keyring.Relay(
+            name, directory / name, wanted.realm, address, port, False, frozenset({address})
+        )
         return lambda: any(
             answer.reception is Reception.TAKEN
             for secret in secrets
