@@ -117,7 +117,8 @@ async def _link(relay: Relay, session: Session) -> Link:
 
 
 class NoAnswer(Exception):
-    """The service is not there, or says no; the text tells which and why."""
+    """The service is not there (then there is no status), or says something else than asked for;
+    the text tells which and why."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -178,11 +179,11 @@ class Service:
             servers = parse_ice_servers(document)
             ttl = int(document["ttl"])
         except (IceServersError, KeyError, TypeError, ValueError):
-            raise NoAnswer(f"what answers at {self.url} is not Signalpost") from None
+            raise NoAnswer(f"what answers at {self.url} is not Signalpost", said.status) from None
         for server in servers:
             if server.username is not None and server.credential is not None:
                 return Minted(server.urls, server.username, server.credential, ttl)
-        raise NoAnswer(f"the service at {self.url} hands out no TURN server")
+        raise NoAnswer(f"the service at {self.url} hands out no TURN server", said.status)
 
     def comes_to(self, question: Callable[[], bool], *, patience: float, insist: bool) -> bool:
         """Ask until the answer is yes, or `patience` seconds are over; False when it was no. Raises

@@ -38,7 +38,7 @@ class Relay:
     address: str
     port: int
     proxied: bool
-    addresses: frozenset[str]
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,10 @@ from turnctl.confirmation import (
     offer,
     token,
 )
-from turnctl.keyring import Relay, relays
+from turnctl.keyring import Keyring, Relay, relays
 from turnctl.rotation import LONGEST_TOKEN, Kind
 
-__all__ = ["Asking", "IdProof", "KeyProof", "Proof", "TurnProof"]
+__all__ = ["PATIENCE", "QUICK", "Asking", "IdProof", "KeyProof", "Proof", "TurnProof"]
 
 PATIENCE = 20.0
 """Seconds for the service to notice a changed file, which it looks for every two, and for it and
@@ -79,7 +79,7 @@ class Asking:
     def api_key(self) -> str:
         """Read anew each time: it may be rotated meanwhile."""
         try:
-            return datadir.secrets_in(self.directory / Kind.API)[0][0].reveal()
+            return Keyring(self.directory, Kind.API).standing(0).values[0].reveal()
         except datadir.Unusable as error:
             raise Failure(str(error)) from error
 
@@ -295,11 +295,11 @@ class IdProof:
 
     asking: Asking
 
-    def holds(self, key: Secret, standing: str) -> bool:
+    def holds(self, key: Secret, standing: str, patience: float) -> None:
         """Raises Failure when it makes them with another one."""
         asking = self.asking
         expected = opaque_user_id(key, f"user:{USER}")
         no = f"the service at {asking.service.url} makes user ids with another key than id-key's"
-        return asking.comes_to(
-            lambda: asking.service.minted(asking.api_key).user == expected, no, standing, PATIENCE
+        asking.comes_to(
+            lambda: asking.service.minted(asking.api_key).user == expected, no, standing, patience
         )

@@ -21,7 +21,7 @@ from turnctl import datadir
 from turnctl.commands import Failure
 from turnctl.confirmation import Service
 from turnctl.keyring import Keyring, Standing
-from turnctl.proofs import Asking, IdProof, KeyProof, Proof, TurnProof
+from turnctl.proofs import PATIENCE, QUICK, Asking, IdProof, KeyProof, Proof, TurnProof
 from turnctl.rotation import Kind, Step
 
 __all__ = ["rotate"]
@@ -238,10 +238,10 @@ class _Work:
         if not sure:
             raise click.UsageError("give --yes to do it; nothing was changed")
         proof = IdProof(self.asking)
-        proof.holds(self._id_key(), "nothing was changed")
+        proof.holds(self._id_key(), "nothing was changed", QUICK)
         self.ring.replace()
         click.echo(f"{self.ring.path}: a new one, in place of the old")
-        proof.holds(self._id_key(), "the new one is in its file")
+        proof.holds(self._id_key(), "the new one is in its file", PATIENCE)
         click.echo("the service uses it")
 
     def _id_key(self) -> Secret:
