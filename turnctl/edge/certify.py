@@ -85,7 +85,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--dir",
     "home",
-    type=click.Path(path_type=Path, file_okay=False),
+    # acme enters this directory, and is not to read it.
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/var/lib/signalpost"),
     show_default=True,
     help="Data directory: certificates/edge.pem is written, acme/ is lego's.",
