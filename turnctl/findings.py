@@ -66,6 +66,10 @@ FIXES: Mapping[str, str] = {
     "no-tls-443": "Add turns:{host}:443?transport=tcp to the list, and serve TLS there.",
     # --- reaching the server
     "dns-no-address": "Add an A or AAAA record for {host}, or correct the host in the URL.",
+    "dns-unanswered": (
+        "See that this machine's resolver works (getent hosts {host}), else that the name servers "
+        "of {host} answer."
+    ),
     "unreachable": (
         "See that the server runs and that {host} is its address; open port {port} over udp and "
         "tcp in its firewall, its cloud security group, and where Docker publishes ports."
@@ -83,6 +87,9 @@ FIXES: Mapping[str, str] = {
     "client-network-blocks-ports": (
         "Nothing on the server: this network lets few ports out. Offer turns: on port 443 to users "
         "behind such networks."
+    ),
+    "client-network-lost": (
+        "Nothing on the server: see to this machine's own connection, and run the check again."
     ),
     "not-turn": (
         "Point the URL at coturn itself: a proxy or CDN in front must pass port {port} through as "
