@@ -160,7 +160,7 @@ def _stop_on_sigterm() -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-_UNTOLD = {"username", "nonce", "rtts_ms", "url", "family", "at_ms"}
+_UNTOLD = {"username", "usernames", "nonce", "rtts_ms", "url", "family", "at_ms"}
 """Fields that -v leaves out: they belong to the credential, or are told otherwise."""
 
 

@@ -132,7 +132,9 @@ FIXES: Mapping[str, str] = {
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it."
+        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
+        "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
+        "lists those of a realm)."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
     "static-credential-on-secret-server": (
@@ -145,7 +147,10 @@ FIXES: Mapping[str, str] = {
         "port without a word."
     ),
     "nonce-loop": "See that one server alone has the port, and that stale-nonce is not too short.",
-    "clock-skew": "Set the clocks of the issuer and of the TURN server by NTP.",
+    "clock-skew": (
+        "Set the clocks by NTP: the issuer's (with --secret-file this machine mints) and the TURN "
+        "server's. `timedatectl` shows which of them is not synchronized."
+    ),
     # --- allocation
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
     "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",

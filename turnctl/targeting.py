@@ -125,7 +125,6 @@ def request_from(given: dict[str, Any]) -> Any:
             audit=given["audit"],
             insecure=given["insecure"],
             ca=given["ca"],
-            secrets=tuple(secrets),
             reference=given["stun_echo"],
         ),
         families=(4, 6) if family is None else (4,) if family == "4" else (6,),
