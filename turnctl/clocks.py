@@ -43,11 +43,7 @@ class Span:
         return self.low == self.high
 
     def __str__(self) -> str:
-        if self.exact:
-            return f"{self.low:.0f} s"
-        if math.isinf(self.high):
-            return f"at least {self.low:.0f} s"
-        return f"{self.low:.0f} to {self.high:.0f} s"
+        return f"{self.low:.0f} s" if self.exact else f"{self.low:.0f} to {self.high:.0f} s"
 
 
 UNKNOWN = Span(-math.inf, math.inf)

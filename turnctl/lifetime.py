@@ -48,7 +48,8 @@ def read(
     date = _date(headers.get("date", ""))
     if date is not None and announced is not None and first is not None:
         date = date if abs(first - announced - date) <= SAME else None
-    clock = None if date is None else date + _age(headers.get("age", "")) - here
+    # Whole seconds: half of one is the middle of what was left out.
+    clock = None if date is None else date + 0.5 + _age(headers.get("age", "")) - here
     if announced is not None or first is None:
         return Lifetime(announced, clock)
     return Lifetime(first - here - (clock or 0.0), clock)

@@ -27,6 +27,7 @@ import pytest
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
+from tests.lab.clocks import shifted
 from tests.lab.parts import MISSING, require
 from tests.lab.provision import NEXT_COTURN
 
@@ -119,13 +120,14 @@ def running(
     version: Version = "4.6.1",
     relay: str | None = None,
     own_peer: bool = True,
+    ahead: int = 0,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
     It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
     False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
-    namespace to run in.
+    namespace to run in, `ahead` sets its clock forward by so many seconds.
     """
     program = _program(version)
     if namespace is not None:
@@ -160,7 +162,9 @@ def running(
         if namespace:
             argv = ["ip", "netns", "exec", namespace, *argv]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+            process = subprocess.Popen(
+                argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=shifted(ahead)
+            )
         server = Server(address, port, tls_port, secret, process.pid, directory)
         try:
             _wait_until_answering(process, server, listeners)

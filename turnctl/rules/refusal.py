@@ -79,7 +79,7 @@ class _Refusal:
             renamed=next((one.outcome for one in trials if one.kind == "same-name"), None),
             taken=taken,
             refused=refused,
-            nonce=None if time is None else time - here,
+            nonce=None if time is None else time + 0.5 - here,  # whole seconds
             issuer=next((one.clock for one in issuers), None),
         )
 
@@ -91,7 +91,10 @@ class _Refusal:
         if time:
             yield time
         if not secret and not time:
-            summary = "the credential is refused; whether for its secret or its time is unknown"
+            summary = (
+                "the credential is refused; whether for its secret or its time is unknown "
+                "(--secret-file tells, or a service's URL with --api-key-file)"
+            )
             if self.ended is False:
                 summary = "the credential is refused, and by the server's clock it has not ended"
             yield "secret-mismatch", summary
@@ -99,28 +102,26 @@ class _Refusal:
     @property
     def ended(self) -> bool | None:
         """Whether to the server the credential has ended; None where that is not known."""
+        if self.renamed is Outcome.OK:
+            return False
         if self.nonce is not None:
             return self.left <= self.nonce
-        # Once its password is out of the question, nothing but the time differs.
-        if self.taken and self.renamed in (None, Outcome.ERROR):
-            return True
-        return None
+        # What differs from one that is taken is the time: its password was tried, or is the same.
+        return True if self.taken else None
 
     def _secret(self) -> str | None:
         """What is wrong with the secret, None where nothing is known to be."""
         if self.renamed is Outcome.OK:
             return "the credential is refused, and taken when it is signed with the given secret"
+        if self.taken and self.ended and self.renamed is Outcome.ERROR:
+            return "the credential is signed with another secret than the given one, coturn's"
         if self.taken:
-            if self.ended is True and self.renamed is None:
-                return None
-            if self.ended is True:
-                return (
-                    "the credential is signed with another secret than the given one, and coturn's"
-                )
-            return f"the credential is refused, and a fresh one of {self.source} is taken"
+            taken = f"the credential is refused, and a fresh one of {self.source} is taken"
+            return None if self.ended else taken
         by_its_clock = -math.inf if self.nonce is None else self.nonce + SAME
         if any(left > by_its_clock for left in self.refused):
-            return f"the credential is refused, and so are fresh ones of {self.source}"
+            ends = f"that ends in {max(self.refused):.0f} s"
+            return f"the credential is refused, and so is one of {self.source} {ends}"
         return None
 
     def _time(self) -> tuple[str, str] | None:
@@ -129,8 +130,9 @@ class _Refusal:
         if self.ended is False or (self.ended is None and (self.taken or self.refused)):
             return None
         if self.left <= by_issuer:
-            summary = f"the credential ended {by_issuer - self.left:.0f} s ago"
-            return "credential-expired", summary
+            whose = "this machine" if self.issuer is None else "the issuer"
+            ago = f"{by_issuer - self.left:.0f} s ago by {whose}'s clock"
+            return "credential-expired", f"the credential ended {ago}"
         if self.ended or self.left <= 0:
             return "clock-skew", self._skew()
         return None
@@ -161,7 +163,7 @@ class _Refusal:
             said.append(f"its clock is {clocks.server} ahead of this machine's: {ends}")
         if clocks.issuer is not None and abs(clocks.issuer) > SAME:
             side = "ahead of" if clocks.issuer > 0 else "behind"
-            over = ", by which the credential has ended" if self.left <= 0 else ""
+            over = ", by which the credential has ended" if clocks.server == UNKNOWN else ""
             far = f"{abs(clocks.issuer):.0f} s"
             said.append(f"the issuer's clock is {far} {side} this machine's{over}")
         return "; ".join([*said, "which of them is off is unknown"])
