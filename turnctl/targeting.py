@@ -64,7 +64,7 @@ _OPTIONS = (
         "--api-key-file",
         type=_FILE,
         metavar="FILE",
-        help="A key of the service that hands out the iceServers.",
+        help="A key of the service that hands out the iceServers; tells causes of a 401 too.",
     ),
     click.option("--relay-only", is_flag=True, help="Leave out STUN URLs and the srflx leg."),
     click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6."),
