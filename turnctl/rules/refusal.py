@@ -85,12 +85,11 @@ class _Refusal:
 
     def causes(self) -> Iterator[tuple[str, str]]:
         """Codes and summaries: the secret, the time, or both."""
-        secret, time = self._secret(), self._time()
+        secret, times = self._secret(), list(self._times())
         if secret:
             yield "secret-mismatch", secret
-        if time:
-            yield time
-        if not secret and not time:
+        yield from times
+        if not secret and not times:
             summary = (
                 "the credential is refused; whether for its secret or its time is unknown "
                 "(--secret-file tells, or a service's URL with --api-key-file)"
@@ -124,18 +123,22 @@ class _Refusal:
             return f"the credential is refused, and so is one of {self.source} {ends}"
         return None
 
-    def _time(self) -> tuple[str, str] | None:
-        """The finding about its end, None where that is not the matter or not known to be."""
+    def _times(self) -> Iterator[tuple[str, str]]:
+        """That it ended, and that clocks differ: either, both, or nothing that is known."""
+        if self.ended is False or (self.ended is None and self.refused):
+            return
         by_issuer = self.issuer if self.issuer is not None else 0.0
-        if self.ended is False or (self.ended is None and (self.taken or self.refused)):
-            return None
-        if self.left <= by_issuer:
+        over = self.left <= by_issuer
+        if over:
             whose = "this machine" if self.issuer is None else "the issuer"
             ago = f"{by_issuer - self.left:.0f} s ago by {whose}'s clock"
-            return "credential-expired", f"the credential ended {ago}"
-        if self.ended or self.left <= 0:
-            return "clock-skew", self._skew()
-        return None
+            yield "credential-expired", f"the credential ended {ago}"
+        if self.ended is None:
+            differ = not over and self.left <= 0
+        else:
+            differ = not over or self.clocks.server.low > by_issuer + SAME
+        if differ:
+            yield "clock-skew", self._skew()
 
     @property
     def clocks(self) -> Clocks:
