@@ -17,6 +17,7 @@ import click
 from signalpost.iceservers import IceUriError, parse_uri
 from turnctl.commands import Failure, Misuse
 from turnctl.coturn import Version, parse_version
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from turnctl.inside import Look
@@ -70,14 +71,7 @@ def _stun_servers(ctx: click.Context, param: click.Parameter, given: tuple[str, 
     help="STUN server asked for the public address; repeatable. Default: two public ones.",
 )
 @click.option("--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask none.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
+@delivery.options("text", "json")
 def doctor(
     directory: Path | None,
     compose_project: str | None,
@@ -85,6 +79,7 @@ def doctor(
     stun: list[tuple[str, int]],
     no_stun: bool,
     format_: str,
+    output: Path | None,
 ) -> int:
     """Look at this host from inside: containers, ports, configuration, secrets, firewall.
 
@@ -120,9 +115,10 @@ def doctor(
                 project.close()
     elapsed = (time.monotonic() - begun) * 1000
     if format_ == "json":
-        click.echo(json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False))
+        text = json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False)
     else:
-        click.echo("\n".join(_lines(made, elapsed)))
+        text = "\n".join(_lines(made, elapsed))
+    delivery.deliver(f"{text}\n", output)
     return 1 if _verdict(made) == "fail" else 0
 
 
