@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -115,9 +115,9 @@ class _Run:
                 self._start_leg("relay", attempt, legs, relay=True)
         # Last: nothing that is judged shall meet a quota that these used up.
         async with asyncio.TaskGroup() as closing:
-            for attempt, ports in self._ranges():
+            for attempt, ports in inbound.ranges(self._knocked):
                 closing.create_task(inbound.sample(self._afresh(attempt), ports))
-            for attempt in self._dual():
+            for attempt in allocate.relaying_over_both(self._carrying):
                 closing.create_task(self._allocate_both(self._afresh(attempt)))
 
     def _report(self, one: Observation) -> None:
@@ -263,25 +263,6 @@ class _Run:
         return replace(attempt, deadline=self._clock() + self._options.timeout)
 
     # --- beside the URLs -----------------------------------------------------------------------
-
-    def _ranges(self) -> Iterator[tuple[Attempt, set[int]]]:
-        """For each relay address the attempt to sample it by, and the ports that were tried."""
-        for address in dict.fromkeys(made.relayed[0] for _, made in self._knocked):
-            here = [
-                (attempt, made) for attempt, made in self._knocked if made.relayed[0] == address
-            ]
-            # UDP takes the fewest round trips.
-            attempt = min((one for one, _ in here), key=lambda one: one.probe.protocol != "udp")
-            yield attempt, {made.relayed[1] for _, made in here}
-
-    def _dual(self) -> Iterator[Attempt]:
-        """One attempt at each host that relays over both families."""
-        hosts: dict[str, dict[bool, Attempt]] = {}
-        for attempt in self._carrying:
-            if attempt.relayed:
-                families = hosts.setdefault(attempt.probe.uri.host, {})
-                families.setdefault(":" in attempt.relayed[0], attempt)
-        return (families[False] for families in hosts.values() if len(families) > 1)
 
     async def _allocate_both(self, attempt: Attempt) -> None:
         async with attempt.allowance.take(1):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -99,6 +99,38 @@ def wait_for(process: subprocess.Popen[str], moment: Moment) -> None:
         if not left:
             return
     pytest.fail(f"the check ended before {moment.word}")
+
+
+def test_a_watch_outlives_its_network(site: netns.Site, tmp_path: Path) -> None:
+    """It tells that the network is gone, and that it is back, and ends when it is told to."""
+    with coturn.running(site.server.address, namespace=site.server.name) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        options = ["--interval", "1", "--timeout", "1", "--listen", "127.0.0.1:0"]
+        process = site.popen([TURNCTL, "watch", *options, path])
+        try:
+            assert "warn" == next_change(process)["verdict"]  # one URL is a short list
+            set_link(site, "down")
+            assert "fail" == next_change(process)["verdict"]
+            set_link(site, "up")
+            assert "warn" == next_change(process)["verdict"]
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert (0, "") == (process.returncode, err)
+
+
+def set_link(site: netns.Site, state: str) -> None:
+    subprocess.run(["ip", "-n", site.client.name, "link", "set", "eth0", state], check=True)
+
+
+def next_change(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next verdict, past a check that lost its network on the way."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        event: dict[str, Any] = json.loads(line)
+        if event["event"] == "changed" and "client-network-lost" not in event["codes"]:
+            return event
+    pytest.fail("the watch ended")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from turnctl.observations import Allocation, Challenge, DualAllocation, WrongCredential
@@ -15,6 +16,7 @@ __all__ = [
     "allocate",
     "allocate_both",
     "challenge",
+    "relaying_over_both",
     "try_wrong_credential",
 ]
 
@@ -104,6 +106,16 @@ async def _allocate(attempt: Attempt, session: Session) -> Allocated:
             if error.code not in NO_IPV6_RELAY:
                 raise
     return await session.allocate(patience=attempt.patience())
+
+
+def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+    """One attempt at each host of which there are relays of both families."""
+    hosts: dict[str, dict[bool, Attempt]] = {}
+    for attempt in attempts:
+        if attempt.relayed:
+            relays = hosts.setdefault(attempt.probe.uri.host, {})
+            relays.setdefault(":" in attempt.relayed[0], attempt)
+    return (relays[False] for relays in hosts.values() if len(relays) > 1)
 
 
 async def allocate_both(attempt: Attempt) -> None:

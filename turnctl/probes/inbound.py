@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from turnctl import relayports
 from turnctl.observations import Address, Family, Inbound, Outcome
@@ -19,7 +19,7 @@ from turnctl.wire.binding import BindingSocket, open_binding_socket
 from turnctl.wire.errors import Silent, WireError
 from turnctl.wire.session import Allocated, Session
 
-__all__ = ["PLACES", "knock", "sample"]
+__all__ = ["knock", "ranges", "sample"]
 
 KNOCKS = 5
 KNOCK_INTERVAL = 0.2
@@ -119,6 +119,20 @@ async def _knock(
         except TimeoutError:
             continue
     return sent, received, replied.is_set()
+
+
+def ranges(
+    knocked: Iterable[tuple[Attempt, Inbound]],
+) -> Iterator[tuple[Attempt, set[int]]]:
+    """For each relay address the attempt to sample it by, and the ports that were tried."""
+    addresses: dict[str, list[tuple[Attempt, int]]] = {}
+    for attempt, made in knocked:
+        address, port = made.relayed
+        addresses.setdefault(address, []).append((attempt, port))
+    for here in addresses.values():
+        # UDP takes the fewest round trips.
+        attempt = min((one for one, _ in here), key=lambda one: one.probe.protocol != "udp")
+        yield attempt, {port for _, port in here}
 
 
 async def sample(attempt: Attempt, seen: Collection[int]) -> None:
