@@ -72,7 +72,8 @@ FIXES: Mapping[str, str] = {
     ),
     "unreachable": (
         "See that the server runs and that {host} is its address; open port {port} over udp and "
-        "tcp in its firewall, its cloud security group, and where Docker publishes ports."
+        "tcp in its firewall, its cloud security group, and where Docker publishes ports. Without "
+        "a route see to this machine's own network first."
     ),
     "udp-blocked": "Open {port}/udp: firewall, cloud security group, Docker's published ports.",
     "tcp-blocked": "Open {port}/tcp: firewall, security group, published ports; drop `no-tcp`.",

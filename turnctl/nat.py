@@ -192,18 +192,21 @@ async def _over(family: Family, endpoints: Sequence[Address], patience: float) -
     from turnctl.wire.errors import WireError
     from turnctl.wire.resolve import ResolutionFailed, resolve
 
+    trouble: list[str] = []
+
     async def addresses(endpoint: Address) -> list[Address]:
         host, port = endpoint
         try:
             return [(one, port) for one in await resolve(host, family, patience=patience)]
-        except ResolutionFailed:
+        except ResolutionFailed as error:
+            trouble.append(f"{host} could not be looked up: {error}")
             return []
 
     found = await asyncio.gather(*map(addresses, endpoints))
     servers = [server for several in found for server in several]
     if not servers:
         hosts = ", ".join(dict.fromkeys(host for host, _ in endpoints))
-        return _Result(family, skipped=f"no address of {hosts}")
+        return _Result(family, skipped="; ".join(trouble) or f"no address of {hosts}")
     try:
         seen = await observe(servers[:MOST_SERVERS], family, patience=patience)
     except WireError as error:

@@ -173,6 +173,15 @@ def test_a_service_whose_name_is_not_looked_up(site: netns.Site) -> None:
     assert checked.report["elapsedMs"] < (1 + GRACE) * 1000
 
 
+def test_nat_with_a_resolver_that_hangs(site: netns.Site) -> None:
+    """It could not do its job, and says that nobody answered rather than that there is nothing."""
+    with hanging_resolver(site):
+        done = site.run([TURNCTL, "nat", "--timeout", "1", "stun:stun.lab.test"])
+    assert (3, "") == (done.returncode, done.stdout)
+    assert "stun.lab.test could not be looked up: the resolver did not answer" in done.stderr
+    assert "no address" not in done.stderr
+
+
 def test_ctrl_c_while_a_resolver_hangs(site: netns.Site) -> None:
     """It ends at once, quietly, though a thread still waits for the resolver."""
     with hanging_resolver(site):

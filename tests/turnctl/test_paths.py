@@ -68,6 +68,21 @@ def test_the_samples_of_an_open_range(
     assert 2 == over_tcp["samples"]
 
 
+def test_samples_that_a_quota_refuses(site: netns.Site, tmp_path: Path) -> None:
+    """What the check asks for beyond a call's needs is no reason to complain of a quota."""
+    with coturn.running(
+        site.server.address, namespace=site.server.name, lines=["user-quota=6"]
+    ) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        checked = check("-v", path, inside=site.client)
+    assert "label=sample" in checked.stderr
+    assert "code=486" in checked.stderr
+    assert set() == checked.codes("fail", "warn") - LIST_ADVICE
+    assert ["connected", "connected"] == [
+        "connected" if leg["outcome"] == "ok" else leg["detail"] for leg in checked.report["ice"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("version", "relayed"), [("4.6.1", ["203.0.113.1"]), ("4.18.0", ["203.0.113.1", "2001:db8::1"])]
 )
