@@ -74,7 +74,8 @@ async def explain_refusal(attempt: Attempt, fresh: Fresh) -> None:
     longest = await _try_fresh(attempt, fresh, LIFETIMES[-1])
     if longest.outcome is not Outcome.OK or longest.expires is None:
         return
-    shorter = [ttl for ttl in LIFETIMES if attempt.now() + ttl < longest.expires]
+    now, refused = attempt.now(), read_username(username).expires or 0
+    shorter = [ttl for ttl in LIFETIMES if refused < now + ttl < longest.expires]
     low, high, step = 0, len(shorter), 0
     while low < high:
         one = await _try_fresh(attempt, fresh, shorter[step])
