@@ -18,6 +18,7 @@ from turnctl import reflectors
 from turnctl.commands import Failure, Misuse
 from turnctl.coturn import Version, parse_version
 from turnctl.reflectors import Server
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from turnctl.inside import Look
@@ -54,14 +55,7 @@ DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
     help="Look at this turnserver.conf, or compose file (.yaml), alone.",
 )
 @reflectors.options
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
+@delivery.options("text", "json")
 def doctor(
     directory: Path | None,
     compose_project: str | None,
@@ -69,6 +63,7 @@ def doctor(
     stun: tuple[Server, ...],
     no_stun: bool,
     format_: str,
+    output: Path | None,
 ) -> int:
     """Look at this host from inside: containers, ports, configuration, secrets, firewall.
 
@@ -103,9 +98,10 @@ def doctor(
                 project.close()
     elapsed = (time.monotonic() - begun) * 1000
     if format_ == "json":
-        click.echo(json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False))
+        text = json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False)
     else:
-        click.echo("\n".join(_lines(made, elapsed)))
+        text = "\n".join(_lines(made, elapsed))
+    delivery.deliver(f"{text}\n", output)
     return 1 if _verdict(made) == "fail" else 0
 
 

@@ -25,6 +25,7 @@ from typing import Literal, TypeVar, get_args
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
+from tests.lab.clocks import shifted
 from tests.lab.parts import require, unpacked
 from tests.lab.provision import NEXT_COTURN
 
@@ -128,13 +129,15 @@ def running(
     relay: str | None = None,
     own_peer: bool = True,
     user: int | None = None,
+    ahead: int = 0,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
     It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
     False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
-    namespace to run in, `user` the uid to run as, by default this process's.
+    namespace to run in, `user` the uid to run as, by default this process's; `ahead` sets its
+    clock forward by so many seconds.
     """
     turnserver = program(version)
     if namespace is not None:
@@ -175,7 +178,9 @@ def running(
         if namespace:
             argv = ["ip", "netns", "exec", namespace, *argv]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+            process = subprocess.Popen(
+                argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=shifted(ahead)
+            )
         server = Server(address, port, tls_port, secret, process.pid, directory)
         try:
             _wait_until_answering(process, server, listeners)

@@ -82,6 +82,11 @@ class Namespace:
         """Load nft statements inside, for example a table that drops the relay's ports."""
         subprocess.run(self._argv(["nft", "-f", "-"]), input=rules, check=True, text=True)
 
+    def drop(self, rule: str, hook: Literal["input", "output"] = "input") -> None:
+        """A firewall that drops what the rule matches, on its way in or out."""
+        chain = f"type filter hook {hook} priority filter\n {rule} drop"
+        self.nft(f"table inet firewall {{\n chain {hook} {{\n {chain}\n }}\n}}\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

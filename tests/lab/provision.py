@@ -26,6 +26,7 @@ PACKAGES = {
     "iptables": "iptables",
     "docker": "docker.io",
     "dockerd": "docker.io",
+    "faketime": "faketime",
     "mmdebstrap": "mmdebstrap",
     "shellcheck": "shellcheck",
 }
