@@ -20,8 +20,9 @@ from turnctl.edge.source import Own, Source, utc_now
 
 __all__ = ["certify"]
 
-NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))+\Z", re.IGNORECASE)
-"""Two labels or more: no CA gives a certificate for less."""
+LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+NAME = re.compile(rf"(?:{LABEL}\.)+(?![0-9]+\Z){LABEL}\Z", re.IGNORECASE)
+"""Two labels or more, the last one no number as an address has it: no CA certifies less."""
 
 PORT = click.IntRange(1, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
