@@ -193,10 +193,10 @@ def test_own_files(deployed: Deployment, outside: Site, own: tuple[Authority, Pa
     assert second == served(deployed, outside, authority.root)
 
 
-def test_an_edge_that_restarts_serves_the_same(
+def test_the_file_is_what_is_served(
     deployed: Deployment, outside: Site, own: tuple[Authority, Path, Path]
 ) -> None:
-    """edge.pem is what an edge reads that starts anew, and what the running one serves."""
+    """An edge that starts anew reads what the running one was told to serve."""
     authority, _, _ = own
     content = deployed.edge_pem.read_bytes()
     der = ssl.PEM_cert_to_DER_cert(content.decode().partition("-----BEGIN PRIVATE")[0])
