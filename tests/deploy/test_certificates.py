@@ -100,6 +100,12 @@ class Handshakes:
             self.failed.append(repr(said))
 
 
+@pytest.fixture(autouse=True)
+def _no_account(deployed: Deployment) -> None:
+    """Each test's CA is a new one: it knows no account of the one before."""
+    shutil.rmtree(deployed.data / "acme", ignore_errors=True)
+
+
 @pytest.mark.parametrize("deployed", BOTH, indirect=True)
 def test_renewal_under_load(
     deployed: Deployment, outside: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -193,7 +193,11 @@ _CAUSES = (
         r"error:caa\b|CAA record",
         "A CAA record of {domain} does not allow this CA: add one that names it, or remove it.",
     ),
-    (r"error:dns|could not resolve URL|DNS problem|NXDOMAIN|no valid A records", _NO_NAME),
+    (
+        # Other CAs than Let's Encrypt give the words of Go's resolver.
+        r"error:dns|could not resolve URL|DNS problem|NXDOMAIN|error:connection[^\n]* lookup ",
+        _NO_NAME,
+    ),
     (r"error:connection|error:tls", _PORT_80),
     (
         r"error:unauthorized.*(?:Non-200|Invalid response|key authorization|challenge)",
@@ -211,7 +215,8 @@ _CAUSES = (
     ),
     (
         r"error:(?:accountDoesNotExist|userActionRequired)|error:unauthorized",
-        "The CA does not accept the account in {home}: {said} Remove that folder for a new one.",
+        "The CA does not accept the account in the volume acme: {said} Remove that volume for a "
+        "new one.",
     ),
     (
         r"error:(?:rejectedIdentifier|unsupportedIdentifier)",
@@ -253,9 +258,7 @@ def explain(output: str, domain: str, directory: str) -> str:
     """One sentence about lego's failure, and what to do."""
     for pattern, sentence in _CAUSES:
         if re.search(pattern, output, re.DOTALL):
-            return sentence.format(
-                domain=domain, directory=directory, said=_said(output), home="the volume acme"
-            )
+            return sentence.format(domain=domain, directory=directory, said=_said(output))
     return f"lego failed: {_said(output)}"
 
 

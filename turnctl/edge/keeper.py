@@ -70,7 +70,7 @@ class Keeper:
             self.file.parent.mkdir(exist_ok=True)
             datadir.write(self.file, made.pem, mode=0o440)
         except Unobtainable as error:
-            said = f"no new certificate: {error}{self._remaining()}"
+            said = f"no new certificate: {str(error).rstrip('.')}.{self._remaining()}"
             self.log("certificate-missing", said, error.detail)
             return None
         except (OSError, datadir.Unusable) as error:

@@ -36,7 +36,7 @@ class Lego:
         )
         self.path.chmod(0o755)
 
-    def issues(self, authority: Authority, days: float = 90, starts: float = 0) -> None:
+    def issues(self, authority: Authority, days: float = 90, starts: float = -0.1) -> None:
         made = authority.issue(
             [NAME], starts=dt.timedelta(days=starts), ends=dt.timedelta(days=days)
         )
@@ -214,6 +214,11 @@ GET = f"Could not create client: get directory at '{DIRECTORY}': Get \"{DIRECTOR
         (
             f'{PROBLEM}:connection :: Get "http://{NAME}:80/x": could not resolve URL "http://x"',
             "The name turn.example.org does not resolve for the CA: make an A record",
+        ),
+        (
+            f'{PROBLEM}:connection :: Get "http://{NAME}:80/x": dial tcp: lookup {NAME} on '
+            "127.0.0.1:53: no such host",
+            "does not resolve for the CA",
         ),
         (
             f"{PROBLEM}:dns :: DNS problem: NXDOMAIN looking up A for {NAME} - check that a DNS "
