@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from tests.lab.parts import SYSTEM_PATH, require
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 
-OLD, NEW, BROKEN = (f"signalpost-test/coturn:{tag}" for tag in ("undrainable", "next", "broken"))
+OTHER, UNDRAINABLE, BROKEN = (
+    f"signalpost-test/coturn:{tag}" for tag in ("other", "undrainable", "broken")
+)
 DEADLINE = 120.0
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "METRICS_PORT", "PROBE_PORT", "HTTP_PORT", "HTTPS_PORT",
@@ -37,7 +39,7 @@ FROM {image}
 RUN printf '#!/bin/sh\n%s\n' '{script}' > /usr/local/bin/turnserver && \
     chmod 755 /usr/local/bin/turnserver
 """
-UNDRAINABLE = 'if [ "$1" = --version ]; then echo 4.6.1; else exec /usr/bin/turnserver "$@"; fi'
+OLD = 'if [ "$1" = --version ]; then echo 4.6.1; else exec /usr/bin/turnserver "$@"; fi'
 ENDS = 'if [ "$1" = --version ]; then echo 4.18.0; else echo out of order; exit 1; fi'
 
 
@@ -67,10 +69,7 @@ class Running:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def ended(self) -> int:
-        try:
-            return self.process.wait(DEADLINE)
-        finally:
-            self.process.kill()
+        return self.process.wait(DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,8 @@ class Deployment:
 
     folder: Path
     settings: dict[str, str]
+    processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+    """All that was started, ended with the test."""
 
     @property
     def project(self) -> Project:
@@ -100,6 +101,7 @@ class Deployment:
                 stderr=output,
                 start_new_session=True,
             )
+        self.processes.append(process)
         return Running(process, log)
 
     def relay_ports(self) -> set[str]:
@@ -124,11 +126,16 @@ class Deployment:
                 self.project.compose("exec", "-T", "signal", "cat", "turn-secret").stdout
             )
         options = ["--pairs", "3", "--rate", "50", "--duration", str(seconds), "--format", "json"]
-        return subprocess.Popen(
+        call = subprocess.Popen(
             [TURNCTL, "bench", "--insecure", "--secret-file", str(secret), *options, url],
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.processes.append(call)
+        return call
+
+    def image(self) -> str:
+        return str(self.project.inspect("coturn")["Config"]["Image"])
 
     def started(self) -> dict[str, str]:
         """Service → when its container was started."""
@@ -156,18 +163,18 @@ def images() -> Iterator[docker.Images]:
 def deployment(
     images: docker.Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """Up, with a coturn that cannot drain."""
+    """Up."""
     require("flock")
-    for tag, script in ((OLD, UNDRAINABLE), (BROKEN, ENDS)):
+    for tag, script in ((UNDRAINABLE, OLD), (BROKEN, ENDS)):
         build(tag, WRAPPER.format(image=images.coturn, script=script))
-    build(NEW, f"FROM {images.coturn}\nLABEL signalpost=next\n")
+    build(OTHER, f"FROM {images.coturn}\nLABEL signalpost=other\n")
     settings = {
         **{name: str(free_port()) for name in PORTS},
         "EDGE_TURN_PORT": str(free_port()),
         "EDGE_TURN_NEXT_PORT": str(free_port()),
         "PYTHON_IMAGE": images.python,
-        "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
-        "SIGNALPOST_ACME_IMAGE": "signalpost-test/acme:latest",
+        "SIGNALPOST_IMAGE": "signalpost-test/upgrade:latest",
+        "SIGNALPOST_ACME_IMAGE": "signalpost-test/upgrade-acme:latest",
         "EDGE_IMAGE": docker.edge_image(),
         "ACME_IMAGE": docker.acme_image(),
         # Nobody answers there: the edge goes on with the certificate that init made.
@@ -175,7 +182,7 @@ def deployment(
         "DOMAIN": "turn.example.org",
         "COMPOSE_PROFILES": "tls",
         "NO_STUN": "1",
-        "COTURN_IMAGE": OLD,
+        "COTURN_IMAGE": images.coturn,
         "COTURN_VERSION": images.coturn_version,
     }
     override = tmp_path_factory.mktemp("build") / "build.yaml"
@@ -194,6 +201,9 @@ def deployment(
         made.project.compose("up", "--detach")
         yield made
     finally:
+        for process in made.processes:
+            process.kill()
+            process.communicate()
         made.project.compose("--profile", "*", "down", "--volumes", "--timeout", "10")
 
 
@@ -218,9 +228,9 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
     for arguments, environment, status, text in (
         ((), {}, 2, "usage: "),
         (("--help",), {}, 2, "usage: "),
-        ((NEW, "more"), {}, 2, "usage: "),
-        ((NEW,), {"RELAY_DRAIN": "2h"}, 2, "RELAY_DRAIN=2h is not a number of seconds"),
-        ((NEW,), {"COTURN_IMAGE": "x"}, 2, "COTURN_IMAGE or COTURN_VERSION is set in your shell"),
+        ((OTHER, "more"), {}, 2, "usage: "),
+        ((OTHER,), {"RELAY_DRAIN": "2h"}, 2, "RELAY_DRAIN=2h is not a number of seconds"),
+        ((OTHER,), {"COTURN_IMAGE": "x"}, 2, "COTURN_IMAGE or COTURN_VERSION is set in your shell"),
         (("nobody.invalid/coturn:1",), {}, 3, "nobody.invalid/coturn:1 cannot be pulled"),
         (
             (deployment.settings["PYTHON_IMAGE"],),
@@ -228,7 +238,7 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
             3,
             "holds no coturn: turnserver --version says nothing",
         ),
-        ((NEW,), {"COMPOSE_PROJECT_NAME": "nothing-here"}, 3, "the service does not run here"),
+        ((OTHER,), {"COMPOSE_PROJECT_NAME": "nothing-here"}, 3, "the service does not run here"),
     ):
         run = deployment.upgrade(*arguments, **environment)
         assert (status, True) == (run.ended(), text in run.said()), run.said()
@@ -237,67 +247,73 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
 
 def test_an_image_that_does_not_work_is_left(deployment: Deployment) -> None:
     """The new coturn is tried before anybody is sent there; what was begun is taken back."""
-    before = deployment.env.read_text(), deployment.started()
+    before, image = (deployment.env.read_text(), deployment.started()), deployment.image()
     run = deployment.upgrade(BROKEN)
     assert 1 == run.ended()
     assert "out of order" in run.said()
     assert "does not work; new clients stay where they are" in run.said()
     assert before == (deployment.env.read_text(), deployment.started())
-    steady(deployment, OLD)
-
-
-def test_the_maximum_cuts(deployment: Deployment, own_address: str) -> None:
-    """A coturn that cannot drain is waited for; after RELAY_DRAIN seconds its calls are cut."""
-    call = deployment.call(f"turn:{own_address}:{deployment.settings['TURN_PORT']}", 40)
-    run = deployment.upgrade(NEW, RELAY_DRAIN="2")
-    assert 0 == run.ended(), run.said()
-    assert "coturn is coturn 4.6.1, which cannot drain" in run.said()
-    assert "2 s are over; calls are cut on coturn coturn-edge" in run.said()
-    row = outcome(call)
-    assert 0 < row["received"] < row["sent"]
-    steady(deployment, NEW)
+    steady(deployment, image)
 
 
 def test_no_call_is_lost(deployment: Deployment, own_address: str, images: docker.Images) -> None:
     """Calls go on through an upgrade that is interrupted and run again; new clients are elsewhere
     at once, and in the end everything is as before, with the new version.
     """
+    new = OTHER if deployment.image() == images.coturn else images.coturn
     turn, turn_next = deployment.settings["TURN_PORT"], deployment.settings["TURN_NEXT_PORT"]
     edge = f"turns:{own_address}:{deployment.settings['HTTPS_PORT']}?transport=tcp"
-    calls = [deployment.call(url, 45) for url in (f"turn:{own_address}:{turn}", edge)]
-    first = deployment.upgrade(images.coturn, RELAY_DRAIN="100")
+    calls = [deployment.call(url, 35) for url in (f"turn:{own_address}:{turn}", edge)]
+    first = deployment.upgrade(new, RELAY_DRAIN="100")
     first.wait_for("waiting for the calls on coturn")
     assert {turn_next} == deployment.relay_ports()
     calls += [deployment.call(url, 5) for url in (f"turn:{own_address}:{turn_next}", edge)]
     beside = deployment.folder / "beside.log"
     with beside.open("wb") as output:
-        again = [str(deployment.folder / "deploy" / "upgrade"), images.coturn]
+        again = [str(deployment.folder / "deploy" / "upgrade"), new]
         assert 3 == subprocess.run(again, stderr=output, check=False).returncode
     assert "an upgrade runs already" in beside.read_text()
     first.interrupt()
-    assert 130 == first.ended()
-    assert f"Go on with: deploy/upgrade {images.coturn}" in first.said()
+    assert 130 == first.ended(), first.said()
+    assert f"Go on with: deploy/upgrade {new}" in first.said()
 
-    second = deployment.upgrade(images.coturn, RELAY_DRAIN="100")
+    second = deployment.upgrade(new, RELAY_DRAIN="100")
     rows = [outcome(call) for call in calls]
     assert [(6, True, 0)] * 4 == [
-        (row["allocations"]["granted"], row["sent"] > 0, row["sent"] - row["received"])
+        (row["allocations"]["granted"], row["sent"] > 0, row["sent"] - row["returned"])
         for row in rows
     ]
     assert 0 == second.ended(), second.said()
     assert "are cut" not in second.said()
-    steady(deployment, images.coturn)
+    steady(deployment, new)
     text = deployment.env.read_text()
     assert text.startswith("# mine\n")
-    assert 1 == text.count(f"\nCOTURN_IMAGE={images.coturn}\n") == text.count("COTURN_IMAGE=")
+    assert 1 == text.count(f"\nCOTURN_IMAGE={new}\n") == text.count("COTURN_IMAGE=")
     assert 0o600 == deployment.env.stat().st_mode & 0o777
 
 
-def test_up_restarts_nothing_afterwards(deployment: Deployment, images: docker.Images) -> None:
+def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
     """After an upgrade `docker compose up` finds nothing changed, and so does the upgrade."""
     before = deployment.started()
     deployment.project.compose("up", "--detach")
-    run = deployment.upgrade(images.coturn)
-    assert 0 == run.ended()
+    run = deployment.upgrade(deployment.image())
+    assert 0 == run.ended(), run.said()
     assert "already" in run.said()
     assert before == deployment.started()
+
+
+def test_the_maximum_cuts(deployment: Deployment, own_address: str, images: docker.Images) -> None:
+    """After RELAY_DRAIN seconds calls are cut; so they are by a coturn that cannot drain, since it
+    goes on to take new ones.
+    """
+    call = deployment.call(f"turn:{own_address}:{deployment.settings['TURN_PORT']}", 30)
+    run = deployment.upgrade(UNDRAINABLE, RELAY_DRAIN="1")
+    assert 0 == run.ended(), run.said()
+    assert "1 s are over; calls are cut on coturn coturn-edge" in run.said()
+    assert "coturn is coturn 4.6.1" not in run.said()
+    row = outcome(call)
+    assert 0 < row["returned"] < row["sent"]
+    run = deployment.upgrade(images.coturn, RELAY_DRAIN="1")
+    assert 0 == run.ended(), run.said()
+    assert "coturn is coturn 4.6.1, which cannot drain" in run.said()
+    steady(deployment, images.coturn)
