@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.lab import docker
+from tests.lab.confinement import confinement, secrets_shown
 from tests.lab.docker import ROOT, Project
 from tests.lab.parts import SYSTEM_PATH, require
 from tests.lab.ports import free_port
@@ -300,6 +302,58 @@ def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
     assert 0 == run.ended(), run.said()
     assert "already" in run.said()
     assert before == deployment.started()
+
+
+def test_an_update_leaves_relays_and_edge(deployment: Deployment) -> None:
+    """The commands of docs/deploy.md bring a new build of ours, and no call notices; `up` agrees."""
+    section = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Update\n")[2]
+    commands = re.findall(r"^docker compose (up .*)$", section.partition("\n- **")[0], re.MULTILINE)
+    assert ["up --no-deps init", "up -d --no-deps signal probe"] == commands
+    before = deployment.started()
+    build(
+        deployment.settings["SIGNALPOST_IMAGE"],
+        "FROM {SIGNALPOST_IMAGE}\nLABEL newer=yes\n".format(**deployment.settings),
+    )
+    for command in commands:
+        deployment.project.compose(*command.split())
+    after = deployment.started()
+    assert {"signal"} == {name for name in before if before[name] != after[name]}
+    deployment.project.compose("up", "--detach")
+    assert after == deployment.started()
+
+
+USERS = {
+    "signal": "10001",
+    "coturn": "65534",
+    "coturn-edge": "10003",
+    "edge": "10002",
+    "acme": "10004",
+    "probe": "10005",
+}
+
+
+@pytest.mark.parametrize("service", USERS)
+def test_the_kernel_confines(deployment: Deployment, service: str) -> None:
+    """Each runs as its own user without a capability in effect, and can gain none."""
+    may = {"coturn": 1 << 10, "coturn-edge": 1 << 10, "edge": 1 << 6 | 1 << 7 | 1 << 10}
+    expected = {
+        "Uid": USERS[service],
+        "CapEff": f"{0:016x}",
+        "CapBnd": f"{may.get(service, 0):016x}",
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+    }
+    assert expected == confinement(deployment.project, service)
+
+
+@pytest.mark.parametrize("service", USERS)
+def test_no_secret_shows(deployment: Deployment, service: str) -> None:
+    """Neither Docker nor the list of processes shows a secret."""
+    names = ("turn-secret", "api-key", "token-key", "id-key")
+    read = deployment.project.compose("exec", "-T", "signal", "cat", *names).stdout
+    secrets = read.split()
+    assert len(secrets) >= len(names)
+    assert [] == secrets_shown(deployment.project, service, secrets)
 
 
 def test_the_maximum_cuts(deployment: Deployment, own_address: str, images: docker.Images) -> None:
