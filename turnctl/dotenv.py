@@ -12,7 +12,7 @@ from pathlib import Path
 
 from turnctl import datadir
 
-__all__ = ["PROFILES", "follow_domain", "keep", "put"]
+__all__ = ["follow_domain", "keep", "put"]
 
 PROFILES = "${DOMAIN:+tls}"
 """compose reads this as `tls` while DOMAIN is set, else as nothing."""
