@@ -226,7 +226,10 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
     with contextlib.ExitStack() as stack:
         server = _namespace(stack, tag, "server", SERVER, SERVER6)
         # Snooping would keep the neighbour discovery of a port that just came up waiting.
-        bridge = ("add", "eth0", "type", "bridge", "mcast_snooping", "0")
+        # A bridge without an address of its own takes a port's: a site that joins could change it,
+        # and the others would go on sending to the old one for seconds.
+        own = ("address", "02:00:00:00:00:01")
+        bridge = ("add", "eth0", *own, "type", "bridge", "mcast_snooping", "0")
         _ip("-n", server.name, "link", *bridge)
         _up(server.name, "eth0")
         for address in (SERVER, SECOND_SERVER):
