@@ -305,7 +305,7 @@ def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
 
 
 def test_an_update_leaves_relays_and_edge(deployment: Deployment) -> None:
-    """The commands of docs/deploy.md bring a new build of ours, and no call notices; `up` agrees."""
+    """The commands of docs/deploy.md bring a new build of ours; calls notice nothing."""
     section = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Update\n")[2]
     commands = re.findall(r"^docker compose (up .*)$", section.partition("\n- **")[0], re.MULTILINE)
     assert ["up --no-deps init", "up -d --no-deps signal probe"] == commands
