@@ -74,7 +74,7 @@ class Keeper:
             self.log("certificate-missing", said, error.detail)
             return None
         except (OSError, datadir.Unusable) as error:
-            self.log("certificate-missing", f"no new certificate: {error}", "")
+            self._once("certificate-missing", f"no new certificate: {error}")
             return None
         days = made.days_left(self.clock())
         self.log(

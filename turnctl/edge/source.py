@@ -54,16 +54,20 @@ class Own:
         self._clock = clock
         self._files = (chain, key or chain)
         self._seen: object = None
+        self._given: str | None = None
 
     def due(self, present: Certificate | None) -> bool:
-        return self._seen != self._state()
+        if self._seen != self._state():
+            return True
+        # What was given did not get to its place: a disk was full.
+        return self._given is not None and (present is None or present.fingerprint != self._given)
 
     def insist(self) -> None:
         self._seen = None
 
     async def get(self) -> Certificate:
         # Remembered first: what cannot be used is told once, and not before it changes.
-        self._seen = self._state()
+        self._seen, self._given = self._state(), None
         chain, key = self._files
         try:
             certificate = read(_content(chain), _content(key))
@@ -72,6 +76,7 @@ class Own:
             raise Unobtainable(f"{which}: {error}") from error
         if wrong := flaw(certificate, self._domain, self._clock()):
             raise Unobtainable(f"{chain}: the certificate {wrong}")
+        self._given = certificate.fingerprint
         return certificate
 
     def _state(self) -> object:

@@ -30,10 +30,12 @@ async def test_a_change_is_due_once(authority: Authority, tmp_path: Path) -> Non
     shutil.copy(other.chain, issued.chain)
     shutil.copy(other.key, issued.key)
     assert own.due(first)
-    assert first.fingerprint != (await own.get()).fingerprint
-    assert not own.due(None)
+    second = await own.get()
+    assert first.fingerprint != second.fingerprint
+    assert not own.due(second)
+    assert own.due(first), "the second one could not be written"
     own.insist()
-    assert own.due(None)
+    assert own.due(second)
 
 
 async def test_a_replaced_link(authority: Authority, tmp_path: Path) -> None:
