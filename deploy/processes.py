@@ -11,8 +11,10 @@ from pathlib import Path
 
 __all__ = ["Child", "Failed", "kept", "output_of", "run"]
 
-END_PATIENCE = 3.0
-"""Seconds between SIGTERM and SIGKILL; coturn takes up to a second, the service less."""
+END_PATIENCE = 10.0
+"""Seconds between SIGTERM and SIGKILL; coturn takes up to a second, the service with peers
+connected `http.drain` (5) and up to three more.
+"""
 
 
 class Failed(Exception):

@@ -17,6 +17,7 @@ import click
 
 from turnctl import targeting
 from turnctl.commands import Failure, Misuse
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from signalpost.iceservers import IceServer
@@ -62,20 +63,7 @@ Progress = Callable[["Measured"], None]
     help="For each URL.",
 )
 @click.option("--yes", is_flag=True, help="The server is mine, and may be loaded.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(("text", "json")),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the report there instead of to standard output.",
-)
+@delivery.options("text", "json")
 def bench(
     pairs: int | None,
     size: int,
@@ -100,12 +88,10 @@ def bench(
       3  the run could not be made
     """
     from turnctl.load import Wanted
-    from turnctl.reports import delivery, load
+    from turnctl.reports import load
 
     if window is not None and rate is not None:
         raise Misuse("give --window or --rate, not both")
-    if output is not None:
-        delivery.refuse_unwritable(output)
     request = targeting.request_from({**_UNUSED, **given})
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     rows = _run(request, Wanted(pairs, size, window, rate, duration), yes)
@@ -113,10 +99,7 @@ def bench(
         text = load.as_json(" ".join(request.targets), started, rows)
     else:
         text = "\n".join(load.as_text(rows)) + "\n"
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        delivery.write(output, text)
+    delivery.deliver(text, output)
     failed = any(f.severity == "fail" for row in rows for f in load.findings(row))
     return 1 if failed else 0
 

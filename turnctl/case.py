@@ -15,6 +15,7 @@ from turnctl.observations import (
     Connection,
     Control,
     Echo,
+    Exchange,
     Inbound,
     Observation,
     Outcome,
@@ -64,9 +65,18 @@ class Case:
         )
 
     @property
+    def lost(self) -> Exchange | None:
+        """The step by which this machine had lost the way that it had had to the server."""
+        reached = any(
+            one.outcome in ANSWERED for one in self.seen if isinstance(one, Connection | Binding)
+        )
+        gone = self.first(Exchange, lambda one: one.outcome is Outcome.UNROUTABLE)
+        return gone if reached else None
+
+    @property
     def skipped(self) -> bool:
         """Whether there was nothing to probe over this family."""
-        return self.address is None or self.unroutable
+        return self.address is None or (self.unroutable and self.lost is None)
 
     @property
     def carries_data(self) -> bool:

@@ -15,6 +15,7 @@ import click
 
 from turnctl import targeting
 from turnctl.commands import Misuse
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from turnctl.examination import Request
@@ -23,25 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-FORMATS = ("text", "json", "junit", "prometheus", "nagios")
-
 
 @click.command()
 @targeting.options
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the report there instead of to standard output.",
-)
+@delivery.options("text", "json", "junit", "prometheus", "nagios")
 @click.option("-v", "--verbose", is_flag=True, help="Every step as it is made, on standard error.")
 def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int:
     """Prove that STUN and TURN work and carry data, or name why not.
@@ -56,14 +42,12 @@ def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int
       2  wrong usage
       3  the check could not be made
     """
-    from turnctl.reports import delivery, nagios
+    from turnctl.reports import nagios
 
-    if output is not None:
-        delivery.refuse_unwritable(output)
     request = targeting.request_from(given)
     if format_ != "text":
         report = _run(request, lambda _: None, verbose)
-        _deliver(_render(format_, report), output)
+        delivery.deliver(_render(format_, report), output)
     elif output is None and sys.stdout.isatty():
         report = _on_terminal(request, verbose)
     else:
@@ -109,17 +93,8 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
     report = _run(request, plain.observe, verbose)
     plain.finish(report)
     if output:
-        _deliver("\n".join(kept) + "\n", output)
+        delivery.deliver("\n".join(kept) + "\n", output)
     return report
-
-
-def _deliver(text: str, output: Path | None) -> None:
-    from turnctl.reports import delivery
-
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        delivery.write(output, text)
 
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
@@ -160,7 +135,7 @@ def _stop_on_sigterm() -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-_UNTOLD = {"username", "nonce", "rtts_ms", "url", "family", "at_ms"}
+_UNTOLD = {"username", "usernames", "nonce", "rtts_ms", "url", "family", "at_ms"}
 """Fields that -v leaves out: they belong to the credential, or are told otherwise."""
 
 

@@ -14,10 +14,12 @@ COMMANDS = {
     "bench": "Load through the relay: allocations, packets and bits a second, round trips, loss.",
     "check": "Prove that STUN and TURN work and carry data, or name why not.",
     "doctor": "Look at this host from inside: containers, ports, configuration, secrets.",
+    "edge": "The TLS edge: its certificate, and which TURN server it prefers.",
     "init": "Write secrets, configuration and coturn's file for this host.",
     "inspect": "Read a TURN REST credential: whose, how long, and whether it is right.",
     "mint": "Make a TURN REST credential.",
     "nat": "Tell how the NAT here behaves, and what that means for calls.",
+    "rotate": "Change the TURN secret while calls go on; or the API, token or id key.",
     "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""

@@ -94,7 +94,7 @@ def secrets_in(path: Path) -> tuple[tuple[Secret, ...], bool]:
         with owned(path.parent):
             found = read_secrets(path)
     except SecretFileError as error:
-        raise Unusable(str(error)) from error
+        raise Unusable(f"{error}; or remove the file and run init again for a new one") from error
     for secret in found:
         if weakness := secret.weakness():
             raise Unusable(

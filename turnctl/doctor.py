@@ -14,29 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from signalpost.iceservers import IceUriError, parse_uri
+from turnctl import reflectors
 from turnctl.commands import Failure, Misuse
 from turnctl.coturn import Version, parse_version
+from turnctl.reflectors import Server
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from turnctl.inside import Look
     from turnctl.inside.deployment import Deployment
     from turnctl.inside.docker import Project
+    from turnctl.placement import Seen
 
 __all__ = ["doctor"]
 
 SCHEMA = "signalpost.doctor/1"
 DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
 """Where `turnctl init` and the containers keep it."""
-
-
-def _stun_servers(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
-    """HOST[:PORT] or a stun: URI each."""
-    try:
-        uris = [parse_uri(text if text.startswith("stun:") else f"stun:{text}") for text in given]
-    except IceUriError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-    return [(uri.host, uri.port) for uri in uris]
 
 
 @click.command()
@@ -58,33 +52,18 @@ def _stun_servers(ctx: click.Context, param: click.Parameter, given: tuple[str, 
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Look at this turnserver.conf alone.",
+    help="Look at this turnserver.conf, or compose file (.yaml), alone.",
 )
-@click.option(
-    "--stun",
-    metavar="HOST[:PORT]",
-    callback=_stun_servers,
-    multiple=True,
-    envvar="STUN_SERVERS",
-    show_envvar=True,
-    help="STUN server asked for the public address; repeatable. Default: two public ones.",
-)
-@click.option("--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask none.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
+@reflectors.options
+@delivery.options("text", "json")
 def doctor(
     directory: Path | None,
     compose_project: str | None,
     config: Path | None,
-    stun: list[tuple[str, int]],
+    stun: tuple[Server, ...],
     no_stun: bool,
     format_: str,
+    output: Path | None,
 ) -> int:
     """Look at this host from inside: containers, ports, configuration, secrets, firewall.
 
@@ -100,8 +79,7 @@ def doctor(
     from turnctl import inside
     from turnctl.inside import looks
 
-    if no_stun and stun:
-        raise click.UsageError("--stun and --no-stun exclude each other")
+    asked = reflectors.chosen(stun, no_stun)
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     if config is not None:
         if directory or compose_project:
@@ -112,7 +90,7 @@ def doctor(
             raise Misuse(f"--config {error}") from error
     else:
         deployment, project = _found(directory, compose_project)
-        ask = partial(_ask, None if no_stun else stun)
+        ask = partial(_ask, asked)
         try:
             made = list(looks.looks(looks.Host(deployment, project, ask, _installed)))
         finally:
@@ -120,9 +98,10 @@ def doctor(
                 project.close()
     elapsed = (time.monotonic() - begun) * 1000
     if format_ == "json":
-        click.echo(json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False))
+        text = json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False)
     else:
-        click.echo("\n".join(_lines(made, elapsed)))
+        text = "\n".join(_lines(made, elapsed))
+    delivery.deliver(f"{text}\n", output)
     return 1 if _verdict(made) == "fail" else 0
 
 
@@ -152,15 +131,10 @@ def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Projec
     raise Failure(f"nothing to look at: neither {tried} is there (--dir), and {project}")
 
 
-def _ask(stun: list[tuple[str, int]] | None) -> Any:
+def _ask(asked: tuple[Server, ...]) -> Seen | str:
     from turnctl import host
 
-    if stun is None:
-        return host.ask(())
-    default = _stun_servers(
-        click.get_current_context(), click.Option(["--stun"]), host.STUN_SERVERS
-    )
-    return host.ask(stun or default)
+    return host.ask(asked)
 
 
 def _installed() -> Version | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from turnctl import datadir
 
-__all__ = ["PROFILES", "follow_domain", "keep", "put"]
+__all__ = ["follow_domain", "keep", "put"]
 
 PROFILES = "${DOMAIN:+tls}"
 """compose reads this as `tls` while DOMAIN is set, else as nothing."""
@@ -27,8 +27,10 @@ def keep(path: Path, values: Mapping[str, str]) -> None:
             text, mode = path.read_text(encoding="utf-8"), stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
             text = ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise datadir.Unusable(f"{path}: {error}") from error
+        except OSError as error:
+            raise datadir.Unusable(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise datadir.Unusable(f"{path}: is not text; mend it or remove it") from error
     text = put(text, values)
     datadir.write(path, follow_domain(text) if "DOMAIN" in values else text, mode=mode)
 

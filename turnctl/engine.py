@@ -9,18 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri
 from turnctl.allowance import Allowances
-from turnctl.observations import CandidateSeen, Echo, Family, Observation, Outcome, Resolution
+from turnctl.fresh import Fresh
+from turnctl.observations import (
+    CandidateSeen,
+    Echo,
+    Family,
+    Inbound,
+    Observation,
+    Outcome,
+    Resolution,
+)
 from turnctl.plan import Plan, Probe
-from turnctl.probes import allocate, contact, ice, policy, relay
+from turnctl.probes import allocate, contact, ice, inbound, policy, relay, triage
 from turnctl.probes.attempt import Attempt, OutOfTime
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
@@ -42,7 +50,6 @@ class Options:
     insecure: bool = False
     ca: Path | None = None
     audit: bool = False
-    secrets: tuple[Secret, ...] = ()
     reference: IceUri | None = None
 
 
@@ -51,13 +58,17 @@ async def run(
     options: Options,
     record: Callable[[Observation], None],
     *,
+    fresh: Mapping[str, Fresh],
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Run every probe; observations go to `record` as they are made."""
+    """Run every probe; observations go to `record` as they are made.
+
+    `fresh` holds for a user name where another credential can be had, should its own be refused.
+    """
     for rejected in plan.rejected:
         record(rejected)
-    await _Run(options, record, clock, now).everything(plan)
+    await _Run(options, record, fresh, clock, now).everything(plan)
 
 
 class _Run:
@@ -65,11 +76,13 @@ class _Run:
         self,
         options: Options,
         record: Callable[[Observation], None],
+        fresh: Mapping[str, Fresh],
         clock: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
         self._options = options
         self._record = record
+        self._fresh = fresh
         self._candidates: set[tuple[str, str, int]] = set()
         self._clock = clock
         self._now = now
@@ -82,6 +95,8 @@ class _Run:
         """The same of the reference."""
         self._carrying: list[Attempt] = []
         """Attempts whose relay carried data."""
+        self._knocked: list[tuple[Attempt, Inbound]] = []
+        """Relay ports that a packet from outside was sent to."""
         self._legs: set[str] = set()
 
     async def everything(self, plan: Plan) -> None:
@@ -98,6 +113,12 @@ class _Run:
                 self._start_leg("srflx", attempt, legs, relay=False)
             for attempt in self._carrying[:1]:
                 self._start_leg("relay", attempt, legs, relay=True)
+        # Last: nothing that is judged shall meet a quota that these used up.
+        async with asyncio.TaskGroup() as closing:
+            for attempt, ports in inbound.ranges(self._knocked):
+                closing.create_task(inbound.sample(self._afresh(attempt), ports))
+            for attempt in allocate.relaying_over_both(self._carrying):
+                closing.create_task(self._allocate_both(self._afresh(attempt)))
 
     def _report(self, one: Observation) -> None:
         """Pass an observation on; a candidate that several URLs found counts once."""
@@ -188,8 +209,8 @@ class _Run:
             await policy.ask_forbidden_peers(attempt, session, granted)
         if self._options.reference is not None:
             await self._ask_outside(attempt, session, granted)
-        first = await relay.inbound(attempt, session, granted)
-        carried = bool(first)
+        first = await self._knock(attempt, session, granted)
+        carried = first.replied
         begun = attempt.clock()
         try:
             async with attempt.session(attempt.login()) as partner:
@@ -198,13 +219,19 @@ class _Run:
                     await self._explain(attempt)
                 else:
                     # A second sample of the port range, where a first could be had.
-                    if first is not None:
-                        carried |= bool(await relay.inbound(attempt, partner, other))
+                    if first.sent:
+                        carried |= (await self._knock(attempt, partner, other)).replied
                     carried |= await relay.echo(attempt, (session, granted), (partner, other))
         except WireError as error:
             attempt.emit(Echo, **attempt.ending(error, begun))
         await relay.refresh(attempt, session)
         return carried
+
+    async def _knock(self, attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
+        made = await inbound.knock(attempt, session, granted)
+        if made.sent and not made.same_host:
+            self._knocked.append((attempt, made))
+        return made
 
     async def _ask_outside(self, attempt: Attempt, session: Session, granted: Allocated) -> None:
         """Let the reference see the relay from outside, over the relay's own family."""
@@ -219,27 +246,36 @@ class _Run:
 
     async def _explain(self, attempt: Attempt) -> None:
         """After a refused allocation: experiments that tell its causes apart."""
+        fresh = self._fresh.get(attempt.probe.username or "")
         if attempt.refusal == 401:
-            await allocate.compare_servers(attempt)
-            if self._options.secrets:
-                await allocate.explain_refusal(attempt, self._options.secrets)
-        elif attempt.refusal == 486 and self._options.secrets:
-            await allocate.explain_quota(attempt, self._options.secrets)
+            await triage.compare_servers(attempt)
+            if fresh is not None:
+                await triage.explain_refusal(attempt, fresh)
+        elif attempt.refusal == 486 and fresh is not None:
+            await triage.explain_quota(attempt, fresh)
 
     async def _try_other_transport(self, attempt: Attempt) -> None:
         with contextlib.suppress(OutOfTime):
             await contact.try_other_transport(attempt)
 
+    def _afresh(self, attempt: Attempt) -> Attempt:
+        """The same with its whole time before it, for what comes after the URL's own steps."""
+        return replace(attempt, deadline=self._clock() + self._options.timeout)
+
     # --- beside the URLs -----------------------------------------------------------------------
+
+    async def _allocate_both(self, attempt: Attempt) -> None:
+        async with attempt.allowance.take(1):
+            await allocate.allocate_both(attempt)
 
     async def _compare_mappings(self) -> None:
         """Two servers at different addresses, asked from one socket, tell a symmetric NAT."""
         different = {attempt.address: attempt for attempt in self._references + self._answering}
         if len(different) > 1:
             first, second = list(different.values())[:2]
-            fresh = replace(first, deadline=self._clock() + self._options.timeout)
+            other = (second.address, second.probe.stun_port)
             with contextlib.suppress(OutOfTime):
-                await contact.compare_mappings(fresh, (second.address, second.probe.stun_port))
+                await contact.compare_mappings(self._afresh(first), other)
 
     async def _reference(self, uri: IceUri) -> None:
         """Ask the reference over the first family that has an address of it."""
@@ -259,8 +295,7 @@ class _Run:
         if kind in self._legs or (kind == "srflx" and self._options.relay_only):
             return
         self._legs.add(kind)
-        fresh = replace(attempt, deadline=self._clock() + self._options.timeout)
-        legs.create_task(self._leg(kind, fresh, relay))
+        legs.create_task(self._leg(kind, self._afresh(attempt), relay))
 
     async def _leg(self, kind: str, attempt: Attempt, relay: bool) -> None:
         leg = ice.relay_leg if kind == "relay" else ice.srflx_leg

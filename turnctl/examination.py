@@ -66,7 +66,13 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
     )
     if not plan and any(source.servers for source in loaded):
         raise NothingLeft("--relay-only and --family leave no URL of the target to probe")
-    await engine.run(plan, request.options, record)
+    fresh = {
+        server.username: source.fresh
+        for source in loaded
+        for server in source.servers
+        if server.username is not None and source.fresh is not None
+    }
+    await engine.run(plan, request.options, record, fresh=fresh)
     judged = Record.of(plan, seen)
     findings = tuple(judge(plan, seen, now=time.time()))
     return Report(

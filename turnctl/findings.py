@@ -66,9 +66,14 @@ FIXES: Mapping[str, str] = {
     "no-tls-443": "Add turns:{host}:443?transport=tcp to the list, and serve TLS there.",
     # --- reaching the server
     "dns-no-address": "Add an A or AAAA record for {host}, or correct the host in the URL.",
+    "dns-unanswered": (
+        "See that this machine's resolver works (getent hosts {host}), else that the name servers "
+        "of {host} answer."
+    ),
     "unreachable": (
         "See that the server runs and that {host} is its address; open port {port} over udp and "
-        "tcp in its firewall, its cloud security group, and where Docker publishes ports."
+        "tcp in its firewall, its cloud security group, and where Docker publishes ports. Without "
+        "a route see to this machine's own network first."
     ),
     "udp-blocked": "Open {port}/udp: firewall, cloud security group, Docker's published ports.",
     "tcp-blocked": "Open {port}/tcp: firewall, security group, published ports; drop `no-tcp`.",
@@ -84,6 +89,9 @@ FIXES: Mapping[str, str] = {
         "Nothing on the server: this network lets few ports out. Offer turns: on port 443 to users "
         "behind such networks."
     ),
+    "client-network-lost": (
+        "Nothing on the server: see to this machine's own connection, and run the check again."
+    ),
     "not-turn": (
         "Point the URL at coturn itself: a proxy or CDN in front must pass port {port} through as "
         "plain TCP or UDP (L4), and the DNS record must not be proxied."
@@ -97,6 +105,10 @@ FIXES: Mapping[str, str] = {
     "tls-untrusted": (
         "Serve a certificate from a public CA with its full chain (cert=fullchain.pem); for a CA "
         "of your own give --ca FILE."
+    ),
+    "tls-placeholder": (
+        "Read on the server why there is none: docker compose logs acme. Mostly the name does not "
+        "lead there yet, or 80/tcp is closed in front of it."
     ),
     "tls-chain-incomplete": (
         "Serve the whole chain: cert=fullchain.pem in turnserver.conf instead of cert.pem."
@@ -125,7 +137,9 @@ FIXES: Mapping[str, str] = {
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it."
+        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
+        "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
+        "lists those of a realm)."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
     "static-credential-on-secret-server": (
@@ -138,7 +152,10 @@ FIXES: Mapping[str, str] = {
         "port without a word."
     ),
     "nonce-loop": "See that one server alone has the port, and that stale-nonce is not too short.",
-    "clock-skew": "Set the clocks of the issuer and of the TURN server by NTP.",
+    "clock-skew": (
+        "Set the clocks by NTP: the issuer's (with --secret-file this machine mints) and the TURN "
+        "server's. `timedatectl` shows which of them is not synchronized."
+    ),
     # --- allocation
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
     "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",

@@ -16,18 +16,20 @@ from pathlib import Path
 
 import ifaddr
 
+from turnctl.opening import Answer
 from turnctl.placement import Own, Seen
+from turnctl.wire import background
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import open_datagram
-from turnctl.wire.resolve import ResolutionFailed, resolve
+from turnctl.wire.resolve import NO_ADDRESS, ResolutionFailed, resolve
 from turnctl.wire.session import Session
 
-__all__ = ["STUN_SERVERS", "ask", "comes_back", "own_addresses"]
+__all__ = ["ask", "comes_back", "looked_up", "own_addresses", "seen_by"]
 
-STUN_SERVERS = ("stun.cloudflare.com:3478", "stun.l.google.com:19302")
-"""Asked when nothing else tells the address: two operators, so that one may be down."""
 ASK_PATIENCE = 2.0
 """Seconds for all servers together, which are asked at once: init should not feel slow offline."""
+LOOKUP_PATIENCE = 3.0
+"""Seconds for a name; a resolver that takes longer is none."""
 HAIRPIN_PATIENCE = 1.0
 """A packet to one's own router and back takes milliseconds."""
 CONTAINER_BRIDGES = ("docker", "br-", "veth", "virbr", "cni", "podman", "lxc")
@@ -84,10 +86,15 @@ def _unstable_ipv6() -> set[str]:
 
 def ask(servers: Sequence[tuple[str, int]]) -> Seen | str:
     """The IPv4 address the first STUN server to answer sees, or why there is no answer."""
+    return asyncio.run(seen_by(servers))
+
+
+async def seen_by(servers: Sequence[tuple[str, int]]) -> Seen | str:
+    """The same, in a loop that runs already."""
     if not servers:
         return "no STUN server was asked"
     names = ", ".join(f"{host}:{port}" for host, port in servers)
-    return asyncio.run(_ask(servers)) or f"no answer from the STUN servers asked ({names})"
+    return await _ask(servers) or f"no answer from the STUN servers asked ({names})"
 
 
 async def _ask(servers: Sequence[tuple[str, int]]) -> Seen | None:
@@ -118,6 +125,36 @@ async def _mapped(host: str, port: int) -> Seen | None:
         if mapped is not None:
             return Seen(mapped[0], f"{host}:{port}")
     return None
+
+
+async def looked_up(name: str) -> tuple[Answer, Answer]:
+    """What DNS says of a name: its IPv4 and its IPv6 addresses."""
+    v4, v6 = await asyncio.gather(
+        _looked_up(name, socket.AF_INET), _looked_up(name, socket.AF_INET6)
+    )
+    return v4, v6
+
+
+async def _looked_up(name: str, family: socket.AddressFamily) -> Answer:
+    try:
+        found = await background.call(
+            lambda: socket.getaddrinfo(
+                name, None, family, socket.SOCK_STREAM, flags=socket.AI_CANONNAME
+            ),
+            patience=LOOKUP_PATIENCE,
+        )
+    except TimeoutError:
+        return Answer(problem=f"the resolver did not answer in {LOOKUP_PATIENCE:.0f} s")
+    except socket.gaierror as error:
+        absent = error.errno in NO_ADDRESS
+        return Answer() if absent else Answer(problem=error.strerror or str(error))
+    except (OSError, UnicodeError) as error:
+        return Answer(problem=str(error))
+    canonical = found[0][3].rstrip(".").lower()
+    return Answer(
+        tuple(dict.fromkeys(str(entry[4][0]) for entry in found)),
+        canonical if canonical not in {"", name} else None,
+    )
 
 
 def comes_back(public: str, own: str, port: int) -> bool:

@@ -6,25 +6,27 @@ It can be run at any time: secrets are made once, coturn's files are written ane
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from signalpost.iceservers import IceUriError, parse_uri
-from turnctl import coturn, datadir, dotenv
+from turnctl import coturn, datadir, dotenv, reflectors, targets
 from turnctl.allowance import LIMIT
 from turnctl.commands import Failure
 from turnctl.domain import parse as parse_domain
 from turnctl.installation import Installation, install
+from turnctl.keyring import finish_overdue
 from turnctl.placement import NoPlace, Own, Placement, place
+from turnctl.reflectors import Server
 from turnctl.relays import relays
 
 __all__ = ["init"]
@@ -50,15 +52,6 @@ def _relay_address(value: str) -> str:
     ):
         raise ValueError(f"{value} is no address that a relay can serve")
     return str(address)
-
-
-def _stun_server(value: str) -> tuple[str, int]:
-    """host[:port], or a stun: URI."""
-    try:
-        uri = parse_uri(value if value.startswith("stun:") else f"stun:{value}")
-    except IceUriError as error:
-        raise ValueError(f"{value!r}: {error.reason}") from None
-    return uri.host, uri.port
 
 
 def _realm(value: str) -> str:
@@ -158,15 +151,7 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
     multiple=True,
     help="This host's address to listen and relay on; repeatable. Left out: it is found.",
 )
-@_option(
-    "--stun",
-    "STUN_SERVERS",
-    metavar="HOST[:PORT]",
-    callback=_reads(_stun_server),
-    multiple=True,
-    help="STUN server asked for the public address; repeatable. Default: two public ones.",
-)
-@_option("--no-stun", "NO_STUN", is_flag=True, help="Ask none.")
+@reflectors.options
 @click.option("--local", is_flag=True, help="The service listens on 127.0.0.1 alone.")
 @_option(
     "--coturn-version",
@@ -241,14 +226,43 @@ _BYTES = click.IntRange(10_000, 1_000_000_000_000)
     callback=_reads(_address),
     help="Address of the service. Default: all; with a domain 127.0.0.1.",
 )
-@_option("--http-port", "PORT", type=_PORT, default=8080, show_default=True)
+@_option("--http-port", "PORT", type=_PORT, default=8080, show_default=True, help="Of the service.")
 @_option(
-    "--https-port",
+    "--edge-http",
+    "HTTP_PORT",
+    type=_PORT,
+    default=80,
+    show_default=True,
+    help="With a domain: the edge's for the CA's challenge, and to redirect.",
+)
+@_option(
+    "--edge-https",
     "HTTPS_PORT",
     type=_PORT,
     default=443,
     show_default=True,
-    help="The edge's, with a domain.",
+    help="With a domain: the edge's for HTTPS, and TURN over TLS.",
+)
+@_option(
+    "--metrics-port",
+    "METRICS_PORT",
+    type=_PORT,
+    default=targets.PORTS["signalpost"],
+    show_default=True,
+    help="Of the service's figures, for Prometheus.",
+)
+@_option(
+    "--probe-port",
+    "PROBE_PORT",
+    type=_PORT,
+    default=targets.PORTS["turnctl"],
+    show_default=True,
+    help="Of the probe's figures, for Prometheus.",
+)
+@click.option(
+    "--check-ports",
+    is_flag=True,
+    help="Go on only if the ports are free, or taken by this deployment itself.",
 )
 @click.option("--force", is_flag=True, help="Replace signalpost.yaml even when it was edited.")
 def init(
@@ -258,7 +272,7 @@ def init(
     env_file: Path,
     external_ip: str | None,
     listen: tuple[str, ...],
-    stun: tuple[tuple[str, int], ...],
+    stun: tuple[Server, ...],
     no_stun: bool,
     local: bool,
     coturn_version: coturn.Version | None,
@@ -276,7 +290,11 @@ def init(
     bps_capacity: int | None,
     http_host: str | None,
     http_port: int,
-    https_port: int,
+    edge_http: int,
+    edge_https: int,
+    metrics_port: int,
+    probe_port: int,
+    check_ports: bool,
     force: bool,
 ) -> None:
     """Write secrets, signalpost.yaml and coturn's turnserver.conf for this host.
@@ -284,8 +302,7 @@ def init(
     Run it again at any time: a secret is never overwritten, turnserver.conf is written anew, and
     a signalpost.yaml that you edited stays as it is.
     """
-    if no_stun and stun:
-        raise click.UsageError("--stun and --no-stun exclude each other")
+    asked = reflectors.chosen(stun, no_stun)
     if min_port > max_port:
         raise click.UsageError(f"--min-port {min_port} is above --max-port {max_port}")
     if bps_capacity is not None and bps_capacity < LIMIT * max_bps:
@@ -311,7 +328,7 @@ def init(
         raise click.UsageError(f"--relay {relay} needs its port: give --next-port too")
     try:
         version = coturn_version or _installed_version()
-        where = _place(version, external_ip, listen, None if no_stun else stun, port)
+        where = _place(version, external_ip, listen, asked, port)
         wanted = Installation(
             version=version,
             realm=realm,
@@ -321,10 +338,16 @@ def init(
             limits=coturn.Limits(user_quota, total_quota, max_bps, bps_capacity or 0),
             http=(http_host or _http_host(loopback=local or domain is not None), http_port),
             domain=domain,
-            https_port=https_port,
+            edge_http=edge_http,
+            edge_https=edge_https,
+            figures={"signalpost": metrics_port, "turnctl": probe_port},
         )
         with datadir.locked(directory):
+            if check_ports:
+                _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
+            for kind in finish_overdue(directory, now.timestamp()):
+                click.echo(f"{directory / kind}: the old value has run out and is removed")
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)
@@ -334,7 +357,40 @@ def init(
         click.echo(f"{directory / name}: {outcome}")
     for name, value in typed.items():
         click.echo(f"{env_file}: {name}={value}")
+    if domain is not None:
+        for line in _opening(wanted, whole="DOMAIN" in typed):
+            click.echo(line)
     click.echo(f"Relay on port {handed_out.port}, UDP and TCP, at {where.note}")
+
+
+def _require_ports(directory: Path, wanted: Installation) -> None:
+    from turnctl import vacancy
+
+    path = directory / "turn-secret"
+    with datadir.owned(directory):
+        known = path.exists()
+    secrets = datadir.secrets_in(path)[0] if known else ()
+    needed = vacancy.needs(wanted, secrets, directory)
+    if found := [str(one) for one in vacancy.taken(needed, vacancy.listeners())]:
+        raise Failure("\n".join(found))
+
+
+def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
+    """What has to be open outside of this host, each with what can be told from here."""
+    from turnctl import host, opening
+
+    came_back = set()
+    if whole and wanted.where.external is not None:
+        # Through the NAT and back: without one a packet to the public address never leaves here.
+        for relay in wanted.relays:
+            if relay.proxy_port is None and host.comes_back(
+                wanted.where.external, wanted.where.listen[0], relay.port
+            ):
+                came_back.add(f"{relay.port}/udp")
+    a, aaaa = asyncio.run(host.looked_up(wanted.domain or ""))
+    records = list(opening.records(wanted, a, aaaa))
+    ports = list(opening.ports(wanted, frozenset(came_back)))
+    return opening.render(wanted, records, ports, whole=whole)
 
 
 def _typed(**values: str | None) -> dict[str, str]:
@@ -372,17 +428,16 @@ def _place(
     version: coturn.Version,
     external_ip: str | None,
     listen: tuple[str, ...],
-    stun: tuple[tuple[str, int], ...] | None,
+    asked: tuple[Server, ...],
     port: int,
 ) -> Placement:
     from turnctl import host
 
-    default = tuple(map(_stun_server, host.STUN_SERVERS))
     return place(
         host.own_addresses() if not listen else Own(()),
         version=version,
         external_ip=external_ip,
         listen=listen,
-        ask=lambda: host.ask(() if stun is None else stun or default),
+        ask=lambda: host.ask(asked),
         comes_back=lambda public, own: host.comes_back(public, own, port),
     )

@@ -7,11 +7,11 @@ hands them out: a run that is killed between two of them has promised nothing th
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl import coturn, datadir, servicefile, turndb
+from turnctl import coturn, datadir, servicefile, targets, turndb
 from turnctl.placement import Placement
 from turnctl.relays import Relay
 
@@ -23,7 +23,7 @@ KEY_FILES = ("api-key", "token-key", "id-key")
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
-    own address and port, `https_port` the edge's under the domain."""
+    own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
 
     version: coturn.Version
     realm: str
@@ -33,7 +33,10 @@ class Installation:
     limits: coturn.Limits
     http: tuple[str, int]
     domain: str | None
-    https_port: int
+    edge_http: int
+    edge_https: int
+    figures: dict[str, int] = field(default_factory=lambda: dict(targets.PORTS))
+    """Job → port where Prometheus finds it."""
 
     def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
         return coturn.Configuration(
@@ -57,7 +60,7 @@ class Installation:
             http=self.http,
             note=self.where.note,
             domain=self.domain,
-            https_port=self.https_port,
+            https_port=self.edge_https,
         )
 
 
@@ -85,6 +88,9 @@ def install(
         key = datadir.secrets_in(directory / "api-key")[0][0]
         datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
         done["probe/api-key"] = "copied"
+    if (prometheus := directory / "prometheus").is_dir():
+        datadir.write(prometheus / "targets.json", targets.render(wanted.figures), mode=0o644)
+        done["prometheus/targets.json"] = "written"
     if wanted.domain is not None:
         done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
     return done

@@ -67,6 +67,10 @@ def _case(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if case.probe.uri.scheme == "turns" and case.probe.uri.transport == "udp":
         summary = "asks for TLS over UDP, which browsers do not speak"
         yield about(case, "turns-over-udp", WARN, summary)
+    if case.lost:
+        summary = f"the network went away during the check: {case.lost.detail}"
+        yield about(case, "client-network-lost", WARN, summary, case.lost)
+        return
     if case.skipped:
         if case.unroutable and not reached_otherwise(record, case):
             summary = f"this machine has no route to {case.address}"

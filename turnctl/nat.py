@@ -16,6 +16,7 @@ import click
 from signalpost.iceservers import DEFAULT_PORTS, IceUri, IceUriError, parse_uri
 from turnctl import targeting
 from turnctl.commands import Failure, Misuse
+from turnctl.reports import delivery
 
 if TYPE_CHECKING:
     from turnctl.behaviour import Behaviour, Seen
@@ -90,15 +91,8 @@ def _only_uris(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
     help="PEM bundle to trust instead of the system's.",
 )
 @click.option("--insecure", is_flag=True, help="Go on although a certificate is not trusted.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to report.",
-)
-def nat(stun: tuple[str, ...], format_: str, **given: Any) -> int:
+@delivery.options("text", "json")
+def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) -> int:
     """Tell how the NAT in front of this machine maps and filters, and what that means for calls.
 
     TARGET as in check: a service's URL, a stun:, turn: or turns: URI, or a JSON file with
@@ -126,9 +120,10 @@ def nat(stun: tuple[str, ...], format_: str, **given: Any) -> int:
             "elapsedMs": round((time.monotonic() - begun) * 1000, 3),
             "families": [_as_json(one) for one in results],
         }
-        click.echo(json.dumps(document, indent=2))
+        text = json.dumps(document, indent=2)
     else:
-        click.echo("\n\n".join("\n".join(_as_text(one)) for one in tested))
+        text = "\n\n".join("\n".join(_as_text(one)) for one in tested)
+    delivery.deliver(f"{text}\n", output)
     return 0 if any(one.behaviour and one.behaviour.told for one in tested) else 1
 
 
@@ -197,18 +192,21 @@ async def _over(family: Family, endpoints: Sequence[Address], patience: float) -
     from turnctl.wire.errors import WireError
     from turnctl.wire.resolve import ResolutionFailed, resolve
 
+    trouble: list[str] = []
+
     async def addresses(endpoint: Address) -> list[Address]:
         host, port = endpoint
         try:
             return [(one, port) for one in await resolve(host, family, patience=patience)]
-        except ResolutionFailed:
+        except ResolutionFailed as error:
+            trouble.append(f"{host} could not be looked up: {error}")
             return []
 
     found = await asyncio.gather(*map(addresses, endpoints))
     servers = [server for several in found for server in several]
     if not servers:
         hosts = ", ".join(dict.fromkeys(host for host, _ in endpoints))
-        return _Result(family, skipped=f"no address of {hosts}")
+        return _Result(family, skipped="; ".join(trouble) or f"no address of {hosts}")
     try:
         seen = await observe(servers[:MOST_SERVERS], family, patience=patience)
     except WireError as error:

@@ -19,6 +19,7 @@ __all__ = [
     "Challenge",
     "Connection",
     "Control",
+    "DualAllocation",
     "Echo",
     "Exchange",
     "IceLeg",
@@ -35,6 +36,7 @@ __all__ = [
     "Release",
     "Resolution",
     "TlsHandshake",
+    "Trial",
     "UrlRejected",
     "WrongCredential",
 ]
@@ -96,6 +98,9 @@ class Issuer(Exchange):
     ttl: float | None = None
     cacheable: bool = False
     """Whether a cache on the way may hand the same credential to others."""
+    usernames: tuple[str, ...] = ()
+    clock: float | None = None
+    """Seconds by which its clock is ahead of this machine's, None when the answer does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,18 +166,20 @@ class Challenge(Exchange):
     realm: str | None = None
     nonce: str | None = None
     relayed: Address | None = None
+    unix: float | None = None
+    """This machine's Unix time when it came: what the nonce's time is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(Exchange):
     """An authenticated Allocate (RFC 8656 section 7).
 
-    `label` is "a" for the one that is proved, "b" for its partner in the echo, "fresh" and
-    "far-future" for experiments on a refused credential. `held` and `released` count this
-    check's own allocations of the same user when it asked.
+    `label` is "a" for the one that is proved, "b" for its partner in the echo, "sample" for one
+    more relay port, "fresh" and "far-future" for experiments on a refused credential. `held` and
+    `released` count this check's own allocations of the same user when it asked.
     """
 
-    label: Literal["a", "b", "fresh", "far-future", "other-user"] = "a"
+    label: Literal["a", "b", "sample", "other-user"] = "a"
     username: str = ""
     relayed: Address | None = None
     mapped: Address | None = None
@@ -184,11 +191,35 @@ class Allocation(Exchange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DualAllocation(Exchange):
+    """One Allocate for relays of both families (RFC 8656 section 7.1).
+
+    `relayed` is what was granted; `code` the reason why one family was not.
+    """
+
+    relayed: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement(Observation):
     """One credential shown to the same port from several sockets, without allocating."""
 
     taken: int
     refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial(Exchange):
+    """A credential shown in place of one that was refused, without allocating: OK when the server
+    took it, ERROR when it did not.
+
+    `kind` is "same-name" for the refused user name, signed with the secret at hand, and "fresh" for
+    a new credential; `expires` is its end in Unix time. `source` is who made it.
+    """
+
+    kind: Literal["same-name", "fresh"]
+    source: Literal["secret", "service"]
+    expires: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

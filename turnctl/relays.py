@@ -48,7 +48,7 @@ def relays(
 
     Raises ValueError when they do not fit beside each other.
     """
-    ports = {"coturn": (port, None)}
+    ports: dict[str, tuple[int, int | None]] = {"coturn": (port, None)}
     if edge_port is not None:
         ports["coturn-edge"] = (edge_port + 1, edge_port)
     if next_port is not None:

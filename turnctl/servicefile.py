@@ -15,7 +15,7 @@ import yaml
 
 from turnctl.datadir import Unusable, owned, write
 
-__all__ = ["EDGE_ADDRESS", "is_edited", "put", "render"]
+__all__ = ["EDGE_ADDRESS", "put", "render"]
 
 EDGE_ADDRESS = "127.0.0.2/32"
 """Where the edge's connections to the service come from: an address that nothing else uses, so that
@@ -58,7 +58,7 @@ def render(
     )
 
 
-def is_edited(text: str) -> bool:
+def _is_edited(text: str) -> bool:
     found = DIGEST.match(text)
     if found is None:
         return True
@@ -76,7 +76,7 @@ def put(path: Path, settings: str, *, force: bool, must: str | None = None) -> s
             pass
         except (OSError, UnicodeDecodeError) as error:
             raise Unusable(f"{path}: {error}") from error
-    if present is not None and not force and is_edited(present):
+    if present is not None and not force and _is_edited(present):
         relays = json.dumps(yaml.safe_load(settings)["turn"]["relays"])
         if must is not None:
             raise Unusable(

@@ -7,11 +7,10 @@ service answered wrong is an observation, since naming that is the check's purpo
 from __future__ import annotations
 
 import json
-import math
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -26,6 +25,8 @@ from signalpost.iceservers import (
     parse_ice_servers,
     parse_uri,
 )
+from turnctl import lifetime
+from turnctl.fresh import Fresh, Minted, Service
 from turnctl.observations import Issuer, Outcome
 from turnctl.wire import background, http
 
@@ -62,6 +63,8 @@ class Source:
     target: str
     servers: tuple[IceServer, ...]
     issuer: Issuer | None = None
+    fresh: Fresh | None = None
+    """Where other credentials for these servers can be had, None when nowhere."""
     complete: bool = True
     """Whether this is all that a client is given, and not one URI picked out by hand."""
 
@@ -76,15 +79,19 @@ async def load(
 ) -> Source:
     """Turn a TARGET into iceServers. Raises SourceError."""
     scheme = target.partition(":")[0].lower()
+    minted = Minted(access.secret, now) if access.secret is not None else None
     if scheme in {"stun", "stuns", "turn", "turns"}:
-        return Source(target, (_from_uri(target, access, now()),), complete=False)
+        server = _from_uri(target, access, now())
+        return Source(target, (server,), fresh=minted, complete=False)
     if scheme in {"http", "https"}:
-        return await _from_service(target, access, context, patience, now())
+        source = await _from_service(target, access, context, patience, now)
+        return source if minted is None else replace(source, fresh=minted)
     if "://" in target:
         raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
     # Whoever feeds a pipe may take his time, and Ctrl-C has to end the wait.
     servers = await background.call(lambda: _from_file(target), patience=None)
-    return Source(target, tuple(_with_login(server, access, now()) for server in servers))
+    servers = tuple(_with_login(server, access, now()) for server in servers)
+    return Source(target, servers, fresh=minted)
 
 
 def _from_uri(target: str, access: Access, now: float) -> IceServer:
@@ -148,7 +155,11 @@ def _read(target: str) -> str:
 
 
 async def _from_service(
-    target: str, access: Access, context: ssl.SSLContext, patience: float, now: float
+    target: str,
+    access: Access,
+    context: ssl.SSLContext,
+    patience: float,
+    now: Callable[[], float],
 ) -> Source:
     try:
         parts = urlsplit(target)
@@ -161,7 +172,8 @@ async def _from_service(
     headers = {"Accept": "application/json", "User-Agent": "turnctl"}
     if access.api_key is not None:
         headers["Authorization"] = f"Bearer {access.api_key.reveal()}"
-    started = time.monotonic()
+    service = Service(url, headers, context)
+    started, asked = time.monotonic(), now()
 
     def issuer(outcome: Outcome, detail: str = "", code: int | None = None, **facts: Any) -> Issuer:
         elapsed = (time.monotonic() - started) * 1000
@@ -170,9 +182,10 @@ async def _from_service(
         )
 
     try:
-        response = await http.get(url, headers, context=context, patience=patience)
+        response = await service.get(patience)
     except http.FetchFailed as error:
         return Source(target, (), issuer(Outcome.SILENT, str(error)))
+    answered = now()
     if response.status not in {200, 201}:
         return Source(target, (), issuer(Outcome.ERROR, _problem(response.body), response.status))
     try:
@@ -184,33 +197,17 @@ async def _from_service(
         return Source(target, (), issuer(Outcome.FOREIGN, str(said), response.status))
     except RecursionError:
         return Source(target, (), issuer(Outcome.FOREIGN, "JSON nested too deep", response.status))
+    life = lifetime.read(document, servers, response.headers, between=(asked, answered))
     facts = {
         "servers": len(servers),
-        "ttl": _lifetime(document, servers, now),
+        "ttl": life.ttl,
+        "clock": life.clock,
+        "usernames": tuple(server.username for server in servers if server.username),
         "cacheable": _is_cacheable(response.headers),
     }
-    return Source(target, servers, issuer(Outcome.OK, "", response.status, **facts))
-
-
-def _lifetime(document: object, servers: Sequence[IceServer], now: float) -> float | None:
-    """Seconds the credential is good for: what the answer says, else what its usernames do."""
-    announced = _seconds(document.get("ttl")) if isinstance(document, dict) else None
-    if announced is not None:
-        return announced
-    expiries = [credentials.read_username(s.username).expires for s in servers if s.username]
-    known = [expires - now for expires in expiries if expires is not None]
-    return min(known, default=None)
-
-
-def _seconds(value: object) -> float | None:
-    """A number, or one as text, which is how Twilio has it; None for whatever else JSON holds."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return seconds if math.isfinite(seconds) else None
+    # Only who may choose the lifetime learns anything from asking again.
+    fresh = service if access.api_key is not None else None
+    return Source(target, servers, issuer(Outcome.OK, "", response.status, **facts), fresh)
 
 
 def _is_cacheable(headers: Mapping[str, str]) -> bool:

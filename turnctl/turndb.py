@@ -17,13 +17,10 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from turnctl.datadir import Unusable
 
-__all__ = ["MAX_SECRET", "get", "put"]
+__all__ = ["get", "put"]
 
-PATIENCE = 10.0
-"""Seconds that another writer may hold the database; coturn's own reads take milliseconds."""
-
-MAX_SECRET = 127
-"""Characters that coturn's schema gives a secret."""
+PATIENCE = 5.0
+"""Seconds that another writer may hold the database; ours take milliseconds."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS turn_secret
@@ -32,17 +29,17 @@ CREATE TABLE IF NOT EXISTS turn_secret
 """The table as coturn makes it; the others coturn adds when it starts."""
 
 
-def put(path: Path, realm: str, secrets: Sequence[Secret]) -> bool:
+def put(path: Path, realm: str, secrets: Sequence[Secret], *, patience: float = PATIENCE) -> bool:
     """Make these the secrets of the realm, all at once; whether anything had to change.
 
-    The database is made when missing, for its owner alone. Call it as coturn's user: SQLite lays
-    files beside the database. Raises Unusable.
+    The database is made when missing, for its owner alone. Another writer gets `patience` seconds.
+    Call it as coturn's user: SQLite lays files beside the database. Raises Unusable.
     """
     wanted = {secret.reveal() for secret in secrets}
     with _named(path):
         # SQLite makes the files beside it with this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with _opened(path, "rw") as database:
+        with _opened(path, patience) as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("BEGIN IMMEDIATE")
             database.execute(SCHEMA)
@@ -63,7 +60,7 @@ def get(path: Path, realm: str) -> frozenset[Secret]:
     """The realm's secrets; none when there is no database yet. Raises Unusable."""
     if not path.exists():
         return frozenset()
-    with _named(path), _opened(path, "rw") as database:
+    with _named(path), _opened(path, PATIENCE) as database:
         return frozenset(Secret(value) for value in _read(database, realm))
 
 
@@ -78,10 +75,10 @@ def _read(database: sqlite3.Connection, realm: str) -> set[str]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, patience: float) -> Iterator[sqlite3.Connection]:
     """The database, in autocommit; what was begun and not committed is taken back."""
     database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=PATIENCE, isolation_level=None
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience, isolation_level=None
     )
     with contextlib.closing(database):
         yield database
@@ -97,8 +94,7 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Unusable(
-                f"{path}: another program has held it for {PATIENCE:.0f} s; end that and run "
-                "this again"
+                f"{path}: another program holds it and does not let go; end that and run this again"
             ) from error
         raise Unusable(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:

@@ -16,19 +16,22 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl import targeting
+from turnctl import reflectors, targeting
 from turnctl.commands import Failure, Misuse
+from turnctl.reflectors import Server
 
 if TYPE_CHECKING:
+    from signalpost.iceservers import IceServer
     from turnctl.changes import Change, Key, Standing
     from turnctl.exporter import Exporter
     from turnctl.reports import Report
+    from turnctl.whereabouts import Watch
 
 __all__ = ["Log", "Loop", "watch"]
 
@@ -67,18 +70,33 @@ class _Listen(click.ParamType[tuple[str, int]]):
     help="From check to check, give or take a tenth.",
 )
 @click.option(
+    "--own-relay",
+    is_flag=True,
+    help="The relay is on this host: also tell, looking hourly, when clients are led to another "
+    "address than this host's.",
+)
+@reflectors.options
+@click.option(
     "--listen",
     type=_Listen(),
     default="127.0.0.1:9465",
     show_default=True,
     help="Where /metrics and /healthz are served; port 0 takes a free one.",
 )
-def watch(interval: float, listen: tuple[str, int], **given: Any) -> int:
+def watch(
+    interval: float,
+    listen: tuple[str, int],
+    own_relay: bool,
+    stun: tuple[Server, ...],
+    no_stun: bool,
+    **given: Any,
+) -> int:
     """Check TARGETs again and again, until SIGTERM or Ctrl-C.
 
     Takes what `check` takes. GET /metrics is for Prometheus; GET /healthz answers 200 while the
     last check did not fail and is younger than three intervals, 503 otherwise. Standard output gets
-    a line when a URL's verdict or findings change, as JSON where it is no terminal.
+    a line when a URL's verdict or findings change, as JSON where it is no terminal. STUN servers
+    are asked with --own-relay alone.
 
     \b
     Exit status:
@@ -90,6 +108,7 @@ def watch(interval: float, listen: tuple[str, int], **given: Any) -> int:
 
     if "-" in given["targets"]:
         raise Misuse("standard input can be read only once: give watch a file instead of -")
+    asked = reflectors.chosen(stun, no_stun)
     request = targeting.request_from(given)  # refuses what is mistyped, before a port is taken
     host, port = listen
     try:
@@ -103,7 +122,9 @@ def watch(interval: float, listen: tuple[str, int], **given: Any) -> int:
     log = Log(sys.stdout.isatty())
     with sock:
         log.started(request.targets, interval, _endpoint(*sock.getsockname()[:2]))
-        asyncio.run(_watch(Loop(_checks(given), exporter, log, interval), exporter, sock))
+        beside = [_whereabouts(given, asked, log)] if own_relay and asked else []
+        loop = Loop(_checks(given), exporter, log, interval)
+        asyncio.run(_watch(loop, exporter, sock, beside))
     return 0
 
 
@@ -118,9 +139,27 @@ def _checks(given: dict[str, Any]) -> Callable[[], Awaitable[Report]]:
     return lambda: examine(targeting.request_from(given), lambda _: None)
 
 
-async def _watch(run: Loop, exporter: Exporter, sock: Any) -> None:
+def _whereabouts(given: dict[str, Any], asked: tuple[Server, ...], log: Log) -> Watch:
+    from turnctl import host, sources
+    from turnctl.whereabouts import Watch
+
+    async def servers() -> list[IceServer]:
+        request = targeting.request_from(given)
+        loaded = [
+            await sources.load(
+                target, request.access, context=request.context, patience=request.options.timeout
+            )
+            for target in request.targets
+        ]
+        return [server for source in loaded for server in source.servers]
+
+    return Watch(lambda: host.seen_by(asked), servers, log.led_astray)
+
+
+async def _watch(run: Loop, exporter: Exporter, sock: Any, beside: Sequence[Watch]) -> None:
     """Until a signal comes. Cancelling a check releases its allocations."""
     task = asyncio.ensure_future(run.forever())
+    others = [asyncio.ensure_future(one.forever()) for one in beside]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
@@ -130,6 +169,9 @@ async def _watch(run: Loop, exporter: Exporter, sock: Any) -> None:
             await task
     finally:
         server.close()
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -229,6 +271,10 @@ class Log:
         self._write(
             "broke-off", f"the check could not be made: {said}", error=said, traceback=frames
         )
+
+    def led_astray(self, wrong: str | None) -> None:
+        said = f"WARN {wrong}" if wrong else "PASS clients are led to this host again"
+        self._write("address", said, verdict="warn" if wrong else "pass", summary=wrong)
 
     def _write(self, event: str, said: str, **fields: Any) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

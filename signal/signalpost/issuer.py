@@ -50,21 +50,22 @@ class Issuer:
 
     def change(self, turn: Turn, limits: Limits) -> None:
         """Other secrets, relays and limits from now on; who has minted how often is kept."""
-        self._by_user.change(limits.mints_per_user)
-        self._by_address.change(limits.mints_per_address)
         self._adopt(turn)
+        now = self._monotonic()
+        self._by_user.change(limits.mints_per_user, now)
+        self._by_address.change(limits.mints_per_address, now)
 
     def _adopt(self, turn: Turn) -> None:
-        self._turn = turn
         # Which URLs go out depends on the region alone, so they are chosen once: the STUN
         # entries, which carry no credential, and the URLs of the one TURN entry.
         regions = {relay.region for relay in turn.relays} | {None}
-        self._templates: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
+        templates: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
         for region in regions:
             servers = build(turn.relays, _BLANK, region=region)
             stun = tuple(server for server in servers if server.username is None)
             urls = tuple(url for server in servers[len(stun) :] for url in server.urls)
-            self._templates[region] = stun, urls
+            templates[region] = stun, urls
+        self._turn, self._templates = turn, templates
 
     @property
     def has_relays(self) -> bool:

@@ -44,14 +44,23 @@ class Buckets:
     __slots__ = ("_full_at", "_interval", "_max_keys", "_slack")
 
     def __init__(self, rate: Rate, *, max_keys: int = MAX_KEYS) -> None:
-        self._max_keys = max_keys
-        self._full_at: dict[str, float] = {}
-        self.change(rate)
-
-    def change(self, rate: Rate) -> None:
-        """Fill at another rate from now on; what was taken stays taken."""
         self._interval = rate.seconds / rate.count
         self._slack = self._interval * (rate.count - 1)
+        self._max_keys = max_keys
+        self._full_at: dict[str, float] = {}
+
+    def change(self, rate: Rate, now: float) -> None:
+        """Other buckets from now on; as many tokens as were missing are missing, at most all."""
+        interval = rate.seconds / rate.count
+        if interval != self._interval:
+            factor = interval / self._interval
+            self._full_at = {
+                key: now + min((full_at - now) * factor, rate.seconds)
+                for key, full_at in self._full_at.items()
+                if full_at > now
+            }
+        self._interval = interval
+        self._slack = interval * (rate.count - 1)
 
     def wait(self, key: str, now: float) -> float:
         """Seconds until `key` has a token, 0.0 when it has one now. Takes nothing."""

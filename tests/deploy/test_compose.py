@@ -23,6 +23,12 @@ from turnctl.coturn import is_too_old_for_public, parse_version
 
 HEALTHY_DEADLINE = 60.0
 SERVICES = ("init", "signal", "coturn", "probe")
+USERS = {"init": "0:0", "signal": "10001:10001", "coturn": "65534:65534", "probe": "10005:10005"}
+CAPABILITIES = {"init": {"SETUID", "SETGID"}, "coturn": {"NET_BIND_SERVICE"}}
+PORTS = (
+    "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "PROBE_PORT",
+)  # fmt: skip
+DATA = "/var/lib/signalpost"
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +59,7 @@ def environment(images: docker.Images, **more: str) -> dict[str, str]:
         "COTURN_IMAGE": images.coturn,
         "COTURN_VERSION": images.coturn_version,
         "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
-        "PORT": str(free_port()),
-        "TURN_PORT": str(free_port()),
-        "PROBE_PORT": str(free_port()),
+        **{name: str(free_port()) for name in PORTS},
         "PROBE_INTERVAL": "2",
         "NO_STUN": "1",
         **more,
@@ -143,47 +147,63 @@ def test_coturn_takes_every_line(stack: Project) -> None:
 
 
 def test_files_belong_to_who_needs_them(stack: Project) -> None:
-    """Keys are the service's alone; coturn's file is readable for coturn's group."""
-    listed = stack.compose(
-        "exec", "-T", "probe", "stat", "-c", "%n %a %u %g",
-        "turn-secret", "api-key", "token-key", "id-key", ".",
-    ).stdout.split("\n")  # fmt: skip
-    expected = [
-        f"{name} 600 10001 10001" for name in ("turn-secret", "api-key", "token-key", "id-key")
-    ]
-    assert listed[:5] == [*expected, ". 700 10001 10001"]
-    conf = stack.compose(
-        "exec",
-        "-T",
-        "coturn",
-        "stat",
-        "-c",
-        "%a %u %g",
-        "/var/lib/signalpost/coturn/turnserver.conf",
-    )
-    assert conf.stdout.strip() == "440 10001 65534"
+    """Each to the one service that reads it, which may read its secrets and no more."""
+    listed = owners(stack, "signal", "turn-secret", "api-key", "token-key", "id-key", ".")
+    keys = dict.fromkeys(("turn-secret", "api-key", "token-key", "id-key"), "400 10001")
+    assert keys | {".": "711 10001"} == listed
+    home = f"{DATA}/coturn"
+    assert {
+        f"{home}/turnserver.conf": "400 65534",
+        f"{home}/turndb": "600 65534",
+        home: "700 65534",
+    } == owners(stack, "coturn", f"{home}/turnserver.conf", f"{home}/turndb", home)
+    assert {"probe/api-key": "400 10005"} == owners(stack, "probe", "probe/api-key")
+
+
+def owners(stack: Project, service: str, *paths: str) -> dict[str, str]:
+    """Mode and owner of files as a service sees them."""
+    said = stack.compose("exec", "-T", service, "stat", "-c", "%n %a %u", *paths).stdout
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines()}
 
 
 def test_coturn_sees_no_key(stack: Project) -> None:
     """In coturn's container the data directory holds its own part and nothing else."""
-    seen = stack.compose("exec", "-T", "coturn", "ls", "/var/lib/signalpost").stdout.split()
+    seen = stack.compose("exec", "-T", "coturn", "ls", DATA).stdout.split()
     assert seen == ["coturn"]
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [("coturn", "coturn/turnserver.conf"), ("probe", "probe/api-key"), ("signal", "id-key")],
+)
+def test_no_service_reads_anothers_files(stack: Project, service: str, path: str) -> None:
+    """Even with all volumes of the deployment before it, as `init` has them."""
+    others = {"10001", "65534", "10003", "10004", "10005"} - {USERS[service].partition(":")[0]}
+    read = f"cat {DATA}/{path}"
+    for user in others:
+        done = stack.compose(
+            "run", "--rm", "-T", "--no-deps", "--user", f"{user}:{user}", "--entrypoint", "sh",
+            "init", "-c", read, check=False,
+        )  # fmt: skip
+        assert "Permission denied" in done.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_containers_are_hardened(stack: Project, service: str) -> None:
-    """Nobody is root, can become more, or writes outside the volumes."""
+    """Nobody can become more, or writes outside the volumes; who listens is not root. `init`, which
+    is, has two rights, listens nowhere, and sees beside the volumes the folder of .env."""
     container = stack.inspect(service)
     host = container["HostConfig"]
-    assert container["Config"]["User"] in {"10001:10001", "65534:65534"}
+    assert USERS[service] == container["Config"]["User"]
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
-    added = [name.removeprefix("CAP_") for name in host["CapAdd"] or []]
-    assert added == (["NET_BIND_SERVICE"] if service == "coturn" else [])
+    added = {name.removeprefix("CAP_") for name in host["CapAdd"] or []}
+    assert CAPABILITIES.get(service, set()) == added
     assert "no-new-privileges:true" in host["SecurityOpt"]
     assert host["Privileged"] is False
     assert host["NetworkMode"] == "host"
-    assert not [mount for mount in container["Mounts"] if mount["Type"] == "bind"]
+    binds = [one["Destination"] for one in container["Mounts"] if one["Type"] == "bind"]
+    assert (["/project"] if service == "init" else []) == binds
 
 
 def test_only_init_writes_to_the_data(stack: Project) -> None:
@@ -195,7 +215,7 @@ def test_only_init_writes_to_the_data(stack: Project) -> None:
 
 def test_again_keeps_the_secret_and_takes_new_settings(stack: Project) -> None:
     """A changed setting reaches init, service and coturn with one `up`; the secret stays."""
-    read = ("exec", "-T", "probe", "cat", "/var/lib/signalpost/turn-secret")
+    read = ("exec", "-T", "signal", "cat", f"{DATA}/turn-secret")
     before = stack.compose(*read).stdout
     changed = Project(stack.name, {**stack.environment, "TURN_PORT": str(free_port())}, stack.files)
     changed.compose("up", "--detach")
@@ -265,6 +285,7 @@ def test_env_example_tells_every_variable() -> None:
     """.env.example and compose.yaml name the same variables, with the same defaults."""
     text = (ROOT / "compose.yaml").read_text()
     used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text))
+    del used["COTURN_NEXT_IMAGE"]  # deploy/upgrade's own
     shown = dict(
         re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )

@@ -22,15 +22,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-import pytest
-
 from signalpost.credentials import Credential, Secret, mint
 from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
-from tests.lab.parts import MISSING, require
+from tests.lab.clocks import shifted
+from tests.lab.parts import require, unpacked
 from tests.lab.provision import NEXT_COTURN
 
-__all__ = ["REALM", "VERSIONS", "Server", "Version", "own_address", "own_address6", "running"]
+__all__ = [
+    "REALM",
+    "VERSIONS",
+    "Server",
+    "Version",
+    "own_address",
+    "own_address6",
+    "program",
+    "running",
+    "within",
+]
 
 REALM = "lab.signalpost.test"
 START_DEADLINE = 15.0
@@ -119,17 +128,22 @@ def running(
     version: Version = "4.6.1",
     relay: str | None = None,
     own_peer: bool = True,
+    user: int | None = None,
+    ahead: int = 0,
 ) -> Iterator[Server]:
     """Start coturn on `address` and yield it once every listener answers.
 
     It relays on `relay`, by default on `address`, and takes that as a peer unless `own_peer` is
     False. `lines` are appended to the base configuration. `secret` is a random one when left out;
     `auth=False` leaves authentication to `lines` (say `no-auth`). `namespace` names the network
-    namespace to run in.
+    namespace to run in, `user` the uid to run as, by default this process's; `ahead` sets its
+    clock forward by so many seconds.
     """
-    program = _program(version)
+    turnserver = program(version)
     if namespace is not None:
         require("ip", root=True)
+    if user is not None:
+        require("setpriv", root=True)
     secret = secret or secrets.token_hex(16)
     listeners = _Listeners(address, namespace)
     port = port or listeners.free_port()
@@ -156,11 +170,17 @@ def running(
         else:
             config.append("no-tls")
         (directory / "turnserver.conf").write_text("\n".join([*config, *lines, ""]))
-        argv = [*program, "-c", str(directory / "turnserver.conf")]
+        argv = [*turnserver, "-c", str(directory / "turnserver.conf")]
+        if user is not None:
+            for path in (directory, directory / "turnserver.conf"):
+                os.chown(path, user, user)
+            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
         if namespace:
             argv = ["ip", "netns", "exec", namespace, *argv]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+            process = subprocess.Popen(
+                argv, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=shifted(ahead)
+            )
         server = Server(address, port, tls_port, secret, process.pid, directory)
         try:
             _wait_until_answering(process, server, listeners)
@@ -170,17 +190,12 @@ def running(
             process.wait()
 
 
-def _program(version: Version) -> list[str]:
+def program(version: Version) -> list[str]:
     """How to start this version. Skips the test when it is not there."""
     if version == "4.6.1":
         require("turnserver")
         return ["turnserver"]
-    loader = next(NEXT_COTURN.glob("usr/lib/*/ld-linux-*.so.*"), None)
-    if loader is None:
-        pytest.skip(f"{MISSING}coturn {version} (python -m tests.lab.provision unpacks it)")
-    # The tree's own loader and C library: this machine's are older than its programs.
-    turnserver = NEXT_COTURN / "usr" / "bin" / "turnserver"
-    return [str(loader), "--library-path", str(loader.parent), str(turnserver)]
+    return unpacked(NEXT_COTURN, "bin/turnserver")
 
 
 def _wait_until_answering(
@@ -210,7 +225,7 @@ class _Listeners:
         return socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
     def _open(self, kind: socket.SocketKind) -> socket.socket:
-        opened = _within(self.namespace, lambda: socket.socket(self._family, kind))
+        opened = within(self.namespace, lambda: socket.socket(self._family, kind))
         opened.settimeout(0.1)
         return opened
 
@@ -245,14 +260,15 @@ class _Listeners:
             return connected and probe.getsockname() != probe.getpeername()
 
 
-def _within(namespace: str | None, make: Callable[[], T]) -> T:
-    """Call `make` in a network namespace.
+def within(namespace: str | None, make: Callable[[], T]) -> T:
+    """What `make` returns or raises in a network namespace.
 
     setns(2) moves the calling thread alone, so a thread of its own spares the test's namespace.
     """
     if namespace is None:
         return make()
     made: list[T] = []
+    failed: list[BaseException] = []
 
     def enter() -> None:
         descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
@@ -261,11 +277,16 @@ def _within(namespace: str | None, make: Callable[[], T]) -> T:
                 return
         finally:
             os.close(descriptor)
-        made.append(make())
+        try:
+            made.append(make())
+        except BaseException as error:  # raised where it was called from
+            failed.append(error)
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
+    if failed:
+        raise failed[0]
     if not made:
         raise RuntimeError(f"cannot enter network namespace {namespace}")
     return made[0]

@@ -20,7 +20,7 @@ import pytest
 
 from tests.lab.parts import MISSING, SYSTEM_PATH, require
 
-__all__ = ["Images", "Project", "engine", "images"]
+__all__ = ["Images", "Project", "acme_image", "edge_image", "engine", "images", "prometheus_image"]
 
 ENGINE_DEADLINE = 60.0
 PULL_PATIENCE = 300.0
@@ -73,6 +73,21 @@ def images() -> Images:
     coturn = _image("coturn/coturn:4.17.0-r0", "forky", ["coturn"])
     said = _run("docker", "run", "--rm", "--entrypoint", "turnserver", coturn, "--version")
     return Images(python, coturn, said.stdout.strip())
+
+
+def edge_image() -> str:
+    """HAProxy, for EDGE_IMAGE."""
+    return _image("haproxy:3.2.26", "forky", ["haproxy"])
+
+
+def acme_image() -> str:
+    """lego, for ACME_IMAGE."""
+    return _image("goacme/lego:v4.35.2", "forky", ["lego"])
+
+
+def prometheus_image() -> str:
+    """Prometheus with promtool, for PROMETHEUS_IMAGE."""
+    return _image("prom/prometheus:v3.13.2", "bookworm", ["prometheus"])
 
 
 def _image(name: str, suite: str, packages: Sequence[str]) -> str:

@@ -1,26 +1,44 @@
-"""Names inside a namespace: `ip netns exec` puts /etc/netns/NAME/hosts over /etc/hosts there."""
+"""Names inside a namespace: `ip netns exec` puts the files of /etc/netns/NAME over /etc there."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.netns import Namespace
 
-__all__ = ["names"]
+__all__ = ["names", "resolver"]
 
 
 @contextlib.contextmanager
 def names(namespace: Namespace, name: str, addresses: Sequence[str]) -> Iterator[str]:
     """While the block runs the name has these addresses inside; yields the name."""
+    files = {
+        "hosts": "".join(f"{address} {name}\n" for address in addresses),
+        # Other names are refused at once: this machine's resolver is out of reach from inside.
+        "resolv.conf": "nameserver 127.0.0.1\n",
+    }
+    with _etc(namespace, files):
+        yield name
+
+
+@contextlib.contextmanager
+def resolver(namespace: Namespace, address: str) -> Iterator[None]:
+    """While the block runs names are asked for at this address inside."""
+    with _etc(namespace, {"resolv.conf": f"nameserver {address}\n"}):
+        yield
+
+
+@contextlib.contextmanager
+def _etc(namespace: Namespace, files: Mapping[str, str]) -> Iterator[None]:
     folder = Path("/etc/netns") / namespace.name
     folder.mkdir(parents=True)
     try:
-        lines = [f"{address} {name}\n" for address in addresses]
-        (folder / "hosts").write_text("".join(lines))
-        yield name
+        for file, text in files.items():
+            (folder / file).write_text(text)
+        yield
     finally:
         shutil.rmtree(folder)
         with contextlib.suppress(OSError):  # somebody else's namespace still has names

@@ -82,6 +82,11 @@ class Namespace:
         """Load nft statements inside, for example a table that drops the relay's ports."""
         subprocess.run(self._argv(["nft", "-f", "-"]), input=rules, check=True, text=True)
 
+    def drop(self, rule: str, hook: Literal["input", "output"] = "input") -> None:
+        """A firewall that drops what the rule matches, on its way in or out."""
+        chain = f"type filter hook {hook} priority filter\n {rule} drop"
+        self.nft(f"table inet firewall {{\n chain {hook} {{\n {chain}\n }}\n}}\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -221,7 +226,10 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
     with contextlib.ExitStack() as stack:
         server = _namespace(stack, tag, "server", SERVER, SERVER6)
         # Snooping would keep the neighbour discovery of a port that just came up waiting.
-        bridge = ("add", "eth0", "type", "bridge", "mcast_snooping", "0")
+        # A bridge without an address of its own takes a port's: a site that joins could change it,
+        # and the others would go on sending to the old one for seconds.
+        own = ("address", "02:00:00:00:00:01")
+        bridge = ("add", "eth0", *own, "type", "bridge", "mcast_snooping", "0")
         _ip("-n", server.name, "link", *bridge)
         _up(server.name, "eth0")
         for address in (SERVER, SECOND_SERVER):

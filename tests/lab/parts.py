@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-__all__ = ["MISSING", "find", "require"]
+__all__ = ["MISSING", "find", "require", "unpacked"]
 
 MISSING = "lab part missing: "
 """How the reason of such a skip begins."""
@@ -32,3 +33,15 @@ def require(*programs: str, root: bool = False) -> None:
         missing.append("root's rights")
     if missing:
         pytest.skip(MISSING + ", ".join(missing))
+
+
+def unpacked(tree: Path, program: str) -> list[str]:
+    """How to start a program of another Debian's unpacked tree. Skips when it is not there.
+
+    With the tree's own loader and C library: this machine's are older than its programs.
+    """
+    path = tree / "usr" / program
+    loader = next(tree.glob("usr/lib/*/ld-linux-*.so.*"), None)
+    if loader is None or not path.exists():
+        pytest.skip(f"{MISSING}{path.name} of {tree.name} (python -m tests.lab.provision unpacks)")
+    return [str(loader), "--library-path", str(loader.parent), str(path)]

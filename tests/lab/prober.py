@@ -13,6 +13,7 @@ from typing import Any
 
 from signalpost.credentials import Credential
 from signalpost.iceservers import IceServer
+from tests.lab.clocks import shifted
 from tests.lab.netns import Namespace
 
 __all__ = ["TURNCTL", "Checked", "check", "write_ice_servers"]
@@ -41,14 +42,19 @@ class Checked:
         return [url["verdict"] for url in self.report["urls"]]
 
 
-def check(*arguments: str, inside: Namespace | None = None) -> Checked:
-    """Run `turnctl check --format json` with these arguments, in a namespace when given."""
+def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> Checked:
+    """Run `turnctl check --format json` with these arguments, in a namespace when given, or by a
+    clock that is so many seconds ahead.
+    """
     argv = [TURNCTL, "check", "--format", "json", *arguments]
     begun = time.monotonic()
     if inside is not None:
         done = inside.run(argv)
     else:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        clock = shifted(ahead)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, check=False, env=clock
+        )
     seconds = time.monotonic() - begun
     if done.returncode not in (0, 1):
         raise AssertionError(f"turnctl check ended with {done.returncode}: {done.stderr}")

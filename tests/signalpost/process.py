@@ -1,78 +1,67 @@
-"""The service as a process of its own, which a test can kill and start again on its port."""
+"""The service as a real process: its port, its log line by line, and its end."""
 
 from __future__ import annotations
 
+import json
+import queue
+import socket
 import subprocess
 import sys
-import time
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
-from signalpost.auth import Authenticator
-from signalpost.credentials import Secret
-from signalpost.settings import Auth
-from tests.lab.ports import free_port
-
-__all__ = ["Process"]
-
-COMMAND = str(Path(sys.executable).with_name("signalpost"))
-TOKEN_KEY = "a-token-key-0123456789-abcdefghijkl"
-ID_KEY = "an-id-key-0123456789"
-CONFIG = f"""\
-metrics: {{port: null}}
-turn:
-  secrets: [a-turn-secret-0123456789]
-  relays: [{{host: turn.example.org}}]
-auth: {{token_keys: [{TOKEN_KEY}], id_key: {ID_KEY}}}
-limits: {{connections_per_address: 1000, mints_per_address: 10000/min}}
-"""
+SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
+PATIENCE = 20.0
 
 
-class Process:
-    """`with Process(directory) as service`; its end is the process's."""
+@dataclass
+class Service:
+    process: subprocess.Popen[str]
+    log: queue.Queue[str]
+    port: int = 0
 
-    def __init__(self, directory: Path) -> None:
-        self._config = directory / "signalpost.yaml"
-        self._config.write_text(CONFIG)
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        auth = Auth(token_keys=(Secret(TOKEN_KEY),), id_key=Secret(ID_KEY))
-        self._authenticator = Authenticator(auth, time.time)
+    def event(self, name: str) -> dict[str, Any]:
+        """The next line of the log with this event; lines before it are passed over."""
+        while True:
+            line: dict[str, Any] = json.loads(self.log.get(timeout=PATIENCE))
+            if line["event"] == name:
+                return line
 
-    def token(self, user: str) -> str:
-        return self._authenticator.issue(user, ttl=600).token
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
-    def start(self) -> None:
-        """Return when it listens. Its log goes to a file: a full pipe would stop it."""
-        log = self._config.with_name("log")
-        command = [COMMAND, "serve", "--config", str(self._config), "--port", str(self._port)]
-        with log.open("wb") as out:
-            self._process = subprocess.Popen(command, stderr=out)
-        while b'"listening"' not in log.read_bytes():
-            assert self._process.poll() is None, log.read_text()
-            time.sleep(0.01)
+    def get(self, path: str) -> bytes:
+        """The body of an answer. Raises HTTPError."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as got:
+            body: bytes = got.read()
+            return body
 
-    def kill(self) -> None:
-        """As the kernel does when memory runs out: at once, and without a word to anybody."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+    def answers(self) -> bool:
+        return b"ok" in self.get("/healthz")
 
-    def terminate(self) -> int:
-        """Ask it to stop, and wait until it has: its exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(timeout=30)
 
-    def __enter__(self) -> Process:
-        self.start()
-        return self
+@contextmanager
+def serving(config: Path) -> Iterator[Service]:
+    """`signalpost serve` on a free port, from the line that says it listens to its end."""
+    command = [SIGNALPOST, "serve", "--config", str(config), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        service = Service(process, queue.Queue())
+        reader = threading.Thread(target=_collect, args=(service,))
+        reader.start()
+        try:
+            service.port = service.event("listening")["port"]
+            yield service
+        finally:
+            process.kill()
+            reader.join()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill()
+
+def _collect(service: Service) -> None:
+    # The pipe is read all the time, or a service with much to log would stand still.
+    for line in service.process.stderr or ():
+        service.log.put(line)

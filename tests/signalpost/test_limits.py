@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,26 @@ def test_places() -> None:
     places.give_back("a")
     assert places.take("c")
     assert places.total == 3
+
+
+def test_another_rate() -> None:
+    """A new rate keeps the tokens that were taken, as tokens and not as seconds."""
+    buckets = Buckets(Rate(2, 60))
+    for _ in range(2):
+        buckets.take("a", 0.0)
+    buckets.change(Rate(3, 60), 0.0)
+    assert buckets.wait("a", 0.0) == 0.0
+    buckets.take("a", 0.0)
+    assert buckets.wait("a", 0.0) == pytest.approx(20)
+    buckets.change(Rate(1, 600), 0.0)
+    assert buckets.wait("a", 0.0) == pytest.approx(600)
+
+
+def test_other_places() -> None:
+    """New numbers hold for who comes; who has a place keeps it."""
+    places = Places(total=2, each=2)
+    assert places.take("a")
+    places.change(1, 1)
+    assert not places.take("b")
+    places.give_back("a")
+    assert places.take("b")

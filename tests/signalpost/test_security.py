@@ -231,11 +231,11 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
             return answer
 
         dribbling = [asyncio.create_task(dribble()) for _ in range(200)]
-        await run.until(lambda: len(run.service.arrivals) == 200)
+        await run.until(lambda: len(run.service.arrivals.silent) == 200)
         async with run.client.get("/healthz") as response:
             assert 200 == response.status
         assert {b""} == set(await asyncio.gather(*dribbling))
-        assert 0 == len(run.service.arrivals)
+        assert 0 == len(run.service.arrivals.silent)
 
 
 async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from signalpost import __version__
 from signalpost.web.server import CannotListen
+from tests.signalpost.process import SIGNALPOST, serving
+from tests.signalpost.running import API_KEY
 
-SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
-CONFIG = """\
-metrics: {port: null}
+CONFIG = f"""\
+metrics: {{port: null}}
 turn:
   secrets: [a-turn-secret-0123456789]
-  relays: [{host: turn.example.org}]
-auth: {id_key: an-id-key-0123456789}
+  relays: [{{host: turn.example.org}}]
+auth: {{id_key: an-id-key-0123456789, api_keys: [{API_KEY}]}}
+"""
+POST = f"""\
+POST /v1/tokens HTTP/1.1\r
+Host: x\r
+Content-Length: 9\r
+Authorization: Bearer {API_KEY}\r
+\r
 """
 
 
@@ -48,39 +53,59 @@ def _run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[
     )
 
 
-@contextmanager
-def _serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A real process, and its port once it listens."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(config: Path, number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C end the idle service by itself within a second, with status 0."""
+    with serving(config) as service:
+        service.process.send_signal(number)
+        assert service.process.wait(timeout=1) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(config: Path, number: signal.Signals) -> None:
+    """While a request is in flight the first signal waits for it, the second does not."""
+    with serving(config) as service, service.connect() as one:
+        one.sendall(POST.encode() + b'{"user')
+        service.answers()  # and so the other connection's request has been read too
+        service.process.terminate()
+        service.event("stopping")
+        service.process.send_signal(number)
+        assert 128 + number == service.process.wait(timeout=1)
+
+
+def test_a_request_in_flight_is_finished(config: Path) -> None:
+    """A request that has begun before SIGTERM is answered after it, and then the process ends."""
+    with serving(config) as service, service.connect() as one:
+        one.sendall(POST.encode() + b'{"user')
+        service.answers()
+        service.process.terminate()
+        service.event("stopping")
+        one.sendall(b'":1')
+        assert one.makefile("rb").readline().startswith(b"HTTP/1.1 400")
+        assert 0 == service.process.wait(timeout=10)
+
+
+def test_a_terminal_that_goes_away(config: Path) -> None:
+    """SIGHUP ends a service whose terminal is gone; elsewhere it reads the settings again."""
+    master, terminal = os.openpty()
     command = [SIGNALPOST, "serve", "--config", str(config), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
+    with subprocess.Popen(command, stderr=terminal) as process:
+        os.close(terminal)
         try:
-            yield process, json.loads(process.stderr.readline())["port"]
+            _read_until(master, b"listening")
+            process.send_signal(signal.SIGHUP)
+            _read_until(master, b"settings unchanged")
+            os.close(master)
+            process.send_signal(signal.SIGHUP)
+            assert 0 == process.wait(timeout=10)
         finally:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it(config: Path, number: signal.Signals) -> None:
-    """SIGTERM and Ctrl-C end the idle service by itself within a second, with status 0."""
-    with _serving(config) as (process, _):
-        process.send_signal(number)
-        assert process.wait(timeout=1) == 0
-
-
-def test_a_second_signal_ends_it_at_once(config: Path) -> None:
-    """While a request is in flight the first signal waits for it, the second does not."""
-    with _serving(config) as (process, port), socket.create_connection(("127.0.0.1", port)) as one:
-        one.sendall(
-            b"POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
-            b"Authorization: Bearer x\r\n\r\n"
-        )
-        process.terminate()
-        assert process.stderr
-        while "stopping" not in process.stderr.readline():
-            pass
-        process.terminate()
-        assert 128 + signal.SIGTERM == process.wait(timeout=1)
+def _read_until(descriptor: int, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        seen += os.read(descriptor, 4096)
 
 
 def test_a_busy_port(config: Path) -> None:
@@ -170,7 +195,7 @@ def test_optional_parts_are_not_imported(config: Path) -> None:
 
 def test_idle_memory(config: Path) -> None:
     """The idle service keeps within 60 MiB."""
-    with _serving(config) as (process, _):
-        status = Path(f"/proc/{process.pid}/status").read_text()
+    with serving(config) as service:
+        status = Path(f"/proc/{service.process.pid}/status").read_text()
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
     assert int(kilobytes) <= 60 * 1024

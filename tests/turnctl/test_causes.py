@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import warnings
@@ -19,8 +18,7 @@ import pytest
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority, Certificate
 from tests.lab.matrix import fault
-from tests.lab.parts import require
-from tests.lab.prober import TURNCTL, Checked, check, write_ice_servers
+from tests.lab.prober import Checked, check, write_ice_servers
 from tests.lab.responders import Script, issuer, turn_responder
 from turnctl.addresses import DENIED
 
@@ -354,19 +352,3 @@ def test_a_reflector(own_address: str, tmp_path: Path) -> None:
     """coturn 4.6.1's defaults answer twenty bytes with ninety."""
     checked = audit(own_address, [*DENY_LIST, "no-software-attribute"], tmp_path)
     assert_only("amplification", checked, "warn")
-
-
-@fault("clock-skew", "turnctl under faketime, two hours behind")
-def test_clocks_that_differ(own_address: str, tmp_path: Path) -> None:
-    """Only a credential from the far future is taken: our clock is behind the server's."""
-    require("faketime")
-    secret = tmp_path / "secret"
-    with coturn.running(own_address) as server:
-        secret.write_text(server.secret)
-        secret.chmod(0o600)
-        argv = [TURNCTL, "check", "--format", "json", "--secret-file", str(secret), server.uri()]
-        done = subprocess.run(
-            ["faketime", "-f", "-2h", *argv], capture_output=True, text=True, check=False
-        )
-    codes = {f["code"] for f in json.loads(done.stdout)["findings"] if f["severity"] == "fail"}
-    assert {"clock-skew"} == codes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,43 @@ def test_write_replaces_a_read_only_file(tmp_path: Path) -> None:
     datadir.write(path, "one", mode=0o400)
     datadir.write(path, "two", mode=0o440)
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o440)
+
+
+@pytest.fixture
+def another_users(tmp_path: Path) -> Iterator[Path]:
+    """A directory of user 12345's, for that user alone, at a place that others can get to."""
+    parts.require(root=True)
+    with tempfile.TemporaryDirectory(prefix="signalpost-owned-") as name:
+        os.chmod(name, 0o711)  # noqa: S103  others pass through it, and see nothing
+        directory = Path(name, "data")
+        directory.mkdir(mode=0o700)
+        os.chown(directory, 12345, 23456)
+        yield directory
+
+
+def test_files_belong_to_the_owner_of_their_directory(another_users: Path) -> None:
+    """Of a service that runs as another user everything is that user's, and its secrets it reads
+    alone; afterwards this is root again."""
+    with datadir.locked(another_users):
+        datadir.secrets_in(another_users / "secret")
+        datadir.make_directory(another_users / "below")
+        datadir.write(another_users / "below" / "conf", "text", mode=0o440)
+    found = {path.name: path.stat() for path in another_users.rglob("*")}
+    assert {(12345, 23456)} == {(one.st_uid, one.st_gid) for one in found.values()}
+    assert (0o400, 0o440, 0o700) == tuple(
+        found[name].st_mode & 0o777 for name in ("secret", "conf", "below")
+    )
+    assert (0, 0) == (os.geteuid(), os.getegid())
+
+
+def test_blocks_of_owners_stand_in_each_other(another_users: Path) -> None:
+    """Each is left as it was entered, also when something fails in it."""
+    with datadir.owned(another_users):
+        with contextlib.suppress(RuntimeError), datadir.owned(another_users.parent):
+            assert 0 == os.geteuid()
+            raise RuntimeError
+        assert (12345, 23456) == (os.geteuid(), os.getegid())
+    assert 0 == os.geteuid()
 
 
 def test_no_directory_is_named(tmp_path: Path) -> None:

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from tests.lab import coturn
+from tests.lab.docker import ROOT
 from tests.lab.parts import require
 from tests.lab.ports import free_port
+from turnctl.coturn import Configuration, Version, render
+from turnctl.doctor import doctor
 
 LOOKS = [
     "containers", "configuration", "secrets", "log", "version", "ports", "listeners", "addresses",
@@ -136,6 +141,68 @@ def test_one_file_alone(data: Path, tmp_path: Path) -> None:
     assert 1 == done.returncode
     assert "\nFAIL  denied-peer-cidr\n" in done.stdout
     assert "FAIL  looks: 1 fail" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("no-tlsv1", "option-dropped"),
+        ("no-such-option", "option-unknown"),
+        ("stale-nonce=600 # ten minutes", "trailing-comment"),
+        ("denied-peer-ip=10.0.0.0/8", "denied-peer-cidr"),
+        ("denied-peer-ip=::", "denied-peer-everything"),
+        ('static-auth-secret="0123456789abcdef0123"', "secret-malformed"),
+    ],
+)
+def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
+    """What coturn 4.18 ignores, or takes otherwise than it is meant, in text and JSON: status 1."""
+    configuration = Configuration(Version(4, 18, 0), "r", ("198.51.100.7",), "/d")
+    path = tmp_path / "turnserver.conf"
+    path.write_text(render(configuration) + line + "\n")
+    text = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
+    assert (1, True) == (text.return_value, f"\nFAIL  {code}\n" in text.output)
+    as_json = CliRunner().invoke(
+        doctor, ["--config", str(path), "--format", "json"], standalone_mode=False
+    )
+    findings = json.loads(as_json.output)["findings"]
+    assert [(code, "fail")] == [(one["code"], one["severity"]) for one in findings]
+
+
+@pytest.mark.parametrize(
+    ("ports", "status"),
+    [
+        (["49160-49259:49160-49259/udp"], 0),
+        (["49160-49260:49160-49260/udp"], 1),
+        (["127.0.0.1:1000-1100:1000-1100"], 1),
+        (["${PORT:-3478}:3478/udp", 9090, "50-51:50-51", "${X:-1000-1099}:1000-1099"], 1),
+        ([{"target": 5000, "published": "5000-5099", "protocol": "udp"}, "80:80"], 0),
+        ([{"target": 5000, "published": "5000-5100", "protocol": "udp"}], 1),
+        ([], 0),
+    ],
+)
+def test_the_lint_counts_a_bridges_ports(tmp_path: Path, ports: list[object], status: int) -> None:
+    """A service of a compose file may publish a hundred, in whatever form they are written."""
+    path = tmp_path / "compose.yaml"
+    path.write_text(yaml.safe_dump({"services": {"coturn": {"ports": ports}}}))
+    done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
+    assert status == done.return_value, done.output
+    assert (status == 1) == ("FAIL  ports-published-many" in done.output)
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.bridge.yaml"])
+def test_our_own_compose_files_pass_the_lint(name: str) -> None:
+    """Tags of compose's own and variables with defaults are read."""
+    done = CliRunner().invoke(doctor, ["--config", str(ROOT / name)], standalone_mode=False)
+    assert 0 == done.return_value, done.output
+
+
+@pytest.mark.parametrize("text", ["a: [", "services: 1", "- 1"])
+def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
+    """YAML that is none, or something else, is wrong usage and no clean bill."""
+    path = tmp_path / "compose.yml"
+    path.write_text(text)
+    done = CliRunner().invoke(doctor, ["--config", str(path)])
+    assert (2, str(path) in done.output) == (done.exit_code, True)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "findings.md"
 SECTION = re.compile(r"^### `([a-z0-9-]+)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 
 OF_OBSERVATIONS = {
-    *("chain-incomplete", "far-future", "ip-literal", "name-mismatch", "old-version"),
-    *("other-user", "own-relay"),
+    *("chain-incomplete", "ip-literal", "name-mismatch", "old-version", "other-user"),
+    *("own-relay", "same-name"),
 }
 """Words of the observations' vocabulary that look like a code."""
 

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from signalpost.credentials import Secret
-from tests.lab import coturn, netns
+from tests.lab import coturn, names, netns
 from turnctl import turndb
 from turnctl.init import init
 
@@ -143,6 +143,11 @@ def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
         (["--port", "50000"], "lies in the relay range"),
         (["--min-port", "60000", "--max-port", "50000"], "--min-port 60000 is above"),
         (["--http-host", "localhost"], "not an IP address"),
+        (["--domain", "https://turn.example.org"], "is a URL"),
+        (["--domain", "turn.example.org", "--email", "you"], "such as you@example.org"),
+        (["--relay", "coturn-next"], "give --next-port"),
+        (["--next-port", "3478"], "would be that of coturn and of coturn-next"),
+        (["--bps-capacity", "2000000"], "room for 1 allocations"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: list[str], said: str) -> None:
@@ -177,6 +182,122 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     result = run(tmp_path / "file" / "data", VERSION)
     assert result.exit_code == 3
     assert "Not a directory" in result.output
+
+
+def test_four_relays_where_there_is_room_for_them(tmp_path: Path) -> None:
+    """Each has its configuration, its ports and the secret, as compose.yaml asks for it."""
+    result = run(
+        tmp_path, VERSION, TURN_PORT="3478", TURN_NEXT_PORT="3479", EDGE_TURN_PORT="3480",
+        EDGE_TURN_NEXT_PORT="3482",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    secret = Secret((tmp_path / "turn-secret").read_text().strip())
+    listening = {}
+    for name in ("coturn", "coturn-next", "coturn-edge", "coturn-edge-next"):
+        conf = (tmp_path / name / "turnserver.conf").read_text()
+        listening[name] = re.findall("^(?:listening|tcp-proxy)-port=(.*)$", conf, re.MULTILINE)
+        assert {secret} == turndb.get(tmp_path / name / "turndb", "signalpost")
+    assert {
+        "coturn": ["3478"],
+        "coturn-next": ["3479"],
+        "coturn-edge": ["3481", "3480"],
+        "coturn-edge-next": ["3483", "3482"],
+    } == listening
+
+
+def test_with_a_domain(tmp_path: Path) -> None:
+    """The service is behind the edge alone and believes it alone; the relay has a name and TLS; the
+    edge has a certificate to start with, which a second run leaves in place."""
+    data = tmp_path / "data"
+    result = run(data, VERSION, DOMAIN="turn.example.org")
+    assert result.exit_code == 0, result.output
+    assert {
+        "host": "127.0.0.1",
+        "port": 8080,
+        "public_name": "turn.example.org",
+        "trusted_proxies": ["127.0.0.2/32"],
+    } == settings(data)["http"]
+    relay = {"host": "turn.example.org", "udp": 3478, "tcp": 3478, "tls": 443}
+    assert [relay] == settings(data)["turn"]["relays"]
+    assert (data / "coturn-edge" / "turnserver.conf").exists()
+    certificate = data / "certificates" / "edge.pem"
+    assert 0o440 == certificate.stat().st_mode & 0o777
+    before = certificate.read_text()
+    assert "PRIVATE KEY" in before
+    run(data, VERSION, DOMAIN="turn.example.org")
+    assert before == certificate.read_text()
+
+
+def test_a_domain_on_the_command_line_is_kept(tmp_path: Path) -> None:
+    """It goes to .env, written the one way; what the environment says is there already."""
+    env = tmp_path / ".env"
+    options = (VERSION, "--env-file", str(env))
+    run(tmp_path / "data", *options, DOMAIN="turn.example.org", ACME_EMAIL="you@example.org")
+    assert not env.exists()
+    result = run(tmp_path / "data", *options, "--domain", "Turn.Example.ORG.", DOMAIN="no name")
+    assert result.exit_code == 0, result.output
+    assert "DOMAIN=turn.example.org\nCOMPOSE_PROFILES=${DOMAIN:+tls}\n" == env.read_text()
+    assert "DNS records of turn.example.org:" in result.output
+    assert "49152-57343/udp" in result.output
+
+
+def test_dns_is_compared_with_the_address(tmp_path: Path) -> None:
+    """A name that leads here by an alias, and one that leads elsewhere, in a lab's network."""
+    turnctl = str(Path(sys.executable).with_name("turnctl"))
+    arguments = ["init", "--dir", str(tmp_path), VERSION, "--no-stun", "--env-file"]
+    with netns.site() as site:
+        own = site.server.address
+        with names.names(site.server, "host.lab.test turn.lab.test", [own]):
+            argv = [turnctl, *arguments, str(tmp_path / ".env"), "--domain", "turn.lab.test"]
+            right = site.server.run(argv)
+        with names.names(site.server, "turn.lab.test", ["203.0.113.77"]):
+            wrong = site.server.run(argv)
+    assert re.search(rf"A +{own} +right by CNAME host.lab.test\n", right.stdout), right.stderr
+    assert re.search(rf"A +{own} +leads to 203.0.113.77: change it\n", wrong.stdout), wrong.stderr
+
+
+def test_a_domain_of_the_environment_is_written_one_way(tmp_path: Path) -> None:
+    """compose hands the same text to the edge and to the ACME client, who take it as it is."""
+    result = run(tmp_path / "data", VERSION, DOMAIN="Turn.Example.ORG")
+    assert result.exit_code == 2
+    assert "write it as DOMAIN=turn.example.org" in result.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_clients_are_sent_to_the_next_relay(tmp_path: Path) -> None:
+    """While an upgrade runs; the step after it, and every plain start, sends them back."""
+    next_ = ("--next-port", "3479")
+    run(tmp_path, VERSION, *next_, "--relay", "coturn-next")
+    assert 3479 == settings(tmp_path)["turn"]["relays"][0]["udp"]
+    run(tmp_path, VERSION, *next_)
+    assert 3478 == settings(tmp_path)["turn"]["relays"][0]["udp"]
+
+
+def test_an_upgrade_does_not_pass_over_edited_settings(tmp_path: Path) -> None:
+    """They stay, so the next relay would get no client: it is refused, with what to write."""
+    run(tmp_path, VERSION)
+    path = tmp_path / "signalpost.yaml"
+    path.write_text(path.read_text().replace("8080", "8081"))
+    result = run(tmp_path, VERSION, "--next-port", "3479", "--relay", "coturn-next")
+    assert result.exit_code == 3
+    assert '"udp": 3479' in result.output
+
+
+def test_limits_reach_every_relay(tmp_path: Path) -> None:
+    """By option or variable; the rate of all has to be many allocations' worth."""
+    options = ("--next-port", "3479", "--user-quota", "20", "--bps-capacity", "50000000")
+    run(tmp_path, VERSION, *options, TURN_MAX_BPS="1000000", TURN_TOTAL_QUOTA="")
+    for name in ("coturn", "coturn-next"):
+        conf = (tmp_path / name / "turnserver.conf").read_text()
+        for line in ("user-quota=20", "max-bps=1000000", "bps-capacity=50000000"):
+            assert f"\n{line}\n" in conf
+
+
+def test_the_probe_gets_its_key(tmp_path: Path) -> None:
+    """Where it has a directory, as in compose.yaml: the key that mints, and no other."""
+    (tmp_path / "probe").mkdir()
+    run(tmp_path, VERSION)
+    assert (tmp_path / "api-key").read_text() == (tmp_path / "probe" / "api-key").read_text()
 
 
 FORWARDED = """

@@ -7,6 +7,7 @@ import http.server
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,38 +196,44 @@ async def test_how_an_issuer_behaved(
     assert detail in seen.detail
 
 
-def entry(username: str = "u") -> dict[str, Any]:
-    return {"urls": [TURN], "username": username, "credential": "p"}
+async def test_what_an_issuer_tells() -> None:
+    """Whom it issued for, for how long, and its time."""
+    user = f"{time.time() + 600:.0f}:u"
+    entry = {"urls": [TURN], "username": user, "credential": "p"}
+    with issuer(json.dumps([entry, {"urls": [STUN]}]).encode()) as url:
+        found = await load(url, Access(), context=ssl.create_default_context(), patience=PATIENCE)
+    assert found.issuer is not None
+    assert (2, (user,)) == (found.issuer.servers, found.issuer.usernames)
+    assert 600 == pytest.approx(found.issuer.ttl, abs=5)
+    assert 0 == pytest.approx(found.issuer.clock, abs=5)
 
 
 @pytest.mark.parametrize(
-    ("document", "ttl"),
+    ("access", "kind"),
     [
-        ({"iceServers": [entry()], "ttl": 14400}, 14400.0),
-        ({"iceServers": [entry()], "ttl": 1.5}, 1.5),
-        ({"iceServers": [entry()], "ttl": "86400"}, 86400.0),
-        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": 14400}, 14400.0),
-        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")]}, 60.0),
-        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": "soon"}, 60.0),
-        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": True}, 60.0),
-        ({"iceServers": [entry(f"{NOW + 60:.0f}:u")], "ttl": [600]}, 60.0),
-        # What Python's JSON takes, and what no report can hold.
-        ({"iceServers": [entry()], "ttl": 10**400}, None),
-        ({"iceServers": [entry()], "ttl": "9" * 400}, None),
-        ({"iceServers": [entry()], "ttl": float("-inf")}, None),
-        ({"iceServers": [entry()], "ttl": float("nan")}, None),
-        ({"iceServers": [entry(f"{NOW - 5:.0f}:u"), entry(f"{NOW + 60:.0f}:u")]}, -5.0),
-        ([entry(f"{NOW + 60:.0f}:u"), {"urls": STUN}], 60.0),
-        ({"iceServers": [entry()]}, None),
-        ({"iceServers": [{"urls": STUN}]}, None),
+        (Access(), None),
+        (Access(login=LOGIN), None),
+        (Access(secret=SECRET), "secret"),
+        (Access(api_key=Secret("key")), "service"),
+        (Access(secret=SECRET, api_key=Secret("key")), "secret"),  # which needs no cap
     ],
 )
-async def test_how_long_a_credential_lasts(document: Any, ttl: float | None) -> None:
-    """As the answer says, else as its user names do: the first that ends counts."""
-    with issuer(json.dumps(document).encode()) as url:
-        seen = (await loaded(url)).issuer
-    assert seen is not None
-    assert ttl == seen.ttl
+async def test_where_other_credentials_can_be_had(access: Access, kind: str | None) -> None:
+    """From the secret at hand, else from the service of which a key is given."""
+    with issuer(GOOD) as url:
+        fresh = (await loaded(url, access)).fresh
+    assert kind == (fresh and fresh.kind)
+
+
+async def test_a_key_is_of_no_use_without_a_service(tmp_path: Path) -> None:
+    """Who issued what a file holds is not known; a secret helps there as well."""
+    path = tmp_path / "ice.json"
+    path.write_bytes(GOOD)
+    assert (await loaded(str(path), Access(api_key=Secret("key")))).fresh is None
+    for target in (str(path), TURN):
+        fresh = (await loaded(target, Access(secret=SECRET))).fresh
+        assert fresh is not None
+        assert "secret" == fresh.kind
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,19 @@ def test_a_stopped_watch_releases_its_allocations(
     assert len(made) == len(released) > 0
 
 
+def test_an_address_that_changed_is_told(own_address: str, tmp_path: Path) -> None:
+    """A STUN server sees this host at another address than the relay URL leads to."""
+    path = secret_of(tmp_path, "a-secret-of-the-lab")
+    target = ("--timeout", "0.5", "--secret-file", path, "turn:203.0.113.77")
+    with coturn.running(own_address) as server:
+        stun = f"{server.host}:{server.port}"
+        with watching("--own-relay", "--stun", stun, *target) as watched:
+            told = watched.next("address", verdict="warn")["summary"]
+            assert own_address in told
+            assert "clients are sent to 203.0.113.77" in told
+            assert 0 == watched.stop(signal.SIGTERM)[0]
+
+
 @pytest.mark.parametrize("body", [b"\xff\x00", b'{"iceServers": 1}', b"[" * 100_000])
 def test_garbage_of_an_issuer_is_a_finding(body: bytes) -> None:
     """The loop goes on, and the metrics have the code."""

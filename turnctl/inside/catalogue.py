@@ -47,7 +47,7 @@ FIXES: Mapping[str, str] = {
     "deny-list-incomplete": "Add the ranges that are missing; turnctl init writes them all.",
     "loopback-peers-allowed": "Remove the line: clients reach what listens on loopback.",
     "open-relay": (
-        "Set use-auth-secret with static-auth-secret, and remove no-auth: anybody can relay "
+        "Set use-auth-secret and give it a secret, and remove no-auth: anybody can relay "
         "traffic through this server."
     ),
     "auth-mechanisms-mixed": "Keep use-auth-secret and remove lt-cred-mech.",
@@ -66,11 +66,9 @@ FIXES: Mapping[str, str] = {
     "secret-file-open": "Run: chmod o-rwx {place}; a secret file also: chmod 600 {place}.",
     "secret-file-owner": "Give it to the user that owns the data directory: chown {owner} {place}.",
     "secret-malformed": "Remove quotes, blanks and other characters: they are part of the secret.",
-    "secret-weak": (
-        "Take one from a random generator: remove the file, run turnctl init, restart coturn."
-    ),
+    "secret-weak": "Take one from a random generator: turnctl rotate makes it.",
     "secret-mismatch": (
-        "Run turnctl init, which writes turnserver.conf from turn-secret, and restart coturn."
+        "Run turnctl init: it writes coturn's database from turn-secret, and coturn follows."
     ),
     # --- network
     "nothing-listens": "Start coturn; where it runs, see its log and listening-ip.",

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,9 @@ __all__ = [
     "NAMES",
     "File",
     "SecretFile",
-    "judge_conf_mode",
     "judge_file",
     "judge_match",
+    "judge_mode",
     "read",
     "secret_file",
     "stored",
@@ -94,16 +95,20 @@ def secret_file(place: str, file: File) -> SecretFile:
     return SecretFile(place, file.mode, file.owner, lines, problem)
 
 
-def stored(database: bytes, realm: str) -> tuple[Secret, ...]:
-    """The secrets of coturn's SQLite database, which it takes beside those of its file: `turnadmin`
-    writes there. Raises Unseen when it is none."""
-    try:
-        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-            connection.deserialize(database)
-            rows = connection.execute("SELECT value FROM turn_secret WHERE realm = ?", (realm,))
-            return tuple(Secret(str(value)) for (value,) in rows)
-    except sqlite3.Error as error:
-        raise Unseen(f"coturn's database: {error}") from error
+def stored(database: bytes, log: bytes, realm: str) -> tuple[Secret, ...]:
+    """The secrets of coturn's SQLite database: `turnctl init` writes them there, and `turnadmin`.
+    `log` is the file beside it where the last changes stand. Raises Unseen when it is none."""
+    # A copy: whoever opens the database itself becomes one of its users, with files of his own.
+    with tempfile.TemporaryDirectory(prefix="turnctl-") as directory:
+        copy = Path(directory, "turndb")
+        copy.write_bytes(database)
+        copy.with_name("turndb-wal").write_bytes(log)
+        try:
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                rows = connection.execute("SELECT value FROM turn_secret WHERE realm = ?", (realm,))
+                return tuple(Secret(str(value)) for (value,) in rows)
+        except sqlite3.Error as error:
+            raise Unseen(f"coturn's database: {error}") from error
 
 
 def judge_file(file: SecretFile, owner: int | None) -> Iterator[Finding]:
@@ -124,8 +129,8 @@ def judge_file(file: SecretFile, owner: int | None) -> Iterator[Finding]:
             yield found("secret-weak", Severity.FAIL, place, weak)
 
 
-def judge_conf_mode(place: str, mode: int) -> Iterator[Finding]:
-    """coturn's file holds the secret as well; a group may read it when coturn is another user."""
+def judge_mode(place: str, mode: int) -> Iterator[Finding]:
+    """A file of coturn's with a secret in it; a group may read it when coturn is another user."""
     if mode & 0o007:
         summary = f"every user may read the secret in it (mode {mode:04o})"
         yield found("secret-file-open", Severity.FAIL, place, summary, mode=f"{mode:04o}")

@@ -6,6 +6,7 @@ A look that raises Unseen is skipped with its reason; the others go on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from turnctl.inside import (
     Look,
     Unseen,
     buffers,
+    composefile,
     configuration,
     containers,
     external,
@@ -71,13 +73,23 @@ def looks(host: Host) -> Iterator[Look]:
 
 
 def lint(path: Path, installed: Callable[[], Version | None]) -> Look:
-    """One file by itself. Raises Unseen."""
+    """One file by itself, a turnserver.conf or a compose file. Raises Unseen."""
     file = files.read(path)
     if file is None:
         raise Unseen(f"{path}: there is no such file")
-    conf = parse(str(path), _text(str(path), file.content))
+    text = _text(str(path), file.content)
+    if path.suffix in {".yaml", ".yml"}:
+        return composefile.look(str(path), text)
+    conf = parse(str(path), text)
     version = conf.made_for or installed()
-    return Look("configuration", _told(conf, version), tuple(configuration.judge(conf, version)))
+    return Look("configuration", _told(conf, version), tuple(_strict(conf, version)))
+
+
+def _strict(conf: Conf, version: Version | None) -> Iterator[Finding]:
+    """Before it is used, an option that will be ignored is a mistake: somebody relies on it."""
+    for one in configuration.judge(conf, version):
+        ignored = one.code == "option-dropped"
+        yield dataclasses.replace(one, severity=Severity.FAIL) if ignored else one
 
 
 def _guarded(name: str, make: Callable[[], Look]) -> Look:
@@ -188,17 +200,24 @@ def _secrets(deployment: Deployment, conf: Conf) -> Look:
                 unknown.append(str(error))
             else:
                 findings += files.judge_match(taken, conf, stored)
-    written = deployment.file(TURNSERVER)
-    if written is not None:
-        findings += files.judge_conf_mode(conf.place, written.mode)
-    return Look("secrets", ", ".join([*seen, "turnserver.conf"]), tuple(findings), tuple(unknown))
+    for path in (TURNSERVER, *conf.values("userdb")[-1:]):
+        file = deployment.file(path)
+        if file is None:
+            continue
+        seen.append(path.rpartition("/")[2])
+        if path != TURNSERVER or conf.values("static-auth-secret"):
+            findings += files.judge_mode(deployment.place(path), file.mode)
+    return Look("secrets", ", ".join(seen), tuple(findings), tuple(unknown))
 
 
 def _stored(deployment: Deployment, conf: Conf) -> tuple[Secret, ...]:
     paths = conf.values("userdb")
     file = deployment.file(paths[-1]) if paths else None
+    if file is None or not file.content:
+        return ()
+    log = deployment.file(f"{paths[-1]}-wal")
     realm = (conf.values("realm") or ("",))[-1]
-    return files.stored(file.content, realm) if file is not None and file.content else ()
+    return files.stored(file.content, log.content if log else b"", realm)
 
 
 def _log(written: tuple[str, str] | str) -> Look:

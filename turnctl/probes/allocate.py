@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from signalpost import credentials
-from signalpost.credentials import Secret
-from turnctl.observations import Agreement, Allocation, Challenge, WrongCredential
+from turnctl.observations import Allocation, Challenge, DualAllocation, WrongCredential
 from turnctl.probes.attempt import Attempt
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.session import Allocated, Login, Session
@@ -18,23 +14,13 @@ from turnctl.wire.stun import Attribute
 
 __all__ = [
     "allocate",
+    "allocate_both",
     "challenge",
-    "compare_servers",
-    "explain_quota",
-    "explain_refusal",
+    "relaying_over_both",
     "try_wrong_credential",
 ]
 
-Label = Literal["a", "b", "fresh", "far-future", "other-user"]
-
-SHOWINGS = 6
-"""Sockets that show the credential: two servers that share a port by chance agree in 1 of 32."""
-
-SHOWING = 1.0
-"""Seconds for each: it is asked only when something is wrong already, or beside other steps."""
-
-FAR_FUTURE = 10 * 365 * 86_400
-"""Seconds: past any clock that is merely wrong."""
+Label = Literal["a", "b", "sample", "other-user"]
 
 NO_IPV6_RELAY = {440, 508}
 """Address Family not Supported, and what coturn says when it has no relay address of a family."""
@@ -49,12 +35,14 @@ async def challenge(attempt: Attempt, session: Session) -> bool:
     try:
         granted = await session.challenge(patience=attempt.patience())
     except ErrorResponse as error:
+        attempt.round_trip = min(attempt.round_trip, attempt.clock() - begun)
         nonce = error.response.get(Attribute.NONCE)
         attempt.emit(
             Challenge,
             **attempt.ending(error, begun),
             realm=error.response.text(Attribute.REALM),
             nonce=None if nonce is None else nonce.decode("latin-1"),
+            unix=attempt.now(),
         )
         return error.code == 401
     except WireError as error:
@@ -120,6 +108,39 @@ async def _allocate(attempt: Attempt, session: Session) -> Allocated:
     return await session.allocate(patience=attempt.patience())
 
 
+def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+    """One attempt at each host of which there are relays of both families."""
+    hosts: dict[str, dict[bool, Attempt]] = {}
+    for attempt in attempts:
+        if attempt.relayed:
+            relays = hosts.setdefault(attempt.probe.uri.host, {})
+            relays.setdefault(":" in attempt.relayed[0], attempt)
+    return (relays[False] for relays in hosts.values() if len(relays) > 1)
+
+
+async def allocate_both(attempt: Attempt) -> None:
+    """Ask once for relays of both families, release them, and say what was given.
+
+    Browsers do not ask for it, so nothing follows from a refusal. A server that does not know the
+    attribute ignores it; coturn 4.6.1 does, as it has it under a number of its own (0x8032).
+    """
+    begun = attempt.clock()
+    try:
+        async with attempt.session(attempt.login()) as session:
+            answer = await session.allocate_both(patience=attempt.patience())
+    except WireError as error:
+        attempt.emit(DualAllocation, **attempt.ending(error, begun))
+        return
+    code, reason = answer.address_error or (None, "")
+    attempt.emit(
+        DualAllocation,
+        **attempt.ending(None, begun),
+        relayed=answer.addresses(Attribute.XOR_RELAYED_ADDRESS),
+        code=code,
+        reason=reason,
+    )
+
+
 async def try_wrong_credential(attempt: Attempt) -> None:
     """A password made up on the spot, for the same user name: the server must refuse it."""
     begun = attempt.clock()
@@ -131,57 +152,3 @@ async def try_wrong_credential(attempt: Attempt) -> None:
         attempt.emit(WrongCredential, **attempt.ending(error, begun))
     else:
         attempt.emit(WrongCredential, **attempt.ending(None, begun))
-
-
-async def compare_servers(attempt: Attempt) -> None:
-    """Show the credential from several sockets: do all of them meet the same server?
-
-    A Refresh without an allocation asks for the credential first: a server that takes it says
-    437 Allocation Mismatch, one that does not says 401. Nothing is allocated.
-    """
-
-    async def taken() -> bool | None:
-        try:
-            async with attempt.session(attempt.login()) as session:
-                await session.refresh(patience=attempt.patience(SHOWING))
-        except ErrorResponse as error:
-            return {437: True, 401: False}.get(error.code)
-        except WireError:
-            return None
-        return None
-
-    answers = await asyncio.gather(*(taken() for _ in range(SHOWINGS)))
-    attempt.emit(Agreement, taken=answers.count(True), refused=answers.count(False))
-
-
-async def explain_quota(attempt: Attempt, keys: Sequence[Secret]) -> None:
-    """After a 486: does another user get one? Then it is the user's limit, else everybody's."""
-    user = f"turnctl-{secrets.token_hex(4)}"
-    await _trial(attempt, keys, "other-user", user, 600)
-
-
-async def explain_refusal(attempt: Attempt, keys: Sequence[Secret]) -> None:
-    """After a 401: does the secret at hand open the door now, or in ten years' time?
-
-    A fresh credential that passes says that the configured one was the trouble; a far-future one
-    that passes alone says that the clocks differ.
-    """
-    experiments: tuple[tuple[Label, int], ...] = (("fresh", 600), ("far-future", FAR_FUTURE))
-    user = credentials.read_username(attempt.probe.username or "").user or "turnctl"
-    for label, ttl in experiments:
-        if await _trial(attempt, keys, label, user, ttl) is not False:
-            return
-
-
-async def _trial(
-    attempt: Attempt, keys: Sequence[Secret], label: Label, user: str, ttl: int
-) -> bool | None:
-    """Whether a credential minted here gets an allocation; None when nothing could be told."""
-    made = credentials.mint(keys, user, now=attempt.now(), ttl=ttl)
-    probe = dataclasses.replace(attempt.probe, username=made.username, credential=made.password)
-    trial = dataclasses.replace(attempt, probe=probe)
-    try:
-        async with trial.session(trial.login()) as session:
-            return bool(await allocate(trial, session, label))
-    except WireError:
-        return None

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aioice.candidate import candidate_foundation, candidate_priority
 
@@ -25,10 +25,13 @@ from turnctl.observations import (
 )
 from turnctl.plan import Probe
 from turnctl.probes.link import dial
-from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.binding import local_address
+from turnctl.wire.errors import ErrorResponse, Unroutable, WireError
 from turnctl.wire.session import Login, Session
 
 __all__ = ["Attempt", "OutOfTime"]
+
+T = TypeVar("T", bound=Observation)
 
 STEP_SHARE = 0.6
 """No single step may use more of a URL's time: silence over one transport must leave enough to
@@ -69,20 +72,28 @@ class Attempt:
     """Whether a TCP connection was made."""
     answered: bool = False
     """Whether anything in STUN has come back yet."""
+    round_trip: float = 0.0
+    """Seconds that the server's answer to Binding took."""
 
     @property
     def server(self) -> Address:
         return (self.address, self.probe.uri.port)
 
-    def emit(self, kind: Callable[..., Observation], /, **facts: Any) -> None:
+    def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
-        self.report(kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts))
+        made = kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts)
+        self.report(made)
+        return made
 
     def patience(self, most: float | None = None) -> float:
-        """Seconds the next step may wait. Raises OutOfTime."""
+        """Seconds the next step may wait. Raises OutOfTime.
+
+        An authenticated request takes two round trips: with less than these left, a slow path
+        would pass for a silent server.
+        """
         left = self.deadline - self.clock()
-        if left < min(MIN_PATIENCE, self.timeout / 2):
+        if left < max(min(MIN_PATIENCE, self.timeout / 2), 2 * self.round_trip):
             raise OutOfTime(f"{self.timeout:g} s were over before this step")
         return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
 
@@ -114,6 +125,8 @@ class Attempt:
 
     def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""
+        if error is not None and not isinstance(error, ErrorResponse):
+            error = self.own_network_lost() or error
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,
@@ -123,6 +136,21 @@ class Attempt:
         elif error is not None:
             facts["detail"] = str(error)
         return facts
+
+    def own_network_lost(self) -> Unroutable | None:
+        """Why a step may have failed without the server's doing: the way there is gone.
+
+        A lost interface shows as silence over TCP, and as nothing at all in an own socket.
+        """
+        if not self.local:
+            return None
+        try:
+            local = local_address(self.server)
+        except WireError as error:
+            return Unroutable(f"this machine has no way to {self.address} any more: {error}")
+        if local != self.local:
+            return Unroutable(f"this machine was {self.local} to {self.address} and is {local} now")
+        return None
 
     def candidate(
         self, kind: str, address: Address, base: str, relay_protocol: RelayProtocol | None = None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import cast
-
 from turnctl.observations import Address, Binding, Control, Mapping, Outcome, Reference
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
+from turnctl.wire.binding import open_binding_socket
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import connect_stream, open_datagram
 from turnctl.wire.session import Session
@@ -27,7 +24,6 @@ async def bind(attempt: Attempt, session: Session) -> None:
     begun = attempt.clock()
     protocol = attempt.probe.protocol
     local, remote = session.link.local, session.link.remote
-    attempt.local = local[0]
     if protocol == "udp":
         attempt.candidate("host", local, local[0])
     known = {
@@ -45,6 +41,7 @@ async def bind(attempt: Attempt, session: Session) -> None:
             return
         raise
     attempt.answered = True
+    attempt.round_trip = attempt.clock() - begun
     attempt.emit(
         Binding,
         **known,
@@ -110,51 +107,13 @@ async def ask_reference(attempt: Attempt) -> bool:
 async def compare_mappings(attempt: Attempt, other: Address) -> None:
     """One socket asks two servers where it is. Raises OutOfTime."""
     patience = attempt.patience(MAPPING_PATIENCE)
-    asker = _Asker()
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: asker, local_addr=("0.0.0.0", 0))  # noqa: S104  a client's socket
+    servers = ((attempt.address, attempt.probe.stun_port), other)
     try:
-        servers = ((attempt.address, attempt.probe.stun_port), other)
-        mapped = [await asker.ask(server, patience) for server in servers]
-    except TimeoutError:
+        async with open_binding_socket(4) as asker:
+            mapped = [(await asker.ask(server, patience=patience)).mapped for server in servers]
+    except WireError:
         return
-    finally:
-        asker.close()
-    attempt.emit(Mapping, mapped=tuple(mapped))
-
-
-class _Asker(asyncio.DatagramProtocol):
-    """A socket that asks several servers, which a connected link cannot."""
-
-    _transport: asyncio.DatagramTransport
-
-    def __init__(self) -> None:
-        self._waiting: dict[bytes, asyncio.Future[Address]] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        with contextlib.suppress(stun.Malformed):
-            answer = stun.read(data)
-            waiter = self._waiting.get(answer.transaction_id)
-            if answer.mapped and waiter and not waiter.done():
-                waiter.set_result(answer.mapped)
-
-    async def ask(self, server: Address, patience: float) -> Address:
-        """The mapped address as `server` sees it. Raises TimeoutError."""
-        transaction = stun.new_transaction_id()
-        waiter: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
-        self._waiting[transaction] = waiter
-        question = stun.build(stun.Method.BINDING, stun.Class.REQUEST, transaction_id=transaction)
-        async with asyncio.timeout(patience):
-            while not waiter.done():
-                self._transport.sendto(question, server)
-                await asyncio.wait([waiter], timeout=MAPPING_PATIENCE / 4)
-        return waiter.result()
-
-    def close(self) -> None:
-        self._transport.abort()
+    attempt.emit(Mapping, mapped=tuple(one for one in mapped if one))
 
 
 async def _connects(attempt: Attempt) -> Outcome:

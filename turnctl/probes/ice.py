@@ -16,7 +16,7 @@ from aioice import Candidate, Connection, TransportPolicy
 
 from turnctl.observations import Address, IceLeg, Outcome
 from turnctl.probes.attempt import Attempt
-from turnctl.wire.errors import WireError
+from turnctl.wire.errors import Silent, WireError
 
 __all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
 
@@ -117,13 +117,8 @@ async def _run(
         async with asyncio.timeout(attempt.patience()):
             selected = await _connect(agents, types)
     except (TimeoutError, ConnectionError, OSError, WireError) as error:
-        attempt.emit(
-            IceLeg,
-            kind=kind,
-            outcome=Outcome.SILENT,
-            elapsed_ms=(attempt.clock() - begun) * 1000,
-            detail=str(error) or "no pair of candidates connected in time",
-        )
+        failed = Silent(str(error) or "no pair of candidates connected in time")
+        attempt.emit(IceLeg, kind=kind, **attempt.ending(failed, begun))
     else:
         local, remote, via = selected
         attempt.emit(

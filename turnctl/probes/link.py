@@ -31,6 +31,7 @@ async def dial(attempt: Attempt, session: Session, *, report: bool) -> None:
                 facts = attempt.ending(error, begun)
                 attempt.emit(Binding, protocol="udp", remote=attempt.server, **facts)
             raise
+        attempt.local = session.link.local[0]
         return
     await _connect(attempt, session, report, verify=not attempt.insecure)
 
@@ -43,7 +44,7 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
         if report:
             attempt.emit(Connection, remote=attempt.server, **attempt.ending(error, begun))
         raise
-    attempt.connected = True
+    attempt.connected, attempt.local = True, sock.getsockname()[0]
     if report:
         attempt.emit(Connection, remote=attempt.server, **attempt.ending(None, begun))
     secure = attempt.probe.protocol == "tls"

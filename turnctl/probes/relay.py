@@ -1,7 +1,7 @@
-"""Data through the relay: in from an own socket, back out to it, and between two relays.
+"""Data through the relay: between two relays, and out to an independent server.
 
-The first finds a closed relay range; the second gives round trips and loss. Both need permissions,
-and a refused permission is reported for what it is.
+Gives round trips and loss. Both need permissions, and a refused permission is reported for what
+it is.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import Sequence
-from typing import cast
 
-from turnctl.observations import Address, Echo, Inbound, Outcome, Permission, Refresh, RelayEcho
+from turnctl.observations import Address, Echo, Permission, Refresh, RelayEcho
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, Silent, WireError
 from turnctl.wire.session import Allocated, Session
 
-__all__ = ["ask_outside", "ask_public_peer", "echo", "inbound", "refresh"]
+__all__ = ["ask_outside", "ask_public_peer", "echo", "permit", "refresh"]
 
 ECHO_PACKETS = 20
 """Enough for a p95, and still over in a tenth of a second."""
@@ -33,9 +31,9 @@ ECHO_BYTES = 172
 STRAGGLER_WAIT = 1.0
 """Seconds after the last packet before what is missing counts as lost."""
 
-KNOCKS = 5
-KNOCK_INTERVAL = 0.2
-"""Five packets in a second: one lost packet on the way is no closed firewall."""
+QUESTIONS = 5
+QUESTION_INTERVAL = 0.2
+"""A second in all: the reference has answered this machine before."""
 
 PUBLIC_PEERS = {4: ("1.1.1.1", 9), 6: ("2606:4700:4700::1111", 9)}
 """Public addresses to ask a permission for. Nothing is ever sent to them."""
@@ -45,137 +43,11 @@ async def ask_public_peer(attempt: Attempt, session: Session, granted: Allocated
     """Whether the server lets a relay talk to the public internet at all."""
     family = 6 if ":" in granted.relayed[0] else 4
     with contextlib.suppress(WireError):
-        await _permit(attempt, session, PUBLIC_PEERS[family], "public")
+        await permit(attempt, session, PUBLIC_PEERS[family], "public")
 
 
-async def inbound(attempt: Attempt, session: Session, granted: Allocated) -> bool | None:
-    """Send from an own socket to the relayed address, then a reply through the relay.
-
-    Gives whether both arrived, None when that could not be tried. The socket's mapped address gets
-    a permission first: without one the server drops the packet whatever the firewall does
-    (RFC 8656 section 9).
-    """
-    begun = attempt.clock()
-    facts = {"relayed": granted.relayed, "same_host": _same_host(session)}
-    outsider = _Outsider()
-    try:
-        mapped = await outsider.open(attempt, granted.relayed)
-        if not await _permit(attempt, session, mapped, "client"):
-            detail = f"the server forbids {mapped[0]}, this machine's own address, as a peer"
-            attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=detail, **facts)
-            return None
-        await outsider.knock(attempt, session, granted.relayed)
-    except WireError as error:
-        attempt.emit(Inbound, outcome=Outcome.UNKNOWN, detail=str(error), **facts)
-        return None
-    finally:
-        session.on_data = None
-        outsider.close()
-    arrived = outsider.heard > 0
-    outcome = Outcome.OK if arrived else Outcome.SILENT
-    detail = ""
-    if not arrived and facts["same_host"]:
-        outcome, detail = Outcome.UNKNOWN, "asked from the server's own host"
-    attempt.emit(
-        Inbound,
-        **{**attempt.ending(None, begun), "outcome": outcome, "detail": detail},
-        **facts,
-        sent=outsider.sent,
-        received=outsider.heard,
-        replied=outsider.replied,
-    )
-    return outsider.replied
-
-
-def _same_host(session: Session) -> bool:
-    return session.link.local[0] == session.link.remote[0]
-
-
-class _Outsider(asyncio.DatagramProtocol):
-    """A socket of our own that is no part of the session: a peer on the open network."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.DatagramTransport | None = None
-        self._transaction = stun.new_transaction_id()
-        self._mapped: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
-        self._token = secrets.token_bytes(12)
-        self._done = asyncio.Event()
-        self.sent = 0
-        self.heard = 0
-        self.replied = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if data == b"reply" + self._token:
-            self.replied = True
-            self._done.set()
-            return
-        try:
-            message = stun.read(data)
-        except stun.Malformed:
-            return
-        ours = message.transaction_id == self._transaction
-        if ours and message.mapped and not self._mapped.done():
-            self._mapped.set_result(message.mapped)
-
-    async def open(self, attempt: Attempt, relayed: Address) -> Address:
-        """Bind, and learn the own mapped address by STUN over UDP. Raises WireError."""
-        family = 6 if ":" in relayed[0] else 4
-        if family != attempt.probe.family:
-            raise WireError(
-                f"the relay is IPv{family} and the server was reached by another family"
-            )
-        bind = ("::", 0) if family == 6 else ("0.0.0.0", 0)  # noqa: S104  a client's socket
-        kind = socket.AF_INET6 if family == 6 else socket.AF_INET
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, local_addr=bind, family=kind)
-        assert self._transport is not None  # noqa: S101  made by create_datagram_endpoint
-        server = (attempt.address, attempt.probe.stun_port)
-        question = stun.build(
-            stun.Method.BINDING, stun.Class.REQUEST, transaction_id=self._transaction
-        )
-        patience = attempt.patience(KNOCKS * KNOCK_INTERVAL)
-        try:
-            async with asyncio.timeout(patience):
-                while not self._mapped.done():
-                    self._transport.sendto(question, server)
-                    await asyncio.wait([self._mapped], timeout=KNOCK_INTERVAL)
-        except TimeoutError:
-            raise WireError(
-                f"STUN over UDP to {server[0]} port {server[1]} is silent, "
-                "so this machine's own address is not known"
-            ) from None
-        return self._mapped.result()
-
-    async def knock(self, attempt: Attempt, session: Session, relayed: Address) -> None:
-        """Send to the relayed address until the reply is back or the tries are used up."""
-        assert self._transport is not None  # noqa: S101  open() came first
-
-        def at_relay(peer: Address, payload: bytes) -> None:
-            if payload == b"knock" + self._token:
-                self.heard += 1
-                session.send_indication(peer, b"reply" + self._token)
-
-        session.on_data = at_relay
-        for _ in range(KNOCKS):
-            self._transport.sendto(b"knock" + self._token, relayed)
-            self.sent += 1
-            try:
-                async with asyncio.timeout(attempt.patience(KNOCK_INTERVAL)):
-                    await self._done.wait()
-                    return
-            except TimeoutError:
-                continue
-
-    def close(self) -> None:
-        self._mapped.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-
-
-async def _permit(attempt: Attempt, session: Session, peer: Address, purpose: str) -> bool:
+async def permit(attempt: Attempt, session: Session, peer: Address, purpose: str) -> bool:
+    """Ask a permission for the peer; whether it was given. Raises WireError: no answer."""
     begun = attempt.clock()
     try:
         await session.permit(peer, patience=attempt.patience())
@@ -203,7 +75,8 @@ async def echo(
     except WireError as error:
         attempt.emit(Echo, **attempt.ending(error, begun))
         return False
-    attempt.emit(Echo, **attempt.ending(None, begun), sent=ECHO_PACKETS, rtts_ms=tuple(rtts))
+    lost = attempt.own_network_lost() if len(rtts) < ECHO_PACKETS else None
+    attempt.emit(Echo, **attempt.ending(lost, begun), sent=ECHO_PACKETS, rtts_ms=tuple(rtts))
     return bool(rtts)
 
 
@@ -268,11 +141,11 @@ async def ask_outside(
     session.on_data = at_relay
     failure: WireError | None = None
     try:
-        if not await _permit(attempt, session, reference, "reference"):
+        if not await permit(attempt, session, reference, "reference"):
             return
-        for _ in range(KNOCKS):
+        for _ in range(QUESTIONS):
             session.send_indication(reference, question)
-            await asyncio.wait([answered], timeout=attempt.patience(KNOCK_INTERVAL))
+            await asyncio.wait([answered], timeout=attempt.patience(QUESTION_INTERVAL))
             if answered.done():
                 break
         else:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from turnctl import relayports
 from turnctl.case import Case
 from turnctl.observations import (
     Address,
     Allocation,
     Binding,
     CandidateSeen,
+    DualAllocation,
     Echo,
     IceLeg,
+    Inbound,
     Refresh,
     TlsHandshake,
 )
@@ -85,6 +88,8 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
         "sent": echo.sent if echo else 0,
         "received": echo.received if echo else 0,
         "rttMs": None,
+        "relayPorts": _relay_ports(case),
+        "dualAllocation": _dual(case.first(DualAllocation)),
         "tls": _tls(case.first(TlsHandshake)),
     }
     if echo and echo.rtts_ms:
@@ -94,6 +99,21 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
             "max": _ms(echo.rtts_ms[-1]),
         }
     return made
+
+
+def _relay_ports(case: Case) -> dict[str, Any] | None:
+    """The samples of the relay's port range, where they pass a firewall that may be in front."""
+    return relayports.evidence(one for one in case.each(Inbound) if not one.same_host)
+
+
+def _dual(asked: DualAllocation | None) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    return {
+        "outcome": str(asked.outcome),
+        "relayed": [_address(one) for one in asked.relayed],
+        "stunError": f"{asked.code} {asked.reason}".strip() if asked.code else None,
+    }
 
 
 def _tls(handshake: TlsHandshake | None) -> dict[str, Any] | None:

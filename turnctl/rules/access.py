@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from signalpost.credentials import read_username
 from turnctl.case import Case, Record
 from turnctl.findings import Finding
 from turnctl.observations import (
@@ -17,6 +15,7 @@ from turnctl.observations import (
     WrongCredential,
 )
 from turnctl.rules import FAIL, WARN, about, no_turn
+from turnctl.rules.refusal import unauthorized
 
 __all__ = ["allocation", "challenge"]
 
@@ -84,56 +83,12 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if seen.outcome is not Outcome.ERROR:
             yield no_turn(case, seen, "an authenticated Allocate")
         elif seen.code == 401:
-            yield _unauthorized(case, seen, now)
+            yield from unauthorized(record, case, seen, now)
         elif seen.code == 486:
             yield _quota(case, seen)
         else:
             yield _refused(case, seen)
         return
-
-
-def _unauthorized(case: Case, seen: Allocation, now: float) -> Finding:
-    """A 401 to our credential. With the secret at hand the experiments decide."""
-    trials = {one.label: one.outcome is Outcome.OK for one in case.each(Allocation)}
-    expires = read_username(seen.username).expires
-    expired = expires is not None and expires <= now
-    facts = {
-        "expires": expires,
-        "trials": {k: v for k, v in trials.items() if k not in "ab"} or None,
-    }
-    asked = case.first(Challenge)
-    if asked and seen.realm and asked.realm and seen.realm != asked.realm:
-        summary = f"asks for realm {asked.realm!r} first and for {seen.realm!r} then"
-        return about(case, "realm-mismatch", FAIL, summary, seen)
-    if expires is None:
-        summary = "the username has no timestamp, and the credential is refused"
-        return about(case, "static-credential-on-secret-server", FAIL, summary, seen, **facts)
-    if trials.get("far-future"):
-        summary = "takes only a credential far in the future: its clock is ahead of this machine's"
-        return about(case, "clock-skew", FAIL, summary, seen, **facts)
-    clock = _servers_clock(asked)
-    if clock is not None and expires is not None and now < expires <= clock:
-        ahead = clock - now
-        summary = f"its clock is {ahead:.0f} s ahead: to it the credential has ended"
-        return about(case, "clock-skew", FAIL, summary, seen, **facts)
-    if expired and trials.get("fresh", True):
-        summary = f"the credential ended {now - (expires or 0):.0f} s ago"
-        return about(case, "credential-expired", FAIL, summary, seen, **facts)
-    if trials.get("fresh"):
-        summary = "the issued credential is refused, one minted with the given secret is taken"
-    elif "fresh" in trials:
-        summary = "credentials minted with the given secret are refused"
-    else:
-        summary = "the credential is refused"
-    return about(case, "secret-mismatch", FAIL, summary, seen, **facts)
-
-
-def _servers_clock(asked: Challenge | None) -> int | None:
-    """The server's Unix time: coturn from 4.17 on begins its nonces with it, 8 of 24 hex digits."""
-    nonce = asked.nonce if asked else None
-    if nonce is None or not re.fullmatch("[0-9a-fA-F]{24}", nonce):
-        return None
-    return int(nonce[:8], 16)
 
 
 def _quota(case: Case, seen: Allocation) -> Finding:

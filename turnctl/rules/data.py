@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from turnctl import relayports
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
 from turnctl.coturn import holes, parse_version
@@ -102,22 +103,17 @@ def _inbound(case: Case) -> Iterator[Finding]:
         return
     lost = [one for one in samples if one.outcome is Outcome.SILENT]
     inbound = lost[0] if lost else samples[0]
-    proved = [one for one in samples if one.outcome in {Outcome.OK, Outcome.SILENT}]
     facts = {
         "relayed": f"{inbound.relayed[0]} port {inbound.relayed[1]}",
         "sent": inbound.sent,
         "received": inbound.received,
-        "samples": len(proved),
-        "lostPorts": [one.relayed[1] for one in lost] or None,
-        "openPorts": [one.relayed[1] for one in proved if one not in lost] or None,
-        # Ports come at random: so likely is a half-closed range found by this many.
-        "confidence": round(1 - 0.5 ** len(proved), 3) if proved else None,
+        **(relayports.evidence(samples) or {}),
     }
     if inbound.outcome is Outcome.SILENT:
-        ports = ", ".join(str(one.relayed[1]) for one in lost)
+        ports, others = ", ".join(map(str, facts["lostPorts"])), len(facts["openPorts"])
         summary = f"packets to relay port {ports}/udp do not arrive"
-        if len(lost) < len(proved):
-            summary += f", to {len(proved) - len(lost)} other they do"
+        if others:
+            summary += f", to {others} other they do"
         yield about(case, "relay-range-blocked", FAIL, summary, inbound, **facts)
     elif inbound.outcome is Outcome.OK and not inbound.replied:
         summary = "packets reach the relay, and replies through it are lost"
@@ -156,7 +152,7 @@ def nat(record: Record) -> Iterator[Finding]:
 
 def ice(record: Record) -> Iterator[Finding]:
     for leg in record.each(IceLeg):
-        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN}:
+        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypedDict
 
-from signalpost.iceservers import DEFAULT_PORTS
+from signalpost.iceservers import DEFAULT_PORTS, IceUri
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
 from turnctl.findings import Finding, finding
@@ -119,6 +119,9 @@ def names(record: Record) -> Iterator[Finding]:
         said = "; ".join(
             dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
         )
+        if any(one.outcome is Outcome.SILENT for c in cases for one in c.each(Resolution)):
+            yield _unanswered(record, url, uri, said)
+            continue
         families = {case.probe.family for case in cases}
         what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
         yield finding(
@@ -129,3 +132,20 @@ def names(record: Record) -> Iterator[Finding]:
             host=uri.host,
             resolver=said,
         )
+
+
+def _unanswered(record: Record, url: str, uri: IceUri, said: str) -> Finding:
+    """A resolver that answers for other names points at this name's own servers."""
+    others = any(
+        one.outcome is Outcome.OK and case.probe.uri.address is None
+        for case in record.cases
+        for one in case.each(Resolution)
+    )
+    return finding(
+        "dns-unanswered",
+        FAIL if others else WARN,
+        f"{uri.host} could not be looked up: {said}",
+        url=url,
+        host=uri.host,
+        resolver=said,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
+from turnctl.edge.placeholder import ISSUER
 from turnctl.findings import Finding
 from turnctl.observations import Binding, Connection, Exchange, Outcome, TlsHandshake
 from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise
@@ -40,6 +41,9 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
     host = case.probe.uri.host
     held = ", ".join(handshake.names) or "no name"
     match handshake.problem:
+        case "untrusted" if ISSUER in (handshake.issuer or ""):
+            code = "tls-placeholder"
+            summary = "the edge has no certificate yet, and shows the placeholder it starts with"
         case "untrusted":
             code, summary = "tls-untrusted", f"the certificate is not trusted: {handshake.detail}"
         case "name-mismatch":

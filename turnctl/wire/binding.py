@@ -1,15 +1,15 @@
 """STUN Binding from one unconnected UDP socket to many servers, as RFC 5780 needs it.
 
 Owns a socket that hears from addresses it never sent to, which a connected link would not: that is
-how filtering shows. Refuses to judge what came or did not come.
+how filtering shows, and a relay's packets come in. Refuses to judge what came or did not come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import cast
@@ -49,16 +49,22 @@ class BindingSocket(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self._waiting: dict[bytes, asyncio.Future[tuple[Message, Address]]] = {}
+        self.on_data: Callable[[bytes], None] | None = None
+        """What is no STUN goes there."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
-        with suppress(stun.Malformed):
+        try:
             message = stun.read(data)
-            waiter = self._waiting.get(message.transaction_id)
-            if waiter and not waiter.done():
-                waiter.set_result((message, cast(Address, addr[:2])))
+        except stun.Malformed:
+            if self.on_data:
+                self.on_data(data)
+            return
+        waiter = self._waiting.get(message.transaction_id)
+        if waiter and not waiter.done():
+            waiter.set_result((message, cast(Address, addr[:2])))
 
     @property
     def port(self) -> int:
@@ -100,11 +106,14 @@ class BindingSocket(asyncio.DatagramProtocol):
             transmission.cancel()
             del self._waiting[transaction_id]
 
+    def send(self, data: bytes, to: Address) -> None:
+        self._transport.sendto(data, to)
+
     async def transmit(self, data: bytes, to: Address) -> None:
         """Send now, and again after 0.25, 0.75, 1.75 … s (RFC 8489 section 6.2.1)."""
         pause = FIRST_RETRANSMISSION
         while True:
-            self._transport.sendto(data, to)
+            self.send(data, to)
             await asyncio.sleep(pause)
             pause *= 2
 

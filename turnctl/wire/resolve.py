@@ -9,9 +9,10 @@ from turnctl.observations import Family, Outcome
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
 
-__all__ = ["ResolutionFailed", "resolve"]
+__all__ = ["NO_ADDRESS", "ResolutionFailed", "resolve"]
 
-_NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA, getattr(socket, "EAI_ADDRFAMILY", -9)}
+NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA, getattr(socket, "EAI_ADDRFAMILY", -9)}
+"""How getaddrinfo says that there is none, as against that it could not find out."""
 
 
 class ResolutionFailed(WireError):
@@ -39,7 +40,7 @@ async def resolve(host: str, family: Family, *, patience: float) -> tuple[str, .
     except TimeoutError:
         raise ResolutionFailed(f"the resolver did not answer in {patience:.1f} s") from None
     except socket.gaierror as error:
-        if error.errno in _NO_ADDRESS:
+        if error.errno in NO_ADDRESS:
             return ()
         raise ResolutionFailed(error.strerror or str(error)) from error
     except (OSError, UnicodeError) as error:

@@ -246,7 +246,7 @@ class Session:
         When it grants the allocation instead, `close` releases that.
         """
         try:
-            return await self._allocate(None, patience, authenticate=False)
+            return await self._allocate((), patience, authenticate=False)
         except ErrorResponse as error:
             if error.code == 401:
                 self._learn(error.response)
@@ -254,7 +254,8 @@ class Session:
 
     async def allocate(self, *, patience: float, family: int | None = None) -> Allocated:
         """Allocate (RFC 8656 section 7); `family` 4 or 6 asks for a relay of that family."""
-        response = await self._allocate(family, patience)
+        wanted = [(Attribute.REQUESTED_ADDRESS_FAMILY, FAMILY_CODE[family])] if family else []
+        response = await self._allocate(wanted, patience)
         relayed = response.address(Attribute.XOR_RELAYED_ADDRESS)
         if relayed is None:
             raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
@@ -263,13 +264,26 @@ class Session:
             raise NotStun("the Allocate success response lacks LIFETIME")
         return Allocated(relayed, response.mapped, lifetime)
 
+    async def allocate_both(self, *, patience: float) -> Message:
+        """Allocate with ADDITIONAL-ADDRESS-FAMILY: IPv4 and IPv6 at once (RFC 8656 section 7.1)."""
+        wanted = [(Attribute.ADDITIONAL_ADDRESS_FAMILY, FAMILY_CODE[6])]
+        return await self._allocate(wanted, patience)
+
     async def _allocate(
-        self, family: int | None, patience: float, *, authenticate: bool = True
+        self, wanted: Attributes, patience: float, *, authenticate: bool = True
     ) -> Message:
+        attributes = [
+            (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),
+            (Attribute.LIFETIME, DEFAULT_LIFETIME.to_bytes(4, "big")),
+            *wanted,
+        ]
         self._unsettled = True
         try:
             response = await self.request(
-                Method.ALLOCATE, _wanted(family), patience=patience, authenticate=authenticate
+                Method.ALLOCATE,
+                lambda _: attributes,
+                patience=patience,
+                authenticate=authenticate,
             )
         except ErrorResponse:
             self._unsettled = False
@@ -340,13 +354,3 @@ class Session:
             if self._link is not None:
                 self._link.abort()
         return failed
-
-
-def _wanted(family: int | None) -> Callable[[bytes], Attributes]:
-    attributes = [
-        (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),
-        (Attribute.LIFETIME, DEFAULT_LIFETIME.to_bytes(4, "big")),
-    ]
-    if family is not None:
-        attributes.append((Attribute.REQUESTED_ADDRESS_FAMILY, FAMILY_CODE[family]))
-    return lambda _: attributes

@@ -67,6 +67,8 @@ class Attribute(IntEnum):
     REQUESTED_ADDRESS_FAMILY = 0x0017
     REQUESTED_TRANSPORT = 0x0019
     XOR_MAPPED_ADDRESS = 0x0020
+    ADDITIONAL_ADDRESS_FAMILY = 0x8000
+    ADDRESS_ERROR_CODE = 0x8001
     SOFTWARE = 0x8022
     ALTERNATE_SERVER = 0x8023
     FINGERPRINT = 0x8028
@@ -101,8 +103,14 @@ class Message:
     def address(self, attribute: Attribute) -> Address | None:
         """An address attribute; XOR-ed ones are undone (RFC 8489 section 14.2)."""
         value = self.get(attribute)
-        if value is None:
-            return None
+        return None if value is None else self._address(attribute, value)
+
+    def addresses(self, attribute: Attribute) -> tuple[Address, ...]:
+        """All values of an address attribute that may come twice (RFC 8656 section 7.3)."""
+        found = (self._address(kind, value) for kind, value in self.attributes if kind == attribute)
+        return tuple(one for one in found if one is not None)
+
+    def _address(self, attribute: int, value: bytes) -> Address | None:
         try:
             if attribute in _PLAIN_ADDRESSES:
                 return codec.unpack_address(value)
@@ -127,7 +135,15 @@ class Message:
     @property
     def error(self) -> tuple[int, str] | None:
         """ERROR-CODE as (code, reason phrase), RFC 8489 section 14.8."""
-        value = self.get(Attribute.ERROR_CODE)
+        return self._error(Attribute.ERROR_CODE)
+
+    @property
+    def address_error(self) -> tuple[int, str] | None:
+        """ADDRESS-ERROR-CODE: why one of two families was not given (RFC 8656 section 18.13)."""
+        return self._error(Attribute.ADDRESS_ERROR_CODE)
+
+    def _error(self, attribute: Attribute) -> tuple[int, str] | None:
+        value = self.get(attribute)
         if value is None or len(value) < 4:
             return None
         return (value[2] & 0x07) * 100 + value[3], _text(value[4:])

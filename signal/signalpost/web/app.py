@@ -28,7 +28,8 @@ _NOSNIFF = istr("X-Content-Type-Options")
 @web.middleware
 async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     service = request.app[SERVICE]
-    service.arrivals.spoke(request.protocol)
+    if silent := service.arrivals.silent:
+        silent.pop(request.protocol, None)
     origin = request.headers.get(hdrs.ORIGIN)
     request[CLIENT] = service.network(request)
     response: web.StreamResponse

@@ -43,6 +43,7 @@ def _problems(*problems: int) -> dict[str, Any]:
         401: "The key or token is not valid, or one is needed.",
         403: "The caller lacks the right.",
         404: "No such room, peer or ban; of /v1/ice-servers and /turn: no TURN server.",
+        408: "The body did not come in time.",
         429: "Too often; Retry-After says when to come back.",
         501: "The operator has not configured this.",
     }
@@ -98,7 +99,7 @@ _TURN = {
         _parameter("key", "An API key; `api` is read as well."),
         _parameter("username", "The user; it goes out as an opaque id."),
     ],
-    "responses": _answers("username, password, ttl, uris.", 400, 403, 404, 429),
+    "responses": _answers("username, password, ttl, uris.", 400, 403, 404, 408, 429),
 }
 
 DOCUMENT: dict[str, Any] = {
@@ -145,7 +146,7 @@ DOCUMENT: dict[str, Any] = {
                         }
                     },
                 },
-                "responses": _answers("token, ttl, expires.", 400, 401, 403, 501),
+                "responses": _answers("token, ttl, expires.", 400, 401, 403, 408, 501),
             }
         },
         "/v1/rooms": {

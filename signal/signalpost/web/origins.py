@@ -29,12 +29,13 @@ class Origins:
         """Whether a page of ours sends this, as `auth.guests: same-origin` asks.
 
         A same-origin GET carries no Origin; `Sec-Fetch-Site`, which no page can set, stands in,
-        and Host must be the public name, or a rebound DNS name would pass for it.
+        and Host must be of an origin of ours, or a rebound DNS name would pass for it. The scheme
+        is https whatever a proxy says of it: with a name there is no other.
         """
         if self._public_name is None:
             return True
         origin = headers.get("Origin")
         if origin is not None:
             return origin in self._allowed
-        name = headers.get("Host", "").lower().removesuffix(":443")
-        return headers.get("Sec-Fetch-Site") == "same-origin" and name == self._public_name
+        host = headers.get("Host", "").lower().removesuffix(":443")
+        return headers.get("Sec-Fetch-Site") == "same-origin" and f"https://{host}" in self._allowed

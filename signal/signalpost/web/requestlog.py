@@ -12,15 +12,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from signalpost.logs import Entry, Field, emit_all
-from signalpost.web.metrics import Metrics
-from signalpost.web.service import CLIENT, USER
+from signalpost.web.service import CLIENT, USER, Service
 
 __all__ = ["RequestLog"]
 
@@ -36,11 +34,10 @@ _Line = tuple[float, str, str, int, float, str | None, str | None]
 
 
 class RequestLog:
-    __slots__ = ("_lines", "_log_name", "_metrics", "_timer")
+    __slots__ = ("_lines", "_service", "_timer")
 
-    def __init__(self, metrics: Metrics, log_name: Callable[[str], str]) -> None:
-        self._metrics = metrics
-        self._log_name = log_name
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._lines: list[_Line] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -83,15 +80,16 @@ class RequestLog:
             self._timer = None
         lines, self._lines = self._lines, []
         entries: list[Entry] = []
+        add, log_name = self._service.metrics.request, self._service.authenticator.log_name
         for at, method, path, status, seconds, user, network in lines:
-            self._metrics.request(status, seconds)
+            add(status, seconds)
             fields: dict[str, Field] = {
                 "method": method,
                 "path": path[:MAX_PATH],
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "user": user,
-                "client": None if network is None else self._log_name(network),
+                "client": None if network is None else log_name(network),
             }
             entries.append((at, fields))
         if entries:

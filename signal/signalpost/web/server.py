@@ -92,7 +92,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
         # Below the listener, so that it hears of everybody whom the listener's end puts out.
         stack.push_async_callback(service.courier.close)
-        requests = RequestLog(service.metrics, service.log_name)
+        requests = RequestLog(service)
         stack.callback(requests.flush)
         runner = web.AppRunner(
             make_app(service),

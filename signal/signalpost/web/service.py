@@ -108,18 +108,14 @@ class Service:
         rooms, and counts of what was minted.
         """
         limits = settings.limits
+        # First what may refuse its settings: then nothing has changed yet.
+        authenticator, origins = Authenticator(settings.auth, self.clock), Origins(settings.http)
         self.issuer.change(settings.turn, limits)
+        self.settings, self.authenticator, self.origins = settings, authenticator, origins
         self.places.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
         self.courier.change(settings.hooks)
-        self.authenticator = Authenticator(settings.auth, self.clock)
-        self.origins = Origins(settings.http)
-        self.settings = settings
         self.metrics.secrets.set(len(settings.turn.secrets))
-
-    def log_name(self, network: str) -> str:
-        """What a log line may show of a network: a keyed hash."""
-        return self.authenticator.log_name(network)
 
     def network(self, request: web.BaseRequest) -> str:
         """The network a request comes from: the key of limits and of guests' ids."""

@@ -164,7 +164,7 @@ class _Session:
                 "session",
                 peer=line.peer if line else None,
                 user=line.principal.user_id if line else None,
-                client=service.log_name(self._request[CLIENT]),
+                client=service.authenticator.log_name(self._request[CLIENT]),
                 # A room's name may be all that keeps strangers out of it.
                 rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in self._rooms],
                 seconds=round(service.monotonic() - started, 3),

@@ -24,9 +24,7 @@ def findings(text: str, version: Version | None = NEW) -> list[tuple[str, str, s
 @pytest.mark.parametrize("external", [None, "198.51.100.7"])
 def test_what_init_writes_is_right(version: Version, external: str | None) -> None:
     """No finding for any version, in front of a NAT or behind one."""
-    configuration = Configuration(
-        version, "r", ("192.168.1.2", "2001:db8::2"), "/d", external
-    )
+    configuration = Configuration(version, "r", ("192.168.1.2", "2001:db8::2"), "/d", external)
     assert [] == findings(render(configuration), version)
 
 

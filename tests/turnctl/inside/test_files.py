@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from signalpost.credentials import Secret
+from turnctl import turndb
 from turnctl.inside import Unseen
 from turnctl.inside.files import (
     File,
     SecretFile,
-    judge_conf_mode,
     judge_file,
     judge_match,
+    judge_mode,
     read,
     secret_file,
     stored,
@@ -56,10 +57,22 @@ def test_modes_and_owners() -> None:
     assert [] == codes(content, owner=0, service=None)
 
 
+def test_the_database_as_coturn_has_it_open(tmp_path: Path) -> None:
+    """What was written while another program has it open stands in the file beside it."""
+    path = tmp_path / "turndb"
+    turndb.put(path, "r", [Secret(OTHER)])
+    reader = sqlite3.connect(path)
+    reader.execute("SELECT value FROM turn_secret").fetchall()
+    turndb.put(path, "r", [Secret(GOOD)])
+    log = (tmp_path / "turndb-wal").read_bytes()
+    assert (Secret(GOOD),) == stored(path.read_bytes(), log, "r")
+    reader.close()
+
+
 def test_turnservers_file_may_be_a_groups() -> None:
     """coturn runs as another user; everybody is too many."""
-    assert [] == list(judge_conf_mode("f", 0o440))
-    assert ["secret-file-open"] == [one.code for one in judge_conf_mode("f", 0o444)]
+    assert [] == list(judge_mode("f", 0o440))
+    assert ["secret-file-open"] == [one.code for one in judge_mode("f", 0o444)]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +106,9 @@ def test_the_database(tmp_path: Path) -> None:
     connection.executemany("INSERT INTO turn_secret VALUES (?, ?)", rows)
     connection.commit()
     connection.close()
-    assert (Secret(GOOD),) == stored(path.read_bytes(), "r")
+    assert (Secret(GOOD),) == stored(path.read_bytes(), b"", "r")
     with pytest.raises(Unseen):
-        stored(b"no database at all", "r")
+        stored(b"no database at all", b"", "r")
 
 
 def test_reading(tmp_path: Path) -> None:

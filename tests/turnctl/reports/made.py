@@ -11,8 +11,10 @@ from turnctl.observations import (
     Allocation,
     Binding,
     CandidateSeen,
+    DualAllocation,
     Echo,
     IceLeg,
+    Inbound,
     Observation,
     Outcome,
     Refresh,
@@ -72,6 +74,7 @@ def reached(url: str, port: int, rtts_ms: tuple[float, ...]) -> list[Observation
         Allocation(
             url=url, family=4, outcome=OK, elapsed_ms=2.5, relayed=(ADDRESS, 50000), lifetime=600
         ),
+        Inbound(url=url, family=4, outcome=OK, relayed=(ADDRESS, 50000), sent=1, received=1),
         Echo(url=url, family=4, outcome=OK, sent=20, rtts_ms=rtts_ms),
         Refresh(url=url, family=4, outcome=OK, lifetime=600),
         CandidateSeen(
@@ -109,6 +112,7 @@ HEALTHY = report(
         *reached(TLS, 5349, (2.0,) * 15),
         *reached(STUN, 3478, ()),
         LEG,
+        DualAllocation(url=UDP, family=4, outcome=OK, relayed=((ADDRESS, 50000),)),
     ],
     (finding("ice-srflx-failed", Severity.INFO, "no direct packets", url=UDP),),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from tests.turnctl.reports.sample import TLS, UDP, report
+from turnctl.observations import DualAllocation, Inbound, Observation, Outcome
 from turnctl.reports.json import document, render
 
 URL: dict[str, Any] = {
@@ -21,6 +23,8 @@ URL: dict[str, Any] = {
     "sent": 20,
     "received": 19,
     "rttMs": {"p50": 10.0, "p95": 19.0, "max": 19.0},
+    "relayPorts": None,
+    "dualAllocation": None,
     "tls": None,
 }
 
@@ -64,6 +68,31 @@ def test_a_url_that_nothing_is_known_of() -> None:
     """Every member is there, None or zero."""
     known = {"url": UDP, "family": 6, "verdict": "skipped", "sent": 0, "received": 0}
     assert dict.fromkeys(URL) | known == document(report())["urls"][1]
+
+
+def url_of(*seen: Observation) -> dict[str, Any]:
+    made: dict[str, Any] = document(report([UDP], seen, ["pass", "skipped"]))["urls"][0]
+    return made
+
+
+def test_samples_of_the_relay_ports() -> None:
+    """What a healthy server was sampled at, too; on its own host nothing passes its firewall."""
+    sample = Inbound(url=UDP, family=4, outcome=Outcome.OK, relayed=("203.0.113.7", 50000))
+    assert [50000] == url_of(sample)["relayPorts"]["openPorts"]
+    assert url_of(replace(sample, same_host=True))["relayPorts"] is None
+
+
+def test_relays_of_both_families() -> None:
+    """What was given, and why one was not."""
+    given = (("203.0.113.7", 50000), ("2001:db8::7", 50001))
+    asked = DualAllocation(url=UDP, family=4, outcome=Outcome.OK, relayed=given)
+    assert {
+        "outcome": "ok",
+        "relayed": ["203.0.113.7:50000", "[2001:db8::7]:50001"],
+        "stunError": None,
+    } == url_of(asked)["dualAllocation"]
+    one = replace(asked, relayed=given[:1], code=440, reason="Address Family not Supported")
+    assert "440 Address Family not Supported" == url_of(one)["dualAllocation"]["stunError"]
 
 
 def test_a_certificate() -> None:

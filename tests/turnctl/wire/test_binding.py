@@ -107,6 +107,18 @@ async def test_one_socket_hears_another() -> None:
         assert not await one.hears(other, ("127.0.0.1", other.port), patience=0.3)
 
 
+async def test_what_is_no_stun_is_passed_on() -> None:
+    """Data from whatever address reaches `on_data`; answers to nothing asked do not."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    async with open_binding_socket(4) as one, open_binding_socket(4) as other:
+        one.on_data = heard.put_nowait
+        stray = stun.build(Method.BINDING, Class.SUCCESS, transaction_id=bytes(12))
+        for data in (stray, b"knock"):
+            other.send(data, ("127.0.0.1", one.port))
+        async with asyncio.timeout(5):
+            assert b"knock" == await heard.get()
+
+
 def test_the_address_towards_a_server() -> None:
     """The kernel's choice of a source; an address of no use is unroutable."""
     assert "127.0.0.1" == local_address(("127.0.0.1", 3478))

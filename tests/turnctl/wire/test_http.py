@@ -74,6 +74,18 @@ async def test_any_status_is_a_response(status: int, context: ssl.SSLContext) ->
     assert (status, "lab", b"") == (response.status, response.headers["x-served-by"], response.body)
 
 
+async def test_no_proxy_sees_what_is_for_this_host(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key for one's own service does not go to the proxy that the environment names."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serving(telling_the_key) as proxy, serving(answering(b"the service")) as url:
+        monkeypatch.setenv("http_proxy", proxy)
+        taken = await get(url, KEY, context=context, patience=PATIENCE)
+        direct = await get(url, KEY, context=context, patience=PATIENCE, through_proxy=False)
+    assert (b"Bearer key", b"the service") == (taken.body, direct.body)
+
+
 @pytest.mark.parametrize(("extra", "kept"), [(0, True), (1, False)])
 async def test_the_body_is_bounded(extra: int, kept: bool, context: ssl.SSLContext) -> None:
     """A body beyond the limit is not kept; one of exactly the limit is."""

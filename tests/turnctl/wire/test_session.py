@@ -328,6 +328,14 @@ async def test_the_family_that_is_asked_for(family: int | None, value: bytes | N
     assert value == server.requests[-1].get(Attribute.REQUESTED_ADDRESS_FAMILY)
 
 
+async def test_both_families_are_asked_for() -> None:
+    """ADDITIONAL-ADDRESS-FAMILY is IPv6, and no family else is named (RFC 8656 section 7.1)."""
+    server = Server(CHALLENGE, success)
+    await server.session().allocate_both(patience=PATIENCE)
+    assert b"\2\0\0\0" == server.requests[-1].get(Attribute.ADDITIONAL_ADDRESS_FAMILY)
+    assert server.requests[-1].get(Attribute.REQUESTED_ADDRESS_FAMILY) is None
+
+
 @pytest.mark.parametrize("lacking", [Attribute.XOR_RELAYED_ADDRESS, Attribute.LIFETIME])
 async def test_a_success_that_lacks_something(lacking: Attribute) -> None:
     """What cannot be used is named by what is missing, and released all the same."""

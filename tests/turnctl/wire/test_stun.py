@@ -180,6 +180,21 @@ def test_an_address_that_cannot_be_decoded_is_none(value: str) -> None:
     assert message((Attribute.XOR_MAPPED_ADDRESS, bytes.fromhex(value))).mapped is None
 
 
+def test_an_address_may_come_twice() -> None:
+    """A dual allocation has a relayed address of each family; what is no address is left out."""
+    given = (("192.0.2.1", 1), ("2001:db8::1", 2))
+    kind = Attribute.XOR_RELAYED_ADDRESS
+    attributes = [(kind, stun.xor_address(one, TRANSACTION)) for one in given]
+    assert given == message(attributes[0], (kind, b"?"), attributes[1]).addresses(kind)
+
+
+def test_the_family_that_was_not_given() -> None:
+    """ADDRESS-ERROR-CODE holds a family, then class and number (RFC 8656 section 18.13)."""
+    refused = message((Attribute.ADDRESS_ERROR_CODE, b"\2\0\4\x28No IPv6"))
+    assert (440, "No IPv6") == refused.address_error
+    assert refused.error is None
+
+
 @pytest.mark.parametrize(("value", "number"), [(b"\0\0\2\x58", 600), (b"\2\x58", None)])
 def test_numbers_have_32_bits(value: bytes, number: int | None) -> None:
     """A number of another length is none."""

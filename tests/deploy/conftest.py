@@ -1,0 +1,52 @@
+"""A deployment with a domain, for the tests of what runs with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import acme, deployment, netns
+from tests.lab.deployment import DOMAIN, Deployment, wait_until
+from tests.lab.names import names
+from tests.lab.netns import Internet, Site
+
+
+@pytest.fixture(scope="module")
+def internet() -> Iterator[Internet]:
+    """The servers' namespace, where the name leads to."""
+    with netns.internet() as made, names(made.server, DOMAIN, [netns.SERVER]):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def outside(internet: Internet) -> Iterator[Site]:
+    """A client on the internet without a NAT or a firewall."""
+    site = internet.join("no-nat")
+    with names(site.client, DOMAIN, [netns.SERVER]):
+        yield site
+
+
+@pytest.fixture(scope="module", params=["coturn 4.18.0, HAProxy 2.6.12"])
+def deployed(
+    internet: Internet,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    """Service, relays and edge, up; the parameter names the versions."""
+    _, relay, _, edge = request.param.replace(",", "").split()
+    home = tmp_path_factory.mktemp("deployed")
+    with deployment.deployed(home, internet.server, relay_version=relay, edge_version=edge) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ca(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[acme.Ca]:
+    """A CA that has given the edge its certificate."""
+    home = tmp_path_factory.mktemp("ca")
+    with acme.ca(home, namespace=deployed.server.name) as made, deployed.certify(made):
+        wait_until(
+            lambda: "certificate-served" in deployed.log("certify"),
+            lambda: deployed.log("certify") + deployed.log("haproxy"),
+        )
+        yield made

@@ -1,0 +1,127 @@
+"""Challenge and allocation: what each answer follows from, a row for each branch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.turnctl.rules.stories import (
+    CLOSED,
+    ERROR,
+    OK,
+    SILENT,
+    UDP,
+    UNKNOWN,
+    USER,
+    Codes,
+    codes,
+    plan,
+    step,
+    story,
+)
+from turnctl.observations import (
+    Agreement,
+    Allocation,
+    Binding,
+    Challenge,
+    Outcome,
+    WrongCredential,
+)
+
+# --- challenge and credential ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"outcome": OK, "code": None}, [("open-relay", "fail")]),
+        ({"outcome": SILENT, "code": None}, [("not-turn", "fail")]),
+        ({"outcome": CLOSED, "code": None}, [("not-turn", "fail")]),
+        ({"outcome": UNKNOWN, "code": None, "detail": "over"}, [("deadline-reached", "fail")]),
+        ({"realm": None}, [("realm-missing", "fail")]),
+        ({"nonce": None}, [("realm-missing", "fail")]),
+        ({"realm": ""}, []),  # coturn 4.6.1 with an empty realm works
+        ({"code": 300}, [("alternate-server", "fail")]),
+        ({"code": 403}, [("server-draining", "fail")]),
+        ({"code": 438}, [("nonce-loop", "fail")]),
+        ({"code": 441}, [("realm-mismatch", "fail")]),
+        ({"code": 508}, [("relay-ports-exhausted", "fail")]),
+        ({"code": 437, "reason": "Mismatch"}, [("allocation-refused", "fail")]),
+    ],
+)
+def test_the_challenge(facts: dict[str, Any], expected: Codes) -> None:
+    """An Allocate without credentials has one right answer: 401 with realm and nonce."""
+    assert expected == codes(plan(UDP), story(step(Challenge, **facts)))
+
+
+def test_a_binding_error_is_an_answer() -> None:
+    """A server that refuses Binding may yet allocate."""
+    seen = [one for one in story() if not isinstance(one, Binding)]
+    refused = step(Binding, outcome=ERROR, code=400, mapped=None)
+    assert [] == codes(plan(UDP), [*seen, refused])
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"outcome": SILENT}, [("not-turn", "fail")]),
+        ({"outcome": UNKNOWN, "detail": "over"}, [("deadline-reached", "fail")]),
+        ({"outcome": ERROR, "code": 300}, [("alternate-server", "fail")]),
+        ({"outcome": ERROR, "code": 403}, [("server-draining", "fail")]),
+        ({"outcome": ERROR, "code": 508}, [("relay-ports-exhausted", "fail")]),
+        ({"outcome": ERROR, "code": 437}, [("allocation-refused", "fail")]),
+        ({"outcome": ERROR, "code": 438}, [("nonce-loop", "fail")]),
+        ({"outcome": ERROR, "code": 441}, [("realm-mismatch", "fail")]),
+        # 486: the server's limit while few of ours are around, maybe our own doing from four on
+        ({"outcome": ERROR, "code": 486, "held": 0}, [("quota-user", "fail")]),
+        ({"outcome": ERROR, "code": 486, "held": 1, "released": 2}, [("quota-user", "fail")]),
+        ({"outcome": ERROR, "code": 486, "held": 2, "released": 2}, [("quota-user", "warn")]),
+        ({"outcome": ERROR, "code": 486, "held": 7}, [("quota-user", "warn")]),
+    ],
+)
+@pytest.mark.parametrize("label", ["a", "b"])
+def test_a_refused_allocation(label: str, facts: dict[str, Any], expected: Codes) -> None:
+    """Of either of the two allocations; the evidence counts this check's own ones."""
+    first = [step(Allocation)] if label == "b" else []
+    seen = story(*first, step(Allocation, label=label, **facts))
+    assert expected == codes(plan(UDP), seen)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "expected"),
+    [
+        (ERROR, 486, ("quota-total", "fail")),
+        (OK, None, ("quota-user", "warn")),
+        (ERROR, 401, ("quota-user", "warn")),
+    ],
+)
+def test_whose_quota(outcome: Outcome, code: int | None, expected: tuple[str, str]) -> None:
+    """Another user who is refused alike makes it the server's limit, not one user's."""
+    refused = step(Allocation, outcome=ERROR, code=486, held=7)
+    other = step(Allocation, label="other-user", outcome=outcome, code=code)
+    assert [expected] == codes(plan(UDP), story(refused, other))
+
+
+def test_a_made_up_password_is_taken() -> None:
+    """Whoever takes any password is an open relay, whatever else works."""
+    seen = [*story(), step(WrongCredential, outcome=OK)]
+    taken = [one for one in seen if not isinstance(one, WrongCredential) or one.outcome is OK]
+    assert [("open-relay", "fail")] == codes(plan(UDP), taken)
+
+
+@pytest.mark.parametrize(
+    ("taken", "refused", "code"),
+    [
+        (3, 3, "two-servers-one-port"),
+        (1, 5, "two-servers-one-port"),
+        (0, 6, "secret-mismatch"),
+        (0, 0, "secret-mismatch"),
+        (6, 0, "secret-mismatch"),
+    ],
+)
+def test_sockets_that_do_not_agree(taken: int, refused: int, code: str) -> None:
+    """One credential that a port both takes and refuses is judged by two servers."""
+    shown = Agreement(url=UDP, family=4, taken=taken, refused=refused)
+    seen = [*story(step(Allocation, outcome=ERROR, code=401, username=USER)), shown]
+    assert [(code, "fail")] == codes(plan(UDP), seen)

@@ -1,0 +1,160 @@
+"""Packets from outside: from an own socket to the relayed address, and a reply through the relay.
+
+The only proof that no firewall closes the relay's ports: two relays of one server reach each other
+behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Collection, Iterable, Iterator
+
+from turnctl import relayports
+from turnctl.observations import Address, Family, Inbound, Outcome
+from turnctl.probes.allocate import allocate
+from turnctl.probes.attempt import Attempt
+from turnctl.probes.relay import permit
+from turnctl.wire.binding import BindingSocket, open_binding_socket
+from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.session import Allocated, Session
+
+__all__ = ["knock", "ranges", "sample"]
+
+KNOCKS = 5
+KNOCK_INTERVAL = 0.2
+"""Five packets in a second: one lost packet on the way is no closed firewall."""
+
+PLACES = 4
+"""Allocations a round of samples holds: half of what the check allows itself."""
+
+ROUNDS = 3
+"""Most rounds: with the two of one URL, 14 ports. All of them miss a third in 1 of 100 checks."""
+
+
+async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
+    """Send to the relayed address, and a reply back through the relay.
+
+    UNKNOWN when that could not be tried. The socket's mapped address gets a permission first:
+    without one the server drops the packet whatever the firewall does (RFC 8656 section 9).
+    """
+    begun = attempt.clock()
+    facts = {
+        "relayed": granted.relayed,
+        "same_host": session.link.local[0] == session.link.remote[0],
+    }
+    family: Family = 6 if ":" in granted.relayed[0] else 4
+    try:
+        if family != attempt.probe.family:
+            raise WireError(
+                f"the relay is IPv{family} and the server was reached by another family"
+            )
+        async with open_binding_socket(family) as outsider:
+            mapped = await _mapped(attempt, outsider)
+            if not await permit(attempt, session, mapped, "client"):
+                raise WireError(
+                    f"the server forbids {mapped[0]}, this machine's own address, as a peer"
+                )
+            sent, received, replied = await _knock(attempt, session, outsider, granted.relayed)
+    except WireError as error:
+        return attempt.emit(Inbound, **attempt.ending(error, begun), **facts)
+    finally:
+        session.on_data = None
+    failure: WireError | None = None
+    if not received:
+        failure = Silent(f"{sent} packets sent, none came")
+        if facts["same_host"]:
+            failure = WireError("asked from the server's own host")
+    return attempt.emit(
+        Inbound,
+        **attempt.ending(failure, begun),
+        **facts,
+        sent=sent,
+        received=received,
+        replied=replied,
+    )
+
+
+async def _mapped(attempt: Attempt, outsider: BindingSocket) -> Address:
+    """The socket's own address as the server sees it, by STUN over UDP. Raises WireError."""
+    server = (attempt.address, attempt.probe.stun_port)
+    try:
+        reply = await outsider.ask(server, patience=attempt.patience(KNOCKS * KNOCK_INTERVAL))
+    except Silent:
+        raise WireError(
+            f"STUN over UDP to {server[0]} port {server[1]} is silent, "
+            "so this machine's own address is not known"
+        ) from None
+    if reply.mapped is None:
+        raise WireError("STUN answers without a mapped address")
+    return reply.mapped
+
+
+async def _knock(
+    attempt: Attempt, session: Session, outsider: BindingSocket, relayed: Address
+) -> tuple[int, int, bool]:
+    """Packets sent, packets that came to the relay, and whether a reply came back."""
+    token = secrets.token_bytes(12)
+    replied = asyncio.Event()
+    sent = received = 0
+
+    def at_relay(peer: Address, payload: bytes) -> None:
+        nonlocal received
+        if payload == b"knock" + token:
+            received += 1
+            session.send_indication(peer, b"reply" + token)
+
+    def at_outsider(payload: bytes) -> None:
+        if payload == b"reply" + token:
+            replied.set()
+
+    session.on_data, outsider.on_data = at_relay, at_outsider
+    for _ in range(KNOCKS):
+        outsider.send(b"knock" + token, relayed)
+        sent += 1
+        try:
+            async with asyncio.timeout(attempt.patience(KNOCK_INTERVAL)):
+                await replied.wait()
+                break
+        except TimeoutError:
+            continue
+    return sent, received, replied.is_set()
+
+
+def ranges(
+    knocked: Iterable[tuple[Attempt, Inbound]],
+) -> Iterator[tuple[Attempt, set[int]]]:
+    """For each relay address the attempt to sample it by, and the ports that were tried."""
+    addresses: dict[str, list[tuple[Attempt, int]]] = {}
+    for attempt, made in knocked:
+        address, port = made.relayed
+        addresses.setdefault(address, []).append((attempt, port))
+    for here in addresses.values():
+        # UDP takes the fewest round trips.
+        attempt = min((one for one, _ in here), key=lambda one: one.probe.protocol != "udp")
+        yield attempt, {port for _, port in here}
+
+
+async def sample(attempt: Attempt, seen: Collection[int]) -> None:
+    """Allocate and knock again, until the ports seen are low, middle and high ones.
+
+    `seen` are the ports that were tried before. A round in which a packet was lost is the last.
+    """
+    ports = set(seen)
+    for _ in range(ROUNDS):
+        async with attempt.allowance.take(PLACES):
+            tried = await asyncio.gather(*(_sample(attempt) for _ in range(PLACES)))
+        proved = [one for one in tried if one is not None and one.outcome is Outcome.OK]
+        ports |= {one.relayed[1] for one in proved}
+        if len(proved) < PLACES or all(relayports.thirds(ports)):
+            return
+
+
+async def _sample(attempt: Attempt) -> Inbound | None:
+    """One allocation, knocked at and released; None when there was none."""
+    try:
+        async with attempt.session(attempt.login()) as session:
+            granted = await allocate(attempt, session, "sample")
+            return await knock(attempt, session, granted) if granted else None
+    except WireError:
+        return None

@@ -1,0 +1,155 @@
+"""Whether the deployment's ports are free, told before anything of it starts.
+
+A second coturn shares the port of the first without a word, and clients meet either at random; the
+others would end over and over, each with a line in its own log. Owns what the deployment needs, and
+how its own programs are told from others: by what only they can answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from signalpost.credentials import Secret
+from turnctl import keyring
+from turnctl.confirmation import Reception, offer
+from turnctl.inside.listeners import TABLES, Listener, read_sockets
+from turnctl.installation import Installation
+
+__all__ = ["Need", "Taken", "listeners", "needs", "taken"]
+
+WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
+EDGE_SOCKET = Path("/run/edge/admin.sock")
+HEALTH_PATIENCE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A port that a program of the deployment is going to bind. `variable` chooses another one;
+    `is_ours` finds out whether who has it now is that program itself, already running."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    service: str
+    variable: str
+    is_ours: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A need that somebody else's socket stands in the way of."""
+
+    need: Need
+    by: Listener
+
+    def __str__(self) -> str:
+        need = self.need
+        whose = "another program"
+        if need.service.startswith("coturn"):
+            whose += " that does not know this deployment's TURN secrets"
+        return (
+            f"port {need.port}, which {need.service} needs, is taken on {self.by.address} by "
+            f"{whose}. See which: ss -lntup 'sport = :{need.port}'. End it, or set "
+            f"{need.variable} in .env to another port"
+        )
+
+
+def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> Iterator[Need]:
+    """What will be bound. With the secrets of this deployment its own relays are known again."""
+
+    def service() -> bool:
+        return asyncio.run(_is_healthy(wanted.http[1]))
+
+    def edge() -> bool:
+        return asyncio.run(_edge_answers(EDGE_SOCKET))
+
+    def relay(name: str, address: str, port: int) -> Callable[[], bool]:
+        at = keyring.Relay(
+            name, directory / name, wanted.realm, address, port, False, frozenset({address})
+        )
+        return lambda: any(
+            answer.reception is Reception.TAKEN
+            for secret in secrets
+            for answer in offer([at], secret, enough=bool, patience=0)
+        )
+
+    yield Need("tcp", *wanted.http, "signal", "PORT", service)
+    for one in wanted.relays:
+        if one.name == "coturn":
+            for address in wanted.where.listen:
+                ours = relay(one.name, address, one.port)
+                yield Need("udp", address, one.port, one.name, "TURN_PORT", ours)
+                yield Need("tcp", address, one.port, one.name, "TURN_PORT", ours)
+        elif one.name == "coturn-edge" and wanted.domain is not None and one.proxy_port is not None:
+            ours = relay(one.name, "127.0.0.1", one.port)
+            yield Need("udp", "127.0.0.1", one.port, one.name, "EDGE_TURN_PORT", ours)
+            yield Need("tcp", "127.0.0.1", one.proxy_port, one.name, "EDGE_TURN_PORT", ours)
+    if wanted.domain is not None:
+        yield Need("tcp", "0.0.0.0", wanted.edge_http, "edge", "HTTP_PORT", edge)  # noqa: S104  as it will listen
+        yield Need("tcp", "0.0.0.0", wanted.edge_https, "edge", "HTTPS_PORT", edge)  # noqa: S104
+
+
+def taken(needed: Iterable[Need], bound: Iterable[Listener]) -> Iterator[Taken]:
+    """The needs that another program stands in the way of, one a port."""
+    sockets = list(bound)
+    told: set[int] = set()
+    for need in needed:
+        if need.port in told:
+            continue
+        rival = next((one for one in sockets if _in_the_way(one, need)), None)
+        if rival is not None and not need.is_ours():
+            told.add(need.port)
+            yield Taken(need, rival)
+
+
+def _in_the_way(socket: Listener, need: Need) -> bool:
+    if (socket.protocol, socket.port) != (need.protocol, need.port):
+        return False
+    if need.address in WILDCARDS or socket.address == need.address:
+        return True
+    # :: takes IPv4 too, unless it is told not to, which cannot be seen from here.
+    return socket.address in WILDCARDS and (socket.address == "::" or ":" not in need.address)
+
+
+def listeners(proc: Path = Path("/proc")) -> list[Listener]:
+    """This host's bound sockets; none where the system does not tell them this way."""
+    found: list[Listener] = []
+    for protocol, tables in TABLES.items():
+        for table in tables:
+            try:
+                text = (proc / "net" / table).read_text()
+            except OSError:
+                continue
+            found += read_sockets(protocol, text)
+    return found
+
+
+async def _is_healthy(port: int) -> bool:
+    import ssl
+
+    from turnctl.wire import http
+
+    try:
+        said = await http.get(
+            f"http://127.0.0.1:{port}/healthz",
+            {},
+            context=ssl.create_default_context(),
+            patience=HEALTH_PATIENCE,
+            through_proxy=False,
+        )
+    except http.FetchFailed:
+        return False
+    return said.status == 200 and said.body == b'{"status":"ok"}'
+
+
+async def _edge_answers(socket: Path) -> bool:
+    from turnctl.edge.runtime import Edge, NotThere, Refused
+
+    try:
+        return bool(await Edge(socket, 0).states())
+    except (NotThere, Refused):
+        return False
