@@ -19,10 +19,10 @@ from yarl import URL
 
 from signalpost import messages
 from signalpost.client.call import Call
-from signalpost.client.calls import Calls
 from signalpost.client.connection import LOGGER, Connection, State
 from signalpost.client.delivery import Addressed, Delivery
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
+from signalpost.client.registry import Calls
 from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
 from signalpost.client.session import Message
 from signalpost.client.stream import Stream
