@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from signalpost.web.pages import PAGES, POLICY
 from tests.browser.npm import node
-from tests.signalpost.running import running
+from tests.signalpost.running import SETTINGS, running, settings
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 STATIC = Path(__file__).parents[2] / "signal" / "signalpost" / "web" / "static"
@@ -91,6 +92,17 @@ async def test_paths_that_are_none(path: str) -> None:
     """Only the files that were there at the start have an address, each one alone."""
     async with running() as run, run.client.get(path) as response:
         assert response.status == (200 if path == "/check/../client.js" else 404)
+
+
+async def test_a_page_by_another_name() -> None:
+    """Pages come by any name, to say what is wrong with it; nobody else's page may read them."""
+    named = settings(http=replace(SETTINGS.http, public_name="turn.example.org"))
+    async with running(named) as run:
+        for origin, readable in (("https://turn.example.org", True), ("http://192.0.2.1", False)):
+            headers = {"Origin": origin}
+            async with run.client.get("/client.js", headers=headers) as response:
+                assert 200 == response.status
+                assert readable == ("Access-Control-Allow-Origin" in response.headers)
 
 
 @pytest.mark.parametrize("page", ["index.html", "check.html"])
