@@ -13,9 +13,11 @@ import pytest
 from signalpost.web.pages import PAGES, POLICY
 from tests.browser.npm import node
 from tests.signalpost.running import SETTINGS, running, settings
+from turnctl.findings import FIXES
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-STATIC = Path(__file__).parents[2] / "signal" / "signalpost" / "web" / "static"
+ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "signal" / "signalpost" / "web" / "static"
 
 
 @pytest.mark.parametrize(
@@ -158,3 +160,10 @@ def test_every_cause_has_words() -> None:
     assert {f"{kind}-{code}" for kind in ("cause", "fix") for code in found} <= words
     explained = {word.partition("-")[2] for word in words if word.startswith(("cause-", "fix-"))}
     assert [code for code in sorted(explained) if f'"{code}"' not in text] == []
+
+
+def test_every_cause_is_documented() -> None:
+    """A cause has turnctl's code, or stands in docs/client.md among the browser's own."""
+    page = {word[6:] for word in _words("check")["en"] if word.startswith("cause-")}
+    own = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "client.md").read_text(), re.M))
+    assert page - FIXES.keys() == own
