@@ -283,7 +283,8 @@ class Connection:
             case _:
                 if isinstance(message, messages.Error):
                     self._error = message
-                self._listener.heard(message)
+                if self.state is State.OPEN:  # before the welcome, an error is the hello's
+                    self._listener.heard(message)
 
     def _welcome(self, welcome: messages.Welcome) -> None:
         forgotten, of_ours = self._session.welcome(welcome)
