@@ -145,7 +145,7 @@ async def load(port: int, kind: str, seconds: float, pairs: int, idle: int) -> N
     running = False
     loop = asyncio.get_running_loop()
 
-    class Client(WSListener):  # type: ignore[misc]
+    class Client(WSListener):
         def __init__(self, room: str) -> None:
             self.wire = wire(kind, room)
             self.ready: asyncio.Future[None] = loop.create_future()
@@ -196,6 +196,7 @@ async def load(port: int, kind: str, seconds: float, pairs: int, idle: int) -> N
         room = f"{os.getpid()}-{index // 2}"  # of this load alone: lost peers may come back
         path, headers = wire(kind, room).path, wire(kind, room).headers
         url = f"ws://127.0.0.1:{port}{path}"
+        client: Any
         _, client = await ws_connect(lambda: Client(room), url, extra_headers=headers or None)
         await asyncio.wait_for(client.ready, 20)
         return client
