@@ -97,6 +97,16 @@ def test_the_service_does_not_import_the_command() -> None:
     assert [str(p) for p in SERVICE for name in _imports(p) if _within(name, "turnctl")] == []
 
 
+def test_the_client_needs_nothing_of_the_service() -> None:
+    """The client shares messages and values with the service, and starts none of it."""
+    code = (
+        "import sys, signalpost.client\n"
+        "print(sorted(m for m in sys.modules if m.startswith('signalpost.')"
+        " and m.split('.')[1] in {'web', 'hub', 'auth', 'config', 'dialects'}))"
+    )
+    assert "[]" == _run(code)
+
+
 def test_pure_modules_do_no_io() -> None:
     """State machines, plan, findings, credentials and iceServers import no I/O and no clock."""
     pure = [path for path in (*SERVICE, *COMMAND) if path.name in PURE]
@@ -123,13 +133,13 @@ def test_only_the_wire_touches_aioices_protocol() -> None:
 
 
 def test_only_the_edge_knows_aiohttp() -> None:
-    """Within the service aiohttp is imported by web/ alone."""
-    edge = ROOT / "signal" / "signalpost" / "web"
+    """Within the service aiohttp is imported by web/ alone, and by the client."""
+    edges = [ROOT / "signal" / "signalpost" / name for name in ("web", "client")]
     wrong = [
         str(path.relative_to(ROOT))
         for path in SERVICE
         for name in _imports(path)
-        if _within(name, "aiohttp") and not path.is_relative_to(edge)
+        if _within(name, "aiohttp") and not any(map(path.is_relative_to, edges))
     ]
     assert wrong == []
 

@@ -177,6 +177,10 @@ async def test_killed_in_the_middle_of_200_calls(
                 assert MORE == _unlinked(await anext(callee.call.signals))
                 caller.call.hang_up()
                 assert "completed" == await callee.call.over()
+                assert [] == [again async for again in caller.call.signals]
+                assert [] == [again async for again in callee.call.signals]
+        for end in people.ends:
+            assert [] == [again async for again in end.client.incoming], "it rang twice"
 
 
 def _unlinked(signal: dict[str, Any]) -> dict[str, Any]:

@@ -165,7 +165,10 @@ class Exchange:
     def _may_be_early(self, call: CallId, event: Accept) -> bool:
         if (early := self._early.get(call)) is not None:
             return early.peer == event.peer
-        return self._returning and len(self._early) < MAX_EARLY
+        if not self._returning or len(self._early) >= MAX_EARLY:
+            return False
+        # Its caller may have come back, to say no more than that it is over.
+        return all(call != record.call for record in self.records)
 
     def arrive(self, peer: PeerId, user: UserId, may: Callable[[Call], bool]) -> None:
         """A device of `user` is there: calls that ring for the user ring there too, if they may."""

@@ -152,7 +152,7 @@ class Hub:
         self._room_changed = room_changed
         self._rooms: dict[RoomId, Room] = {}
         self._peers: dict[PeerId, _Peer] = {}
-        self._users: dict[UserId, dict[PeerId, None]] = {}
+        self._users: dict[UserId, tuple[PeerId, ...]] = {}
         """A user's devices."""
 
     @property
@@ -195,20 +195,22 @@ class Hub:
         self.bans.require_none(principal.user_id)
         peer = peer or PeerId(secrets.token_hex(PEER_ID_BYTES))
         user = UserId(principal.subject or f"~{peer}")
-        if len(self._users.get(user, ())) >= self.limits.peers_per_user:
+        devices = self._users.get(user, ())
+        if len(devices) >= self.limits.peers_per_user:
             raise TooManyConnections("you are connected too often: close some of your devices")
         self._peers[peer] = _Peer(
             principal, outbox, user, name, Permission.SIGNAL in principal.permissions
         )
-        self._users.setdefault(user, {})[peer] = None
+        self._users[user] = (*devices, peer)
         return peer, user
 
     def disconnect(self, peer: PeerId) -> None:
         """Take a peer out of everything; its rooms and calls are told, it is not."""
         gone = self._peers.pop(peer)
-        devices = self._users[gone.user]
-        del devices[peer]
-        if not devices:
+        devices = tuple(device for device in self._users[gone.user] if device != peer)
+        if devices:
+            self._users[gone.user] = devices
+        else:
             del self._users[gone.user]
         self.exchange.lost(peer)
         leave = Leave(peer)

@@ -64,11 +64,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(folder: Path, relay: Server) -> Iterator[Service]:
-    """The service, handing out that coturn with both of its transports."""
+def service(folder: Path, relay: Server, **settings_of: dict[str, Any]) -> Iterator[Service]:
+    """The service, handing out that coturn with both of its transports; `settings_of` a section
+    are added to it.
+    """
     port = free_port()
     config = folder / "signalpost.yaml"
-    settings = {
+    settings: dict[str, dict[str, Any]] = {
         "http": {"host": "0.0.0.0", "port": port, "drain": 1},
         "metrics": {"port": None},
         "turn": {
@@ -77,6 +79,8 @@ def service(folder: Path, relay: Server) -> Iterator[Service]:
         },
         "auth": {"id_key": "an-id-key-0123456789"},
     }
+    for section, more in settings_of.items():
+        settings[section] |= more
     config.write_text(json.dumps(settings))
     config.chmod(0o600)
     running = Service(config, port, _serve(config))

@@ -12,25 +12,12 @@ from tests.browser.npm import node, package
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "signal" / "signalpost" / "web" / "static"
-PROGRAM = """\
-import { Call, Mesh, connect, openMedia, quality } from "./client.js";
-
-const client = await connect({ name: "Ada", token: "t" });
-const { tracks, missing } = await openMedia({ audio: true, video: "device" });
-if (missing.video === "insecure") console.log("open it over https");
-client.addEventListener("incoming", ({ detail: { call } }) => call.accept({ tracks }));
-const room = await client.join("lobby", { metadata: { hand: true } });
-room.addEventListener("text", ({ detail }) => console.log(detail.from, detail.text));
-const mesh = new Mesh(client, room, { tracks });
-mesh.addEventListener("link", async ({ detail: { link } }) => {
-  const statistics = await link.statistics();
-  console.log(quality(statistics), statistics.rtt?.toFixed(1));
-});
-mesh.start();
-const call: Call = client.call("bob", { tracks });
-call.addEventListener("ended", ({ detail: { outcome } }) => console.log(outcome));
-await client.text("peer", "hello");
-"""
+DOCUMENT = (ROOT / "docs" / "client.md").read_text()
+PROGRAM = re.sub(
+    r'"https://[^"]+/client.js"',
+    '"./client.js"',
+    "".join(re.findall(r"```ts\n(.*?)```", DOCUMENT, re.S)),
+)
 WRONG = """
 // @ts-expect-error there is no such outcome
 const never: boolean = call.outcome === "bored";

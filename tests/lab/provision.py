@@ -19,6 +19,8 @@ from tests.lab.parts import find
 __all__ = ["NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
 
 PACKAGES = {
+    "chromium": "chromium",
+    "npm": "npm",
     "turnserver": "coturn",
     "ip": "iproute2",
     "tc": "iproute2",

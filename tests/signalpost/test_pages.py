@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from signalpost.web.pages import PAGES, POLICY
 from tests.browser.npm import node
-from tests.signalpost.running import running
+from tests.signalpost.running import SETTINGS, running, settings
+from turnctl.findings import FIXES
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-STATIC = Path(__file__).parents[2] / "signal" / "signalpost" / "web" / "static"
+ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "signal" / "signalpost" / "web" / "static"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,17 @@ async def test_paths_that_are_none(path: str) -> None:
         assert response.status == (200 if path == "/check/../client.js" else 404)
 
 
+async def test_a_page_by_another_name() -> None:
+    """Pages come by any name, to say what is wrong with it; nobody else's page may read them."""
+    named = settings(http=replace(SETTINGS.http, public_name="turn.example.org"))
+    async with running(named) as run:
+        for origin, readable in (("https://turn.example.org", True), ("http://192.0.2.1", False)):
+            headers = {"Origin": origin}
+            async with run.client.get("/client.js", headers=headers) as response:
+                assert 200 == response.status
+                assert readable == ("Access-Control-Allow-Origin" in response.headers)
+
+
 @pytest.mark.parametrize("page", ["index.html", "check.html"])
 def test_nothing_inline(page: str) -> None:
     """The policy forbids scripts and styles in a page, so there are none."""
@@ -146,3 +160,10 @@ def test_every_cause_has_words() -> None:
     assert {f"{kind}-{code}" for kind in ("cause", "fix") for code in found} <= words
     explained = {word.partition("-")[2] for word in words if word.startswith(("cause-", "fix-"))}
     assert [code for code in sorted(explained) if f'"{code}"' not in text] == []
+
+
+def test_every_cause_is_documented() -> None:
+    """A cause has turnctl's code, or stands in docs/client.md among the browser's own."""
+    page = {word[6:] for word in _words("check")["en"] if word.startswith("cause-")}
+    own = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "client.md").read_text(), re.M))
+    assert page - FIXES.keys() == own

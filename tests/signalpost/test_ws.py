@@ -377,3 +377,76 @@ async def test_no_relays_still_signals() -> None:
     async with running(settings(turn=Turn(secrets=SETTINGS.turn.secrets))) as run:
         peer = await run.connect()
         assert (await peer.ask(type="hello"))["iceServers"] == []
+
+
+async def test_roles_and_rights_in_a_room() -> None:
+    """The host locks, changes and kicks, an observer listens, and who was kicked stays out."""
+    async with running() as run:
+        host, guest, watcher = await run.peer(), await run.peer(), await run.peer()
+        await host.ask(type="join", room="r")
+        await watcher.ask(type="join", room="r", role="observer")
+        assert "peer-joined" == (await host.receive())["type"]
+        assert "role-refused" == (await watcher.ask(type="text", room="r", text="x"))["code"]
+        assert "role-refused" == (await watcher.ask(type="room", room="r", locked=True))["code"]
+        change = {"room": "r", "locked": True, "capacity": 2, "metadata": {"topic": "Tuesday"}}
+        changed = {"type": "room", "host": host.id, **change}
+        assert {**changed, "ref": 1} == await host.ask(type="room", **change, id=1)
+        assert changed == await watcher.receive()
+        assert "room-locked" == (await guest.ask(type="join", room="r"))["code"]
+        assert "locked" in await host.ask(type="room", room="r", locked=False)
+        assert "room" == (await watcher.receive())["type"]
+        assert "room-full" == (await guest.ask(type="join", room="r"))["code"]
+        gone = {"type": "peer-left", "room": "r", "peer": watcher.id, "ref": "k"}
+        assert gone == await host.ask(type="kick", room="r", peer=watcher.id, id="k")
+        assert {"type": "left", "room": "r", "reason": "kicked"} == await watcher.receive()
+        assert "banned" == (await watcher.ask(type="join", room="r"))["code"]
+        joined = await guest.ask(type="join", room="r")
+        assert {"topic": "Tuesday"} == joined["metadata"]
+        await host.send(type="text", room="r", text="Good morning", id=8)
+        said = {"type": "text", "from": host.id, "room": "r", "text": "Good morning", "id": 8}
+        assert said == await guest.receive()
+
+
+async def test_a_call() -> None:
+    """Two users without a room: it rings on each device, one answers, they talk, one hangs up."""
+    call = "b7TtYV2g0Zq1xN5c"
+    async with running() as run:
+        ann = await run.peer(run.token("ann"), name="Ann")
+        phone, laptop = await run.peer(run.token("bob")), await run.peer(run.token("bob"))
+        await ann.send(type="invite", call=call, user="bob", id="i1")
+        incoming = {"type": "incoming", "call": call, "from": ann.id, "user": "ann", "name": "Ann"}
+        assert incoming == await phone.receive() == await laptop.receive()
+        await phone.send(type="rings", call=call)
+        assert {"type": "ringing", "call": call} == await ann.receive()
+        accepted = {"type": "accepted", "call": call}
+        answer = await phone.ask(type="accept", call=call, id="a1")
+        assert {**accepted, "peer": ann.id, "polite": True, "ref": "a1"} == answer
+        assert {**accepted, "peer": phone.id, "polite": False} == await ann.receive()
+        elsewhere = {"type": "ended", "call": call, "outcome": "answered-elsewhere"}
+        assert elsewhere == await laptop.receive()
+        assert "already-answered" == (await laptop.ask(type="accept", call=call))["code"]
+        assert "already-answered" == (await ann.ask(type="cancel", call=call))["code"]
+        assert "no-such-peer" == (await laptop.ask(type="signal", to=ann.id, data=1))["code"]
+        await ann.send(type="signal", to=phone.id, data={"description": "offer"})
+        offer = {"type": "signal", "from": ann.id, "data": {"description": "offer"}}
+        assert offer == await phone.receive()
+        await phone.send(type="connected", call=call)
+        ended = {"type": "ended", "call": call, "outcome": "completed", "reason": "bye"}
+        assert {**ended, "ref": 9} == await phone.ask(type="hang-up", call=call, reason="bye", id=9)
+        assert ended == await ann.receive()
+        assert "not-in-call" == (await ann.ask(type="hang-up", call=call))["code"]
+        count = run.service.metrics.registry.get_sample_value
+        assert 1 == count("signalpost_calls_ended_total", {"outcome": "completed"})
+        assert 1 == count("signalpost_call_setup_seconds_count")
+
+
+async def test_glare() -> None:
+    """Two who call each other at the same moment have one call, and know its name."""
+    one, two = "the-earlier-call-1", "the-later-call-22"
+    async with running() as run:
+        ann, bob = await run.peer(run.token("ann")), await run.peer(run.token("bob"))
+        await ann.send(type="invite", call=one, user="bob")
+        assert "incoming" == (await bob.receive())["type"]
+        accepted = await bob.ask(type="invite", call=two, user="ann", id="i")
+        assert (one, two, "i") == (accepted["call"], accepted["instead"], accepted["ref"])
+        assert (one, bob.id) == ((answer := await ann.receive())["call"], answer["peer"])

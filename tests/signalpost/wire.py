@@ -17,7 +17,7 @@ class Wire:
         self.broken = False
         """No new connection comes through."""
         self.deaf = False
-        """What the service says does not arrive."""
+        """What the service says does not arrive, beyond the WebSocket's handshake."""
         self.accepted = 0
 
     def cut(self) -> None:
@@ -50,9 +50,11 @@ class Wire:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, down: bool
     ) -> None:
         """Raises EOFError in the end, so that the other direction ends as well."""
+        first = True
         while data := await reader.read(65_536):
-            if not (down and self.deaf):
+            if first or not (down and self.deaf):
                 writer.write(data)
+            first = False
         raise EOFError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +19,10 @@ from yarl import URL
 
 from signalpost import messages
 from signalpost.client.call import Call
-from signalpost.client.calls import Calls
 from signalpost.client.connection import LOGGER, Connection, State
 from signalpost.client.delivery import Addressed, Delivery
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
+from signalpost.client.registry import Calls
 from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
 from signalpost.client.session import Message
 from signalpost.client.stream import Stream
@@ -181,8 +181,7 @@ class Client:
         if self._running is not None:
             await self._connection.close()
             self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+            await asyncio.wait([self._running])
 
     async def _run(self) -> None:
         error: Exception = Closed()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
 
@@ -241,8 +240,9 @@ class Connection:
             if writing is not None:
                 self._writer = None
                 writing.cancel()
-                with suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
-                    await writing
+                await asyncio.wait([writing])
+                if not writing.cancelled() and (failed := writing.exception()) is not None:
+                    LOGGER.debug("cannot write: %s", failed)
 
     def _why(self, socket: aiohttp.ClientWebSocketResponse, reason: str | None) -> Exception:
         """What the end of a socket means; `reason` is its close frame's."""
@@ -283,7 +283,8 @@ class Connection:
             case _:
                 if isinstance(message, messages.Error):
                     self._error = message
-                self._listener.heard(message)
+                if self.state is State.OPEN:  # before the welcome, an error is the hello's
+                    self._listener.heard(message)
 
     def _welcome(self, welcome: messages.Welcome) -> None:
         forgotten, of_ours = self._session.welcome(welcome)

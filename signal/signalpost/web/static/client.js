@@ -45,6 +45,8 @@ export class Client extends EventTarget {
   #links = new Set();
   /** Calls that have ended, should their callers not know. */
   #over = new Set();
+  /** Why nothing can be asked any more. */
+  #closed = null;
 
   constructor({ url = DEFAULT_URL, token, name } = {}) {
     super();
@@ -115,6 +117,11 @@ export class Client extends EventTarget {
   // --- for rooms, calls and meshes -------------------------------------------------------------
 
   deliver(message) {
+    if (this.#closed !== null) {
+      const refused = Promise.reject(this.#closed);
+      refused.catch(() => {});
+      return refused;
+    }
     return this.#delivery.to({ ...message, id: this.#delivery.nextId() });
   }
 
@@ -124,6 +131,7 @@ export class Client extends EventTarget {
 
   /** Ask; the answer is the message whose `ref` is this one's id. */
   request(message) {
+    if (this.#closed !== null) return Promise.reject(this.#closed);
     const id = this.#delivery.nextId();
     const { promise, resolve, reject } = withResolvers();
     this.#requests.set(id, { message: { ...message, id }, resolve, reject });
@@ -133,6 +141,7 @@ export class Client extends EventTarget {
 
   /** Say something about a call; it hears of a refusal. */
   order(message, call) {
+    if (this.#closed !== null) return queueMicrotask(() => call?.refused(this.#closed));
     const id = this.#delivery.nextId();
     this.#orders.set(id, call);
     if (this.#orders.size > MAX_ORDERS) this.#orders.delete(this.#orders.keys().next().value);
@@ -293,7 +302,9 @@ export class Client extends EventTarget {
   }
 
   #end(error) {
+    if (this.#closed !== null) return;
     const closed = error ?? new SignalpostError("closed", "the client was closed");
+    this.#closed = closed;
     removeEventListener("online", this.#networkChanged);
     this.#opened.reject(closed);
     for (const { reject } of this.#requests.values()) reject(closed);
