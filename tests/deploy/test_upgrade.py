@@ -304,6 +304,29 @@ def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
     assert before == deployment.started()
 
 
+def test_half_way_back(deployment: Deployment) -> None:
+    """The commands of docs/deploy.md end an upgrade that shall not go on."""
+    image = deployment.image()
+    first = deployment.upgrade(UNDRAINABLE, RELAY_DRAIN="100")
+    first.wait_for("waiting for the calls on coturn")
+    first.interrupt()
+    assert 130 == first.ended(), first.said()
+    deployment.project.compose("restart", "coturn", "coturn-edge")
+    deployment.project.compose("up", "--detach")
+    prefer = ("turnctl", "edge", "prefer", "coturn-edge")
+    deployment.project.compose("exec", "-T", "acme", *prefer)
+    wait_until(
+        lambda: {deployment.settings["TURN_PORT"]} == deployment.relay_ports(),
+        lambda: "clients are not sent back",
+    )
+    assert image == deployment.image()
+    second = deployment.upgrade(OTHER)
+    assert 3 == second.ended()
+    assert f"an upgrade to {UNDRAINABLE} was begun; finish that one first" in second.said()
+    deployment.project.compose("--profile", "*", "rm", "-sf", "coturn-next", "coturn-edge-next")
+    steady(deployment, image)
+
+
 def test_an_update_leaves_relays_and_edge(deployment: Deployment) -> None:
     """The commands of docs/deploy.md bring a new build of ours; calls notice nothing."""
     section = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Update\n")[2]
