@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from signalpost.calls import CallId
 from signalpost.errors import Malformed
 from signalpost.rooms import PeerId, RoomId, UserId
 
 __all__ = [
-    "ABSENT",
     "MAX_METADATA",
     "MAX_TEXT",
     "SUBPROTOCOL",
@@ -68,8 +68,6 @@ MAX_METADATA = 4_096
 """Bytes of a peer's or a room's metadata."""
 MAX_TEXT = 8_000
 """Characters of a text message."""
-ABSENT = msgspec.Raw()
-"""Metadata that was not given; `null` is given. (Raw cannot be one of a union's types.)"""
 
 MAX_SAFE = 2**53 - 1
 # \Z, not $, which would let a trailing newline pass. No dots alone: in the path of a URL they would
@@ -81,6 +79,8 @@ PeerName = Annotated[PeerId, msgspec.Meta(min_length=1, max_length=64)]
 UserName = Annotated[UserId, msgspec.Meta(min_length=1, max_length=256)]
 CallName = Annotated[CallId, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
 ShownName = Annotated[str, msgspec.Meta(max_length=64)]
+Metadata = msgspec.Raw | UnsetType
+"""Any JSON. `null` was given, UNSET was not."""
 Reason = Annotated[str, msgspec.Meta(max_length=256)]
 # Numbers that every JavaScript client can hold (RFC 8259, section 6).
 Id = (
@@ -129,7 +129,7 @@ class Ack(_Message, tag="ack"):
 class Join(_Numbered, tag="join", kw_only=True):
     room: RoomName
     role: Literal["member", "observer"] = "member"
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
 
 
 class Leave(_Numbered, tag="leave", kw_only=True):
@@ -140,7 +140,7 @@ class Room(_Numbered, tag="room", kw_only=True):
     room: RoomName
     locked: bool | None = None
     capacity: int | None = None
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
 
 
 class Kick(_Numbered, tag="kick", kw_only=True):
@@ -250,7 +250,7 @@ class Neighbour(_Message):
     role: str
     polite: bool
     name: str | None = None
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
 
 
 class Joined(_Message, tag="joined"):
@@ -259,7 +259,7 @@ class Joined(_Message, tag="joined"):
     locked: bool
     capacity: int
     peers: list[Neighbour]
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
     ref: Id = None
 
 
@@ -270,7 +270,7 @@ class PeerJoined(_Message, tag="peer-joined"):
     role: str
     polite: bool
     name: str | None = None
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
 
 
 class Left(_Message, tag="left"):
@@ -291,7 +291,7 @@ class RoomChanged(_Message, tag="room"):
     host: str | None
     locked: bool
     capacity: int
-    metadata: msgspec.Raw = ABSENT
+    metadata: Metadata = UNSET
     ref: Id = None
 
 
@@ -397,8 +397,10 @@ def parse(text: bytes) -> ClientMessage:
         raise Malformed("the message is nested too deep") from None
     if type(message) is Signal:  # by far the most
         return message
-    if isinstance(message, Join | Room) and len(message.metadata) > MAX_METADATA:
-        raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
+    if isinstance(message, Join | Room):
+        metadata = message.metadata
+        if metadata is not UNSET and len(metadata) > MAX_METADATA:
+            raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
     return message
 
 

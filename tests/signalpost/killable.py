@@ -31,9 +31,9 @@ limits: {{connections_per_address: 1000, mints_per_address: 10000/min}}
 class Process:
     """`with Process(directory) as service`; its end is the process's."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: str = CONFIG) -> None:
         self._config = directory / "signalpost.yaml"
-        self._config.write_text(CONFIG)
+        self._config.write_text(config)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +52,12 @@ class Process:
         while b'"listening"' not in log.read_bytes():
             assert self._process.poll() is None, log.read_text()
             time.sleep(0.01)
+
+    def kib(self) -> int:
+        """Its resident memory."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
 
     def kill(self) -> None:
         """As the kernel does when memory runs out: at once, and without a word to anybody."""

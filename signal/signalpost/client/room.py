@@ -212,5 +212,5 @@ class Room:
             self.events.end(error)
 
 
-def opaque(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw) if len(raw) else None
+def opaque(raw: messages.Metadata) -> Any:
+    return None if raw is msgspec.UNSET else msgspec.json.decode(raw)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import assert_never, cast
 
 import msgspec
+from msgspec import UNSET
 
 from signalpost import calls, messages, rooms
 from signalpost.errors import Malformed
@@ -176,13 +177,13 @@ def _neighbour(member: Member, polite: bool) -> messages.Neighbour:
     )
 
 
-def _opaque(metadata: msgspec.Raw) -> object:
+def _opaque(metadata: messages.Metadata) -> object:
     """Metadata to keep: None when it was not given. A copy, or the whole frame would be kept."""
-    return metadata.copy() if len(metadata) else None
+    return None if metadata is UNSET else metadata.copy()
 
 
-def _raw(metadata: object) -> msgspec.Raw:
-    return messages.ABSENT if metadata is None else cast(msgspec.Raw, metadata)
+def _raw(metadata: object) -> messages.Metadata:
+    return UNSET if metadata is None else cast(msgspec.Raw, metadata)
 
 
 NATIVE = Native()

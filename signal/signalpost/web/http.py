@@ -20,6 +20,7 @@ from signalpost.errors import BadParameter, Malformed, PermissionDenied, Unautho
 from signalpost.iceservers import SHAPES
 from signalpost.issuer import Issued
 from signalpost.web import pages
+from signalpost.web.asyncapi import DOCUMENT as ASYNCAPI
 from signalpost.web.openapi import DOCUMENT
 from signalpost.web.service import CLIENT, SERVICE, USER, Service
 
@@ -210,6 +211,11 @@ async def root(request: web.Request) -> web.Response:
     )
 
 
+async def asyncapi(request: web.Request) -> web.Response:
+    """GET /asyncapi.json."""
+    return json_response(ASYNCAPI)
+
+
 async def openapi(request: web.Request) -> web.Response:
     return json_response(DOCUMENT)
 
@@ -219,6 +225,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/healthz", healthz),
     ("GET", "/readyz", readyz),
     ("GET", "/openapi.json", openapi),
+    ("GET", "/asyncapi.json", asyncapi),
     ("GET", "/v1/ice-servers", ice_servers),
     ("GET", "/turn", turn),
     ("POST", "/turn", turn),

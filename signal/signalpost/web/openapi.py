@@ -118,6 +118,12 @@ DOCUMENT: dict[str, Any] = {
             }
         },
         "/openapi.json": {"get": {"summary": "This.", "responses": _answers("This document.")}},
+        "/asyncapi.json": {
+            "get": {
+                "summary": "The WebSocket protocol (AsyncAPI 3).",
+                "responses": _answers("The document."),
+            }
+        },
         "/v1/ice-servers": {
             "get": {
                 "summary": "iceServers with a fresh TURN credential, at most four URLs.",
