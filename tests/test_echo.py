@@ -13,7 +13,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
 
 from signalpost.client import Call, connect
-from tests.signalpost.process import Process
+from tests.signalpost.killable import Process
 
 ECHO = Path(__file__).parents[1] / "examples" / "echo.py"
 SECONDS = 40

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from signalpost.client import Call, CallState, Client, State, connect
-from tests.signalpost.process import Process
+from tests.signalpost.killable import Process
 
 CALLS = 200
 AT_ONCE = 50

@@ -34,7 +34,7 @@ from signalpost.credentials import Secret, TtlPolicy
 from signalpost.iceservers import Relay
 from signalpost.settings import Turn
 from tests.lab.ports import free_port
-from tests.signalpost.process import Process
+from tests.signalpost.killable import Process
 from tests.signalpost.running import TURN_SECRET, Running, running, settings
 from tests.signalpost.wire import Wire, wire
 
