@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from signalpost.web import lines
-from tests.signalpost.process import CONFIG, Process
+from tests.signalpost.killable import CONFIG, Process
 from tests.signalpost.running import running
 
 SOAK = bool(os.environ.get("SOAK"))
