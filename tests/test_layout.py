@@ -167,5 +167,8 @@ def test_the_wheel_holds_both_packages(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {path.relative_to(ROOT / "signal").as_posix() for path in SERVICE}
     sources |= {path.relative_to(ROOT).as_posix() for path in COMMAND}
+    static = ROOT / "signal" / "signalpost" / "web" / "static"
+    pages = [path for path in static.rglob("*") if path.is_file()]
+    sources |= {path.relative_to(ROOT / "signal").as_posix() for path in pages}
     assert {"signalpost/py.typed", "turnctl/py.typed"} | sources <= names
     assert [name for name in names if name.startswith(("signal/", "tests/", "bench/"))] == []

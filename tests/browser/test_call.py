@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import People
-from tests.browser.stand import Person, Service
+from tests.browser.stand import Person, Service, until
+
+ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 
 
 def _talk(one: Person, other: Person) -> None:
@@ -194,3 +199,20 @@ def test_in_chinese(people: People) -> None:
     assert "Enter" == ada.page.inner_text("#enter")
     ada.page.reload()
     assert "Enter" == ada.page.inner_text("#enter")
+
+
+def test_a_call_with_python(people: People, service: Service) -> None:
+    """The page calls the Python client's example, and sees and hears itself."""
+    argv = [sys.executable, str(ECHO), service.url, "--room", "lobby"]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as echo:
+        try:
+            ada = people("Ada")
+            ada.enter_lobby()
+            ada.page.locator("#people li", has_text="Echo").locator("button").click()
+            ada.sees()
+            ada.say("is anybody there?")
+            until(ada.page, lambda: ada.page.locator("#messages > div").count() == 2)
+            ada.hang_up()
+            ada.page.wait_for_selector("#lobby:not([hidden])")
+        finally:
+            echo.kill()

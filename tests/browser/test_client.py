@@ -202,6 +202,12 @@ def test_a_service_without_guests(browser: Browser, tmp_path: Path, relay: Serve
         ada.enter()
         ada.page.wait_for_selector("#entry-problem:not([hidden])")
         auth = Auth(token_keys=(Secret(key),), id_key=Secret("an-id-key-0123456789"))
-        ada.page.fill("#token", Authenticator(auth, time.time).issue("ada", ttl=600).token)
+        token = Authenticator(auth, time.time).issue("ada", ttl=600).token
+        ada.page.fill("#token", token)
         ada.enter_lobby()
+        fetched = """async (token) => {
+          const { connect } = await import("/client.js");
+          return (await connect({ token: async () => token })).user;
+        }"""
+        assert "ada" == ada.page.evaluate(fetched, token)
         context.close()

@@ -16,9 +16,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from signalpost.settings import Limits, Rate
 from signalpost.web import lines
 from tests.signalpost.killable import CONFIG, Process
-from tests.signalpost.running import running
+from tests.signalpost.running import running, settings
 
 SOAK = bool(os.environ.get("SOAK"))
 CLIENTS, SECONDS = (5_000, 600.0) if SOAK else (100, 4.0)
@@ -102,7 +103,9 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
 async def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """When all are gone there are no tasks, rooms, sessions or connections of theirs."""
     monkeypatch.setattr(lines, "RESUME_SECONDS", 0.05)
-    async with running() as run:
+    often = Rate(1_000_000, 1)
+    limits = Limits(mints_per_user=often, mints_per_address=often)
+    async with running(settings(limits=limits)) as run:
         tasks = len(asyncio.all_tasks())
         url = f"http://127.0.0.1:{run.ports.port}/v1/signal"
         churners = [Churner(run.client, url, chair) for chair in range(20)]

@@ -10,8 +10,9 @@ export class SignalpostError extends Error {
 export interface ClientOptions {
   /** Where the service's WebSocket is; by default beside this module. http(s) or ws(s). */
   url?: string | URL;
-  /** A join token from `POST /v1/tokens`. */
-  token?: string;
+  /** A join token from `POST /v1/tokens`, or what fetches one: it is asked each time the client
+   * connects, and has five seconds. */
+  token?: string | (() => string | Promise<string>);
   /** What the others are shown. */
   name?: string;
 }

@@ -397,6 +397,8 @@ for (const kind of ["audio", "video"]) {
 local.addEventListener("change", showLocal);
 local.addEventListener("track", ({ detail: { kind, track } }) => meeting?.setTrack(kind, track));
 addEventListener("pagehide", () => client?.close());
+// Back out of the browser's cache, where the client was closed.
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
 try {
   $("name").value = localStorage.getItem(KEPT_NAME) ?? "";

@@ -26,7 +26,7 @@ export function judgeRelay(entry, result, now = Date.now()) {
   if (result.connected) return fail("relay-data-lost", url, { lost: 100 });
   if (result.candidates.length > 0) return fail("ice-relay-failed", url);
   const error = result.errors.find((each) => each.code !== 701);
-  if (error === undefined) return fail("unreachable", url);
+  if (error === undefined) return fail(silent(result.errors), url);
   if (error.code === 401) return fail(refused(server.username, now), url);
   const code = BY_ERROR.get(error.code) ?? "allocation-refused";
   return fail(code, url, { error: error.code, text: error.text });
@@ -34,6 +34,11 @@ export function judgeRelay(entry, result, now = Date.now()) {
 
 function fail(code, url, values = {}) {
   return { verdict: "fail", findings: [finding(code, "fail", url, values)] };
+}
+
+/** Why nothing answered, in Chrome's words; other browsers do not say. */
+function silent(errors) {
+  return errors.some(({ text }) => /lookup/i.test(text)) ? "dns-no-address" : "unreachable";
 }
 
 /** Why a credential may be refused: its user name tells when it ends (TURN REST draft). */
@@ -48,7 +53,7 @@ export function judgeStun(entry, result) {
   if (result.candidates.some((candidate) => candidate.type === "srflx")) {
     return { verdict: "pass", findings: [] };
   }
-  if (result.errors.length > 0 || !result.complete) return fail("unreachable", url);
+  if (result.errors.length > 0 || !result.complete) return fail(silent(result.errors), url);
   // Where there is no NAT a browser leaves out the mapped address: it is the host's own.
   return { verdict: "pass", findings: [finding("srflx-hidden", "info", url)] };
 }

@@ -63,12 +63,12 @@ function showError({ elapsedMs, code, text, url }) {
 }
 
 function showUrl({ url, state, result = {} }) {
-  const state_ = document.createElement("td");
-  state_.append(mark(state));
+  const marked = document.createElement("td");
+  marked.append(mark(state));
   const { p50, p95, max } = result.rttMs ?? {};
   const trips = p50 == null ? "" : `${p50.toFixed(1)} / ${p95.toFixed(1)} / ${max.toFixed(1)} ms`;
   const made = tableRow(
-    state_,
+    marked,
     cell(url, "td", "url"),
     cell(milliseconds(result.allocateMs), "td", "number"),
     cell(trips, "td", "number"),

@@ -27,6 +27,7 @@ const FATAL = new Set(["unauthorized", "guest-refused", "origin-refused"]);
 /** Events: `welcome` {message, reset, unacknowledged}, `message`, `state`, `refused` (fatal). */
 export class Connection extends EventTarget {
   #url;
+  #token;
   #hello;
   #socket = null;
   #state = "closed";
@@ -53,7 +54,8 @@ export class Connection extends EventTarget {
     super();
     this.#url = new URL(url, location.href);
     this.#url.protocol = this.#url.protocol.replace("http", "ws");
-    this.#hello = { type: "hello", token, name, reliable: true };
+    this.#token = token;
+    this.#hello = { type: "hello", name, reliable: true };
   }
 
   /** `connecting`, `open`, `waiting` (for the next try) or `closed`. */
@@ -109,8 +111,7 @@ export class Connection extends EventTarget {
     const patience = setTimeout(() => this.#lose(socket, opened), OPEN_MS);
     socket.onopen = () => {
       opened = true;
-      const resume = this.#session && { session: this.#session, received: this.#received };
-      socket.send(JSON.stringify({ ...this.#hello, ...(resume && { resume }) }));
+      this.#greet(socket).catch(() => this.#lose(socket, opened));
     };
     socket.onmessage = ({ data }) => {
       clearTimeout(patience);
@@ -120,6 +121,13 @@ export class Connection extends EventTarget {
       clearTimeout(patience);
       this.#lose(socket, opened);
     };
+  }
+
+  async #greet(socket) {
+    const token = await (typeof this.#token === "function" ? this.#token() : this.#token);
+    if (socket !== this.#socket) return;
+    const resume = this.#session && { session: this.#session, received: this.#received };
+    socket.send(JSON.stringify({ ...this.#hello, token, ...(resume && { resume }) }));
   }
 
   #detach(code) {

@@ -2,8 +2,8 @@
 
 import { RETURN_MS } from "./delivery.js";
 
-/** Events: `peer-joined`, `peer-left` {peer, …}, `text` {from, text, id}, `signal` {from, data},
- * `changed`, `rejoined` (after the service was restarted), `left` {reason}. */
+/** Events: `peer-joined`, `peer-left`, `peer-returned` (after the service was restarted) with the
+ * peer; `text` {from, text, id}; `signal` {from, data}; `changed`; `left` {reason}. */
 export class Room extends EventTarget {
   #client;
   #returning = new Map();
