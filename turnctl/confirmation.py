@@ -57,9 +57,18 @@ class Reception(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`code` is a STUN error response's."""
+
     relay: Relay
     reception: Reception
     detail: str
+    code: int | None = None
+
+    @property
+    def drains(self) -> bool:
+        """Whether the relay knows the user, and waits for its last call to end. coturn says 403
+        then; to others it goes on saying 401."""
+        return self.code == 403
 
 
 def offer(
@@ -92,9 +101,9 @@ async def _show(relay: Relay, secret: Secret) -> Answer:
         granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
     except ErrorResponse as error:
         if error.code == 401:
-            return Answer(relay, Reception.REFUSED, str(error))
+            return Answer(relay, Reception.REFUSED, str(error), error.code)
         taken = Reception.TAKEN if error.code in TAKES_IT else Reception.OUT
-        return Answer(relay, taken, str(error))
+        return Answer(relay, taken, str(error), error.code)
     except WireError as error:
         return Answer(relay, Reception.OUT, str(error))
     finally:

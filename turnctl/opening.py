@@ -114,8 +114,8 @@ def render(
         known = "open: a packet came back" if two.open else "unknown from here"
         yield f"  {two.port:<15}  {two.purpose:<45}  {known}"
     yield (
-        f"Once it is up, from a machine outside: turnctl check https://{_at(name, wanted)} "
-        "tests them all."
+        "Once it is up, from a machine outside, with a copy of the file api-key: turnctl check "
+        f"--api-key-file api-key https://{_at(name, wanted)} tests them all."
     )
 
 

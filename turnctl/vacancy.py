@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Literal
 
@@ -19,35 +20,51 @@ from turnctl.confirmation import Reception, offer
 from turnctl.inside.listeners import TABLES, Listener, read_sockets
 from turnctl.installation import Installation
 
-__all__ = ["Need", "Taken", "listeners", "needs", "taken"]
+__all__ = ["Holder", "Need", "Taken", "listeners", "needs", "taken"]
 
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 EDGE_SOCKET = Path("/run/edge/admin.sock")
 HEALTH_PATIENCE = 3.0
 
 
+class Holder(Enum):
+    """Who has a port that is not free."""
+
+    OURS = "the program itself, already running"
+    DRAINING = "the program itself, which takes nobody any more"
+    STRANGER = "another program"
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """A port that a program of the deployment is going to bind. `variable` chooses another one;
-    `is_ours` finds out whether who has it now is that program itself, already running."""
+    `holder` finds out who has it now."""
 
     protocol: Literal["tcp", "udp"]
     address: str
     port: int
     service: str
     variable: str
-    is_ours: Callable[[], bool]
+    holder: Callable[[], Holder]
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A need that somebody else's socket stands in the way of."""
+    """A need that a socket stands in the way of, and whose that is."""
 
     need: Need
     by: Listener
+    holder: Holder
 
     def __str__(self) -> str:
         need = self.need
+        if self.holder is Holder.DRAINING:
+            return (
+                f"an upgrade is under way: {need.service} on port {need.port} takes no new calls, "
+                "and waits for the last one to end. Let deploy/upgrade finish (interrupted, it "
+                "goes on when it is run again), or end these calls: "
+                f"docker compose restart {need.service}"
+            )
         whose = "another program"
         if need.service.startswith("coturn"):
             whose += " that does not know this deployment's TURN secrets"
@@ -61,21 +78,27 @@ class Taken:
 def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> Iterator[Need]:
     """What will be bound. With the secrets of this deployment its own relays are known again."""
 
-    def service() -> bool:
-        return asyncio.run(_is_healthy(wanted.http[1]))
+    def service() -> Holder:
+        return _ours_if(asyncio.run(_is_healthy(wanted.http[1])))
 
-    def edge() -> bool:
-        return asyncio.run(_edge_answers(EDGE_SOCKET))
+    def edge() -> Holder:
+        return _ours_if(asyncio.run(_edge_answers(EDGE_SOCKET)))
 
-    def relay(name: str, address: str, port: int) -> Callable[[], bool]:
+    def relay(name: str, address: str, port: int) -> Callable[[], Holder]:
         at = keyring.Relay(
             name, directory / name, wanted.realm, address, port, False, frozenset({address})
         )
-        return lambda: any(
-            answer.reception is Reception.TAKEN
-            for secret in secrets
-            for answer in offer([at], secret, enough=bool, patience=0)
-        )
+
+        def ask() -> Holder:
+            for secret in secrets:
+                for answer in offer([at], secret, enough=bool, patience=0):
+                    if answer.drains:
+                        return Holder.DRAINING
+                    if answer.reception is Reception.TAKEN:
+                        return Holder.OURS
+            return Holder.STRANGER
+
+        return ask
 
     yield Need("tcp", *wanted.http, "signal", "PORT", service)
     for one in wanted.relays:
@@ -94,16 +117,17 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
 
 
 def taken(needed: Iterable[Need], bound: Iterable[Listener]) -> Iterator[Taken]:
-    """The needs that another program stands in the way of, one a port."""
+    """The needs that a program stands in the way of, unless it is the one that will run; one a
+    port."""
     sockets = list(bound)
     told: set[int] = set()
     for need in needed:
         if need.port in told:
             continue
         rival = next((one for one in sockets if _in_the_way(one, need)), None)
-        if rival is not None and not need.is_ours():
+        if rival is not None and (holder := need.holder()) is not Holder.OURS:
             told.add(need.port)
-            yield Taken(need, rival)
+            yield Taken(need, rival, holder)
 
 
 def _in_the_way(socket: Listener, need: Need) -> bool:
@@ -126,6 +150,10 @@ def listeners(proc: Path = Path("/proc")) -> list[Listener]:
                 continue
             found += read_sockets(protocol, text)
     return found
+
+
+def _ours_if(answers: bool) -> Holder:
+    return Holder.OURS if answers else Holder.STRANGER
 
 
 async def _is_healthy(port: int) -> bool:

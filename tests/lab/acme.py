@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.certs import Authority
+from tests.lab.names import with_hosts
 from tests.lab.parts import SYSTEM_PATH, unpacked
 from tests.lab.programs import accepts, started
 from tests.lab.provision import NEXT_EDGE
@@ -38,10 +39,13 @@ def ca(
     *,
     namespace: str | None,
     http_port: int = 80,
+    port: int = PORT,
+    management_port: int = MANAGEMENT_PORT,
+    hosts: Path | None = None,
     lifetime: int = LIFETIME,
     forbidden: Sequence[str] = (),
 ) -> Iterator[Ca]:
-    """Run it on loopback; names resolve as /etc/hosts of the namespace has them."""
+    """Run it on loopback; names resolve as /etc/hosts of the namespace has them, or `hosts`."""
     authority = Authority(folder)
     own = authority.issue(["127.0.0.1"])
     configuration = folder / "pebble.json"
@@ -49,8 +53,8 @@ def ca(
         json.dumps(
             {
                 "pebble": {
-                    "listenAddress": f"127.0.0.1:{PORT}",
-                    "managementListenAddress": f"127.0.0.1:{MANAGEMENT_PORT}",
+                    "listenAddress": f"127.0.0.1:{port}",
+                    "managementListenAddress": f"127.0.0.1:{management_port}",
                     "certificate": str(own.chain),
                     "privateKey": str(own.key),
                     "httpPort": http_port,
@@ -62,11 +66,11 @@ def ca(
             }
         )
     )
-    program = unpacked(NEXT_EDGE, "bin/pebble")[-1]
+    argv = [unpacked(NEXT_EDGE, "bin/pebble")[-1], "-config", str(configuration)]
     with started(
-        [program, "-config", str(configuration)],
+        argv if hosts is None else with_hosts(hosts, argv),
         folder / "pebble.log",
-        ready=lambda: accepts("127.0.0.1", MANAGEMENT_PORT, namespace),
+        ready=lambda: accepts("127.0.0.1", management_port, namespace),
         namespace=namespace,
         environment={
             # It sleeps and loses nonces at random, to try clients: lego has been tried.
@@ -74,10 +78,11 @@ def ca(
             "PEBBLE_WFE_NONCEREJECT": "0",
         },
     ):
-        yield Ca(f"https://127.0.0.1:{PORT}/dir", authority.root, _root(folder, namespace))
+        root = _root(folder, namespace, management_port)
+        yield Ca(f"https://127.0.0.1:{port}/dir", authority.root, root)
 
 
-def _root(folder: Path, namespace: str | None) -> Path:
+def _root(folder: Path, namespace: str | None, port: int) -> Path:
     """The root of the certificates it issues; it makes a new one at every start."""
     import ssl
     import urllib.request
@@ -86,7 +91,7 @@ def _root(folder: Path, namespace: str | None) -> Path:
 
     def fetch() -> bytes:
         context = ssl.create_default_context(cafile=str(folder / "root.pem"))
-        url = f"https://127.0.0.1:{MANAGEMENT_PORT}/roots/0"
+        url = f"https://127.0.0.1:{port}/roots/0"
         handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
         with urllib.request.build_opener(*handlers).open(url, timeout=10) as answer:
             content: bytes = answer.read()

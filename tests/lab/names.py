@@ -1,4 +1,5 @@
-"""Names inside a namespace: `ip netns exec` puts the files of /etc/netns/NAME over /etc there."""
+"""Names inside a namespace: `ip netns exec` puts the files of /etc/netns/NAME over /etc there. And
+names for one command outside of every namespace."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.netns import Namespace
+from tests.lab.parts import require
 
-__all__ = ["names", "resolver"]
+__all__ = ["names", "resolver", "with_hosts"]
 
 
 @contextlib.contextmanager
@@ -29,6 +31,13 @@ def resolver(namespace: Namespace, address: str) -> Iterator[None]:
     """While the block runs names are asked for at this address inside."""
     with _etc(namespace, {"resolv.conf": f"nameserver {address}\n"}):
         yield
+
+
+def with_hosts(hosts: Path, argv: Sequence[str]) -> list[str]:
+    """The command with this file as its /etc/hosts, which this machine's other programs keep."""
+    require("unshare", root=True)
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(hosts), *argv]
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def test_what_is_right_is_told_once() -> None:
         "  A     8.8.4.4          leads to 1.1.1.1: change it",
     ] == list(render(OWN, wrong, opened, whole=False))
     whole = "\n".join(render(OWN, right, opened, whole=True))
-    assert "turnctl check https://turn.example.org" in whole
+    assert "turnctl check --api-key-file api-key https://turn.example.org" in whole
     assert re.search(r"443/tcp +HTTPS, and TURN over TLS +unknown from here", whole)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.server
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +20,11 @@ from tests.lab import coturn
 from tests.lab.ports import free_port
 from turnctl.init import init
 from turnctl.inside.listeners import Listener
-from turnctl.vacancy import Need, listeners, taken
+from turnctl.vacancy import Holder, Need, listeners, taken
+from turnctl.wire.links import open_datagram
+from turnctl.wire.session import Login, Session
+
+DEADLINE = 10.0
 
 
 def run(directory: Path, address: str, **ports: int) -> Result:
@@ -30,7 +38,8 @@ def run(directory: Path, address: str, **ports: int) -> Result:
 
 
 def need(address: str, *, ours: bool = False) -> Need:
-    return Need("tcp", address, 80, "edge", "HTTP_PORT", lambda: ours)
+    holder = Holder.OURS if ours else Holder.STRANGER
+    return Need("tcp", address, 80, "edge", "HTTP_PORT", lambda: holder)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +97,50 @@ def test_our_own_relay_is_known_by_its_secret(tmp_path: Path, own_address: str) 
     assert 0 == run(tmp_path, own_address).exit_code
     secret = (tmp_path / "turn-secret").read_text().strip()
     ports = {"http_port": free_port()}
-    with coturn.running(own_address, secret=secret) as ours:
+    with coturn.running(own_address, secret=secret, port=free_port()) as ours:
         assert 0 == run(tmp_path, own_address, port=ours.port, **ports).exit_code
-    with coturn.running(own_address) as other:
+    with coturn.running(own_address, port=free_port()) as other:
         refused = run(tmp_path, own_address, port=other.port, **ports)
     assert 3 == refused.exit_code
     assert "does not know this deployment's TURN secrets" in refused.output
+
+
+def test_our_own_relay_drains(tmp_path: Path, own_address: str) -> None:
+    """In the middle of an upgrade it is not called a stranger, and `init` refuses all the same:
+    clients would be sent to a relay that takes none."""
+    assert 0 == run(tmp_path, own_address).exit_code
+    secret = (tmp_path / "turn-secret").read_text().strip()
+    with (
+        coturn.running(own_address, secret=secret, port=free_port(), version="4.18.0") as relay,
+        calling(relay),
+    ):
+        os.kill(relay.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + DEADLINE
+        ports = {"port": relay.port, "http_port": free_port()}
+        # coturn takes the signal when it likes.
+        while (done := run(tmp_path, own_address, **ports)).exit_code == 0:
+            assert time.monotonic() < deadline, "it does not drain"
+    assert 3 == done.exit_code
+    assert f"an upgrade is under way: coturn on port {relay.port}" in done.output
+    assert "docker compose restart coturn" in done.output
+
+
+@contextlib.contextmanager
+def calling(relay: coturn.Server) -> Iterator[None]:
+    """Somebody holds an allocation while the block runs."""
+    with asyncio.Runner() as runner:
+        credential = relay.credential("caller")
+        session = Session(Login(credential.username, credential.password))
+        try:
+            runner.run(_allocate(session, relay))
+            yield
+        finally:
+            runner.run(session.close())
+
+
+async def _allocate(session: Session, relay: coturn.Server) -> None:
+    session.attach(await open_datagram((relay.host, relay.port), session))
+    await session.allocate(patience=5)
 
 
 @contextlib.contextmanager
