@@ -8,6 +8,7 @@ listener afterwards.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 
@@ -23,10 +24,14 @@ SOONEST_MS, SPREAD_MS = 1_000, 2_000
 or thousands of handshakes would arrive at once. Promised is that they are back within five seconds.
 """
 
+BODY_SECONDS = 2.0
+"""For a request whose body is still arriving when everybody else has gone."""
+
 
 async def drain(service: Service) -> None:
-    """Return when no WebSocket is open: at once when none is, after `http.drain` at the latest (and
-    a second more for clients that do not answer the close).
+    """Return when no WebSocket is open and no request is arriving: at once when none is, after
+    `http.drain` at the latest (and a second more for clients that do not answer the close, and
+    BODY_SECONDS).
     """
     seconds = service.settings.http.drain
     emit(logging.INFO, "stopping", connections=len(service.sockets), drain=seconds)
@@ -37,3 +42,6 @@ async def drain(service: Service) -> None:
     except TimeoutError:
         emit(logging.INFO, "drain is over", connections=len(service.sockets))
         await service.sockets.close(WSCloseCode.GOING_AWAY, b"shutting down")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            await service.bodies.gone()

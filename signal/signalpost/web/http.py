@@ -139,8 +139,9 @@ async def turn(request: web.Request) -> web.Response:
 async def _body(request: web.Request) -> bytes:
     """The whole body. Raises HTTPRequestTimeout when its sender dribbles."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+        with request.app[SERVICE].bodies:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
 

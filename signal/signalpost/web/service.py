@@ -22,6 +22,7 @@ from signalpost.limits import Places
 from signalpost.rooms import Room
 from signalpost.settings import Settings
 from signalpost.web.arrivals import Arrivals
+from signalpost.web.bodies import Bodies
 from signalpost.web.clients import client_address, network_of
 from signalpost.web.courier import Courier
 from signalpost.web.lines import Lines
@@ -47,6 +48,7 @@ class Service:
     places: Places
     """WebSocket connections, counted by network."""
     sockets: Sockets
+    bodies: Bodies
     arrivals: Arrivals
     clock: Callable[[], float]
     monotonic: Callable[[], float]
@@ -90,6 +92,7 @@ class Service:
             courier=courier,
             places=Places(settings.limits.connections, settings.limits.connections_per_address),
             sockets=Sockets(),
+            bodies=Bodies(),
             arrivals=Arrivals(lambda: metrics.refused("no-request")),
             clock=clock,
             monotonic=monotonic,
