@@ -29,6 +29,7 @@ PACKAGES = {
     "docker": "docker.io",
     "dockerd": "docker.io",
     "faketime": "faketime",
+    "haproxy": "haproxy",
     "mmdebstrap": "mmdebstrap",
     "shellcheck": "shellcheck",
 }
