@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.server
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Literal, cast
 
+from tests.lab.web import answering, serving
 from turnctl.wire import stun
 
 __all__ = ["Misbehaviour", "Script", "issuer", "responder", "turn_responder"]
@@ -239,24 +239,12 @@ def issuer(
     cache_control: str = "no-store",
 ) -> Iterator[str]:
     """A small HTTP server that answers every GET alike; yields its URL."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", cache_control)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    answer = answering(
+        body,
+        status,
+        Content_Type=content_type,
+        Content_Length=str(len(body)),
+        Cache_Control=cache_control,
+    )
+    with serving(answer) as url:
+        yield url

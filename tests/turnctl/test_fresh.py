@@ -8,15 +8,14 @@ import http.server
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from signalpost.credentials import Secret, Verdict, verify
 from signalpost.iceservers import parse_uri
+from tests.lab import web
 from tests.lab.responders import issuer
 from turnctl.fresh import Minted, NotIssued, Service
 from turnctl.plan import Probe
@@ -87,30 +86,16 @@ def answering() -> Iterator[Asked]:
     """A service that issues for the user and the time that it is asked for."""
     asked = Asked()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            query = dict(parse_qsl(urlsplit(self.path).query))
-            asked.queries.append(query)
-            asked.keys.add(self.headers["Authorization"])
-            name = f"{NOW + int(query['ttl']):.0f}:{query.get('user', 'alice')}"
-            entry = {"urls": [URL], "username": name, "credential": "p"}
-            body = json.dumps([{"urls": "stun:turn.example"}, entry]).encode()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        query = dict(parse_qsl(urlsplit(request.path).query))
+        asked.queries.append(query)
+        asked.keys.add(request.headers["Authorization"])
+        name = f"{NOW + int(query['ttl']):.0f}:{query.get('user', 'alice')}"
+        entry = {"urls": [URL], "username": name, "credential": "p"}
+        web.answering(json.dumps([{"urls": "stun:turn.example"}, entry]).encode())(request)
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        asked.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with web.serving(answer) as asked.url:
+        yield asked
 
 
 async def test_an_issued_one() -> None:

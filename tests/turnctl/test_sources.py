@@ -6,16 +6,15 @@ import contextlib
 import http.server
 import json
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from signalpost.credentials import Secret, Verdict, verify
 from signalpost.iceservers import IceServer
+from tests.lab import web
 from tests.lab.responders import issuer
 from turnctl.observations import Outcome
 from turnctl.sources import Access, Source, SourceError, load
@@ -121,26 +120,13 @@ class Service:
 def service() -> Iterator[Service]:
     asked = Service()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.paths.append(self.path)
-            asked.headers = {name.lower(): value for name, value in self.headers.items()}
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(GOOD)
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.paths.append(request.path)
+        asked.headers = {name.lower(): value for name, value in request.headers.items()}
+        web.answering(GOOD)(request)
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        asked.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with web.serving(answer) as asked.url:
+        yield asked
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.server
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.lab import coturn
+from tests.lab import coturn, web
 from tests.lab.ports import free_port
 from turnctl.init import init
 from turnctl.inside.listeners import Listener
@@ -147,21 +145,8 @@ async def _allocate(session: Session, relay: coturn.Server) -> None:
 def web_server(body: bytes) -> Iterator[int]:
     """Answers every GET with this."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Not into the tests' output."""
-
-    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
+    with web.serving(web.answering(body), host="0.0.0.0") as url:
+        yield int(url.rpartition(":")[2])
 
 
 @pytest.mark.parametrize(("body", "status"), [(b'{"status":"ok"}', 0), (b"It works!", 3)])

@@ -8,7 +8,6 @@ import contextlib
 import http.server
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from signalpost.credentials import Secret, mint
-from tests.lab import coturn
+from tests.lab import coturn, web
 from tests.lab.matrix import fault
 from tests.lab.parts import require
 from tests.lab.prober import Checked, check, write_ice_servers
@@ -208,33 +207,16 @@ def test_a_secret_under_another_realm(
 def keeping(server: coturn.Server) -> Iterator[str]:
     """A service that keeps an answer too long, and makes a new one for another lifetime."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            ttl = dict(parse_qsl(urlsplit(self.path).query)).get("ttl")
-            age = 1000 if ttl is None else 0
-            made = mint([Secret(server.secret)], "lab", now=time.time() - age, ttl=int(ttl or 600))
-            entry = {
-                "urls": [server.uri()],
-                "username": made.username,
-                "credential": made.password,
-            }
-            body = json.dumps({"iceServers": [entry], "ttl": made.ttl}).encode()
-            self.send_response(200)
-            self.send_header("Cache-Control", "no-store")
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        ttl = dict(parse_qsl(urlsplit(request.path).query)).get("ttl")
+        age = 1000 if ttl is None else 0
+        made = mint([Secret(server.secret)], "lab", now=time.time() - age, ttl=int(ttl or 600))
+        entry = {"urls": [server.uri()], "username": made.username, "credential": made.password}
+        body = json.dumps({"iceServers": [entry], "ttl": made.ttl}).encode()
+        web.answering(body, Cache_Control="no-store")(request)
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as issuer:
-        thread = threading.Thread(target=issuer.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{issuer.server_address[1]}"
-        finally:
-            issuer.shutdown()
-            thread.join()
+    with web.serving(answer) as url:
+        yield url
 
 
 @versions

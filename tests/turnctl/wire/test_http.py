@@ -7,54 +7,18 @@ import http.server
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.certs import Authority
 from tests.lab.ports import free_port
+from tests.lab.web import answering, serving
 from turnctl.wire import http as wire_http
 from turnctl.wire.http import FetchFailed, Response, get
 
 PATIENCE = 5.0
 KEY = {"Authorization": "Bearer key"}
-
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
-@contextlib.contextmanager
-def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A small HTTP server; yields its URL."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            scheme = "https" if context else "http"
-            yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
-    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
 
 
 def telling_the_key(request: http.server.BaseHTTPRequestHandler) -> None:
