@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NewType, assert_never
 
 from signalpost.errors import AlreadyAnswered, NotInCall
-from signalpost.rooms import PeerId, Ref, UserId
+from signalpost.rooms import PeerId, Ref, Tell, UserId
 
 __all__ = [
     "Accept",
@@ -37,7 +37,6 @@ __all__ = [
     "Reject",
     "Ringing",
     "Rings",
-    "Tell",
     "TimeOut",
     "dial",
     "step",
@@ -194,15 +193,7 @@ class Ended:
 Notice = Invited | Ringing | Accepted | Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """An effect: give `notice` to each of `to`."""
-
-    to: tuple[PeerId, ...]
-    notice: Notice
-
-
-Tells = tuple[Tell, ...]
+Tells = tuple[Tell[Notice], ...]
 
 
 # --- the machine -------------------------------------------------------------------------------
@@ -307,7 +298,7 @@ def _accept(call: Call, event: Accept) -> tuple[Call, Tells]:
         return call, ()  # said twice
     _require_ringing(call, event.peer)
     others = tuple(device for device in call.devices if device != event.peer)
-    tells = [
+    tells: list[Tell[Notice]] = [
         Tell((call.caller,), Accepted(call.id, event.peer, polite=False)),
         Tell((event.peer,), Accepted(call.id, call.caller, True, event.ref, event.instead)),
     ]

@@ -7,7 +7,7 @@ own rules are `calls`'. Refuses to know sockets; clock and timer are arguments.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -22,11 +22,10 @@ from signalpost.calls import (
     Lost,
     Outcome,
     Phase,
-    Tell,
     TimeOut,
 )
 from signalpost.errors import CallExists, NotInCall, TooManyCalls
-from signalpost.rooms import PeerId, Ref, UserId
+from signalpost.rooms import PeerId, Ref, Tell, UserId
 
 __all__ = ["RING_SECONDS", "Exchange", "Later", "Record", "Timer"]
 
@@ -93,7 +92,7 @@ class Exchange:
 
     def __init__(
         self,
-        tell: Callable[[Iterable[Tell]], None],
+        tell: Callable[[calls.Tells], None],
         clock: Callable[[], float],
         later: Later,
         changed: Callable[[Record], None] = lambda record: None,
@@ -224,7 +223,7 @@ class Exchange:
 
     def _tell_lost(self, call: CallId, said: Accept | HangUp) -> None:
         """Whoever stated a call that nobody else states again."""
-        self._tell([Tell((said.peer,), Ended(call, Outcome.LOST, ref=said.ref))])
+        self._tell((Tell((said.peer,), Ended(call, Outcome.LOST, ref=said.ref)),))
 
     def _settle(self, call: CallId, after: Call, tells: calls.Tells) -> None:
         going = self._going[call]

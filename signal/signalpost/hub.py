@@ -40,6 +40,7 @@ from signalpost.rooms import (
     Room,
     RoomId,
     Signalled,
+    Tell,
     Texted,
     UserId,
     addressees,
@@ -96,16 +97,6 @@ class Outbox(Protocol):
 
 RoomChanged = Callable[[Room | None, Event, Room], None]
 """Hears of every step of a room: as it was (None: there was none), what happened, as it is."""
-
-
-class _Tell(Protocol):
-    """A Tell of rooms or of calls."""
-
-    @property
-    def to(self) -> tuple[PeerId, ...]: ...
-
-    @property
-    def notice(self) -> Notice: ...
 
 
 def _meet(one: _Peer, other: _Peer) -> bool:
@@ -365,7 +356,7 @@ class Hub:
             raise NotInRoom("you are not in this room")
         return state
 
-    def _apply(self, event: Event, room: Room, tells: Iterable[_Tell]) -> None:
+    def _apply(self, event: Event, room: Room, tells: Iterable[Tell[Notice]]) -> None:
         before = self._rooms.get(room.id)
         if room.members:
             self._rooms[room.id] = room
@@ -374,7 +365,7 @@ class Hub:
         self._tell(tells)
         self._room_changed(before, event, room)
 
-    def _tell(self, tells: Iterable[_Tell]) -> None:
+    def _tell(self, tells: Iterable[Tell[Notice]]) -> None:
         for tell in tells:
             self._send(tell.to, tell.notice)
 

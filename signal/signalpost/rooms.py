@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple, NewType, assert_never
+from typing import Generic, NamedTuple, NewType, TypeVar, assert_never
 
 from signalpost.errors import (
     AlreadyJoined,
@@ -198,15 +198,18 @@ class Texted(NamedTuple):
 Notice = Joined | PeerJoined | Left | PeerLeft | Changed | Signalled | Texted
 
 
+N = TypeVar("N", covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(Generic[N]):
     """An effect: give `notice` to each of `to`."""
 
     to: tuple[PeerId, ...]
-    notice: Notice
+    notice: N
 
 
-Tells = tuple[Tell, ...]
+Tells = tuple[Tell[Notice], ...]
 
 
 # --- the machine -------------------------------------------------------------------------------
@@ -292,7 +295,7 @@ def _without(
         if heir is not None:
             members[heir] = replace(members[heir], role=Role.HOST)
     asker, ref = answer
-    tells = [Tell((gone,), farewell)]
+    tells: list[Tell[Notice]] = [Tell((gone,), farewell)]
     if others := tuple(peer for peer in members if peer != asker):
         tells.append(Tell(others, PeerLeft(room.id, gone, heir)))
     if asker is not None:

@@ -21,18 +21,18 @@ from signalpost.calls import (
     HangUp,
     Invited,
     Lost,
+    Notice,
     Outcome,
     Phase,
     Reject,
     Ringing,
     Rings,
-    Tell,
     TimeOut,
     dial,
     step,
 )
 from signalpost.errors import AlreadyAnswered, NotInCall, NotPossible
-from signalpost.rooms import PeerId, UserId
+from signalpost.rooms import PeerId, Tell, UserId
 from tests.signalpost.cases import CASES
 
 ID = CallId("c1")
@@ -180,7 +180,7 @@ class CallMachine(RuleBasedStateMachine):
         self.gone: set[PeerId] = set()
         self.hear(tells)
 
-    def hear(self, tells: tuple[Tell, ...]) -> None:
+    def hear(self, tells: tuple[Tell[Notice], ...]) -> None:
         for tell in tells:
             for peer in tell.to:
                 assert peer not in self.gone, "nobody speaks to the dead"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from signalpost import calls
-from signalpost.calls import Accepted, Call, CallId, Ended, Invited, Outcome, Tell
+from signalpost.calls import Accepted, Call, CallId, Ended, Invited, Notice, Outcome
 from signalpost.errors import CallExists, NotInCall, NotPossible, TooManyCalls
 from signalpost.exchange import (
     ABSENT_SECONDS,
@@ -21,7 +21,7 @@ from signalpost.exchange import (
     Exchange,
     Record,
 )
-from signalpost.rooms import PeerId, UserId
+from signalpost.rooms import PeerId, Tell, UserId
 from tests.signalpost.cases import CASES
 
 ONE, TWO = CallId("call-number-0001"), CallId("call-number-0002")
@@ -77,7 +77,7 @@ class Bench:
         if started:
             self.clock.advance(RETURN_SECONDS)
 
-    def tell(self, tells: Iterable[Tell]) -> None:
+    def tell(self, tells: Iterable[Tell[Notice]]) -> None:
         self.heard += [(peer, tell.notice) for tell in tells for peer in tell.to]
 
     def told(self, peer: PeerId) -> list[calls.Notice]:

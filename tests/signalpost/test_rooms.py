@@ -32,6 +32,7 @@ from signalpost.rooms import (
     Left,
     Member,
     Neighbour,
+    Notice,
     PeerId,
     PeerJoined,
     PeerLeft,
@@ -240,7 +241,7 @@ class RoomMachine(RuleBasedStateMachine):
             for peer in tell.to:
                 self.hear(peer, tell)
 
-    def hear(self, peer: PeerId, tell: Tell) -> None:
+    def hear(self, peer: PeerId, tell: Tell[Notice]) -> None:
         match tell.notice:
             case Joined():
                 assert peer not in self.views
