@@ -30,6 +30,7 @@ from turnctl.observations import (
 from turnctl.plan import Plan, Probe
 from turnctl.probes import allocate, contact, ice, inbound, policy, relay, triage
 from turnctl.probes.attempt import Attempt, OutOfTime
+from turnctl.probes.link import opened
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import ResolutionFailed, resolve
@@ -141,7 +142,7 @@ class _Run:
             # Outermost, so that the places are given back after the session released its part.
             async with (
                 AsyncExitStack() as places,
-                attempt.session(attempt.login(), report=True) as session,
+                opened(attempt, attempt.login(), report=True) as session,
             ):
                 await contact.bind(attempt, session)
                 if probe.protocol == "udp" and probe.family == 4:
@@ -213,7 +214,7 @@ class _Run:
         carried = first.replied
         begun = attempt.clock()
         try:
-            async with attempt.session(attempt.login()) as partner:
+            async with opened(attempt, attempt.login()) as partner:
                 other = await allocate.allocate(attempt, partner, "b")
                 if other is None:
                     await self._explain(attempt)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from turnctl.observations import Allocation, Challenge, DualAllocation, WrongCredential
 from turnctl.probes.attempt import Attempt
+from turnctl.probes.link import opened
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.session import Allocated, Login, Session
 from turnctl.wire.stun import Attribute
@@ -126,7 +127,7 @@ async def allocate_both(attempt: Attempt) -> None:
     """
     begun = attempt.clock()
     try:
-        async with attempt.session(attempt.login()) as session:
+        async with opened(attempt, attempt.login()) as session:
             answer = await session.allocate_both(patience=attempt.patience())
     except WireError as error:
         attempt.emit(DualAllocation, **attempt.ending(error, begun))
@@ -146,7 +147,7 @@ async def try_wrong_credential(attempt: Attempt) -> None:
     begun = attempt.clock()
     login = Login(attempt.probe.username or "", secrets.token_urlsafe(15))
     try:
-        async with attempt.session(login) as session:
+        async with opened(attempt, login) as session:
             await session.allocate(patience=attempt.patience())
     except WireError as error:
         attempt.emit(WrongCredential, **attempt.ending(error, begun))

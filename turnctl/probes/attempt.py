@@ -1,14 +1,13 @@
 """An attempt: one URL over one family at one address, under one deadline.
 
-Owns what the probes of a URL share: how a session is opened and surely closed, how long a step may
-wait, and where observations go. Refuses to judge.
+Owns what the probes of a URL share: how long a step may wait, and where observations go. Its sessions
+are opened by `link`. Refuses to judge.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,13 +20,11 @@ from turnctl.observations import (
     Observation,
     Outcome,
     RelayProtocol,
-    Release,
 )
 from turnctl.plan import Probe
-from turnctl.probes.link import dial
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import ErrorResponse, Unroutable, WireError
-from turnctl.wire.session import Login, Session
+from turnctl.wire.session import Login
 
 __all__ = ["Attempt", "OutOfTime"]
 
@@ -101,27 +98,6 @@ class Attempt:
         if self.probe.username is None or self.probe.credential is None:
             return None
         return Login(self.probe.username, self.probe.credential)
-
-    @asynccontextmanager
-    async def session(self, login: Login | None, *, report: bool = False) -> AsyncIterator[Session]:
-        """A session with the server, closed and released at the end whatever happens.
-
-        With `report` the TCP connect, the TLS handshake and the release become observations.
-        Raises WireError when the link cannot be opened.
-        """
-        session = Session(login, clock=self.clock)
-        self.allowance.enter(session)
-        try:
-            await dial(self, session, report=report)
-            yield session
-        finally:
-            begun, held = self.clock(), session.allocated
-            try:
-                failed = await session.close()
-                if held and report:
-                    self.emit(Release, **self.ending(failed, begun))
-            finally:
-                self.allowance.leave(session, released=held)
 
     def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""

@@ -14,6 +14,7 @@ from turnctl import relayports
 from turnctl.observations import Address, Family, Inbound, Outcome
 from turnctl.probes.allocate import allocate
 from turnctl.probes.attempt import Attempt
+from turnctl.probes.link import opened
 from turnctl.probes.relay import permit
 from turnctl.wire.binding import BindingSocket, open_binding_socket
 from turnctl.wire.errors import Silent, WireError
@@ -153,7 +154,7 @@ async def sample(attempt: Attempt, seen: Collection[int]) -> None:
 async def _sample(attempt: Attempt) -> Inbound | None:
     """One allocation, knocked at and released; None when there was none."""
     try:
-        async with attempt.session(attempt.login()) as session:
+        async with opened(attempt, attempt.login()) as session:
             granted = await allocate(attempt, session, "sample")
             return await knock(attempt, session, granted) if granted else None
     except WireError:

@@ -1,23 +1,50 @@
-"""The way to the server: UDP socket, TCP connect, TLS handshake with its certificate."""
+"""The way to the server: UDP socket, TCP connect, TLS handshake with its certificate.
+
+Owns how a session is opened and surely closed.
+"""
 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from turnctl.observations import Binding, Connection, TlsHandshake
+from turnctl.observations import Binding, Connection, Release, TlsHandshake
+from turnctl.probes.attempt import Attempt
 from turnctl.wire import tls
 from turnctl.wire.errors import TlsFailed, WireError
 from turnctl.wire.links import connect_stream, open_datagram, open_stream
-from turnctl.wire.session import Session
+from turnctl.wire.session import Login, Session
 
-if TYPE_CHECKING:
-    from turnctl.probes.attempt import Attempt
-
-__all__ = ["dial"]
+__all__ = ["opened"]
 
 
-async def dial(attempt: Attempt, session: Session, *, report: bool) -> None:
+@asynccontextmanager
+async def opened(
+    attempt: Attempt, login: Login | None, *, report: bool = False
+) -> AsyncIterator[Session]:
+    """A session with the server, closed and released at the end whatever happens.
+
+    With `report` the TCP connect, the TLS handshake and the release become observations.
+    Raises WireError when the link cannot be opened.
+    """
+    session = Session(login, clock=attempt.clock)
+    attempt.allowance.enter(session)
+    try:
+        await _dial(attempt, session, report=report)
+        yield session
+    finally:
+        begun, held = attempt.clock(), session.allocated
+        try:
+            failed = await session.close()
+            if held and report:
+                attempt.emit(Release, **attempt.ending(failed, begun))
+        finally:
+            attempt.allowance.leave(session, released=held)
+
+
+async def _dial(attempt: Attempt, session: Session, *, report: bool) -> None:
     """Give the session its link. With `report` each step becomes an observation.
 
     Raises WireError.

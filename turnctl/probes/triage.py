@@ -16,6 +16,7 @@ from turnctl.fresh import Fresh, NotIssued
 from turnctl.observations import Agreement, Outcome, Trial
 from turnctl.probes.allocate import allocate
 from turnctl.probes.attempt import Attempt
+from turnctl.probes.link import opened
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.session import Login
 
@@ -52,7 +53,7 @@ async def explain_quota(attempt: Attempt, fresh: Fresh) -> None:
         )
         probe = dataclasses.replace(attempt.probe, username=name, credential=password)
         other = dataclasses.replace(attempt, probe=probe)
-        async with other.session(other.login()) as session:
+        async with opened(other, other.login()) as session:
             await allocate(other, session, "other-user")
     except (WireError, NotIssued):
         return  # then it is not known, and judged so
@@ -112,7 +113,7 @@ async def _try(
 async def _show(attempt: Attempt, login: Login | None) -> tuple[Outcome, WireError | None]:
     """OK when the server took the credential, ERROR when not, else UNKNOWN; and what it said."""
     try:
-        async with attempt.session(login) as session:
+        async with opened(attempt, login) as session:
             await session.refresh(patience=attempt.patience(SHOWING))
     except ErrorResponse as error:
         return VERDICTS.get(error.code, Outcome.UNKNOWN), error
