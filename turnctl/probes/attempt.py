@@ -1,7 +1,7 @@
 """An attempt: one URL over one family at one address, under one deadline.
 
-Owns what the probes of a URL share: how long a step may wait, and where observations go. Its sessions
-are opened by `link`. Refuses to judge.
+Owns what the probes of a URL share: how long a step may wait, and where observations go. `link`
+opens its sessions. Refuses to judge.
 """
 
 from __future__ import annotations
