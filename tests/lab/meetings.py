@@ -31,8 +31,8 @@ ADDRESS, ADDRESS6 = "203.0.113.1", "2001:db8::1"
 AT_ONCE = 8
 """Meetings at a time: two cores have to keep the pace of every agent's checks."""
 
-DIRECT_PATIENCE = 2.5
-"""Seconds for a meeting without relays: three transmissions of a check (RFC 8489 section 6.2.1)."""
+DIRECT_PATIENCE = 4.0
+"""Seconds for a meeting without relays: four transmissions of a check (RFC 8489 section 6.2.1)."""
 LIMIT = 180.0
 """Seconds for all of it, so that a broken peer does not keep everybody waiting."""
 PATIENCE = 15.0

@@ -42,10 +42,6 @@ DESCRIPTIONS: Mapping[Kind, str] = {
 # and a later punch through the same port pair is then mapped to another port.
 _TABLES = """
 table ip nat {{
-  chain prerouting {{
-    type nat hook prerouting priority dstnat
-    {prerouting}
-  }}
   chain postrouting {{
     type nat hook postrouting priority srcnat
     {postrouting}
@@ -61,6 +57,26 @@ table ip filter {{
   chain forward {{
     type filter hook forward priority filter; policy drop
     {forward}
+  }}
+}}
+"""
+
+# What a cone does to UDP, without conntrack: its entries are made for each direction by itself, and
+# of two packets that cross in the router (both peers' first checks) one gets another port.
+_CONE = """
+table ip cone {{
+  chain prerouting {{
+    type filter hook prerouting priority raw
+    meta l4proto != udp accept
+    notrack
+    iifname "wan" ip daddr set {client}
+    {hairpin_in}
+  }}
+  chain postrouting {{
+    type filter hook postrouting priority srcnat
+    meta l4proto != udp accept
+    oifname "wan" ip saddr set {wan}
+    {hairpin_out}
   }}
 }}
 """
@@ -81,39 +97,34 @@ def nat(kind: Kind, *, wan: str, client: str) -> str:
 
     The cones send everything that arrives to the one client, so they serve no second one.
     """
-    prerouting = postrouting = sets = ""
-    forward = _OUTBOUND
+    postrouting = 'oifname "wan" masquerade'
+    forward, sets, cone = _OUTBOUND, "", ""
     match kind:
         case "full-cone":
             # It hairpins as well (RFC 4787 REQ-9), with the outside address as the source.
-            prerouting = f"""iifname "wan" meta l4proto udp dnat to {client}
-    iifname "lan" ip daddr {wan} meta l4proto udp dnat to {client}"""
-            postrouting = f"""oifname "wan" snat to {wan}
-    oifname "lan" ip saddr {client} snat to {wan}"""
+            cone = _CONE.format(
+                client=client,
+                wan=wan,
+                hairpin_in=f'iifname "lan" ip daddr {wan} ip daddr set {client}',
+                hairpin_out=f'oifname "lan" ip saddr {client} ip saddr set {wan}',
+            )
             forward = "accept"
         case "address-restricted":
-            prerouting = f'iifname "wan" meta l4proto udp dnat to {client}'
-            postrouting = f'oifname "wan" snat to {wan}'
+            cone = _CONE.format(client=client, wan=wan, hairpin_in="", hairpin_out="")
             sets = _SEEN
             forward = """iifname "lan" meta l4proto udp update @seen { ip daddr . udp sport }
     iifname "lan" accept
     iifname "wan" ip saddr . udp dport @seen accept
     ct state established,related accept"""
         case "symmetric":
-            postrouting = 'oifname "wan" masquerade fully-random'
+            postrouting += " fully-random"
         case "udp-blocked":
-            postrouting = 'oifname "wan" masquerade'
             forward = f'iifname "lan" udp dport != 53 drop\n    {_OUTBOUND}'
         case "only-80-443":
-            postrouting = 'oifname "wan" masquerade'
             forward = """iifname "lan" udp dport 53 accept
     iifname "lan" tcp dport { 80, 443 } accept
     ct state established,related accept"""
-        case _:
-            postrouting = 'oifname "wan" masquerade'
-    return _TABLES.format(
-        prerouting=prerouting, postrouting=postrouting, sets=sets, forward=forward
-    )
+    return _TABLES.format(postrouting=postrouting, sets=sets, forward=forward) + cone
 
 
 def firewall6() -> str:
