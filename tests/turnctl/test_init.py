@@ -333,3 +333,41 @@ def test_behind_a_real_nat(tmp_path: Path, forwarded: bool) -> None:
     assert host == ("203.0.113.10" if forwarded else "10.99.0.2")
     assert stun in done.stdout
     assert ("came back" in done.stdout) is forwarded
+
+
+OPENED = """
+table ip opened {
+  chain prerouting {
+    type nat hook prerouting priority dstnat
+    ip daddr 203.0.113.10 tcp dport { 443, 3478 } dnat to 10.99.0.2
+    ip daddr 203.0.113.10 udp dport { 3478, 50000-65535 } dnat to 10.99.0.2
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat
+    iifname "lan" oifname "lan" masquerade
+  }
+}
+"""
+
+
+def test_which_ports_a_real_nat_lets_in(tmp_path: Path) -> None:
+    """What comes back through the router is open; of 80, which is not forwarded, and of a range
+    that is only in part, nothing is claimed."""
+    turnctl = str(Path(sys.executable).with_name("turnctl"))
+    argv = [turnctl, "init", "--dir", str(tmp_path), VERSION, "--no-stun"]
+    argv += ["--external-ip", "203.0.113.10", "--domain", "turn.lab.test"]
+    argv += ["--env-file", str(tmp_path / ".env")]
+    with netns.site() as site:
+        site.router.nft(OPENED)
+        done = site.run(argv)
+        narrow = site.run([*argv, "--min-port", "50000"])
+    assert done.returncode == 0, done.stderr
+    known = dict(re.findall(r"^  (\S+/(?:tcp|udp)) .*  (open|unknown)", done.stdout, re.MULTILINE))
+    assert {
+        "80/tcp": "unknown",
+        "443/tcp": "open",
+        "3478/udp": "open",
+        "3478/tcp": "open",
+        "49152-57343/udp": "unknown",
+    } == known
+    assert re.search(r"^  50000-\d+/udp .* open: a packet came back$", narrow.stdout, re.MULTILINE)
