@@ -228,6 +228,24 @@ def test_with_a_domain(tmp_path: Path) -> None:
     assert before == certificate.read_text()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "holds no certificate in PEM form"), ("half of it", "holds no private key in PEM form")],
+)
+def test_a_certificate_that_no_edge_can_read(tmp_path: Path, content: str, said: str) -> None:
+    """The edge would not start with it, and nobody else replaces it before the edge has started."""
+    data = tmp_path / "data"
+    run(data, VERSION, DOMAIN="turn.example.org")
+    path = data / "certificates" / "edge.pem"
+    made, end, _ = path.read_text().partition("-----END CERTIFICATE-----\n")
+    path.chmod(0o600)
+    path.write_text(content and made + end)
+    result = run(data, VERSION, DOMAIN="turn.example.org")
+    assert 0 == result.exit_code, result.output
+    assert f"{path}: {said}: self-signed, until the edge has a certificate" in result.output
+    assert "PRIVATE KEY" in path.read_text()
+
+
 def test_a_domain_on_the_command_line_is_kept(tmp_path: Path) -> None:
     """It goes to .env, written the one way; what the environment says is there already."""
     env = tmp_path / ".env"
