@@ -33,6 +33,13 @@ DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
 """Where `turnctl init` and the containers keep it."""
 
 
+def _version(_: click.Context, __: click.Parameter, value: str | None) -> Version | None:
+    try:
+        return None if value is None else parse_version(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command()
 @click.option(
     "--dir",
@@ -54,12 +61,20 @@ DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
     metavar="FILE",
     help="Look at this turnserver.conf, or compose file (.yaml), alone.",
 )
+@click.option(
+    "--coturn-version",
+    metavar="VERSION",
+    callback=_version,
+    help="coturn that will read the file of --config. Default: the file's head, else the "
+    "turnserver installed here, else the newest known.",
+)
 @reflectors.options
 @delivery.options("text", "json")
 def doctor(
     directory: Path | None,
     compose_project: str | None,
     config: Path | None,
+    coturn_version: Version | None,
     stun: tuple[Server, ...],
     no_stun: bool,
     format_: str,
@@ -85,10 +100,12 @@ def doctor(
         if directory or compose_project:
             raise click.UsageError("--config looks at one file: give it alone")
         try:
-            made = [looks.lint(config, _installed)]
+            made = [looks.lint(config, coturn_version, _installed)]
         except inside.Unseen as error:
             raise Misuse(f"--config {error}") from error
     else:
+        if coturn_version is not None:
+            raise click.UsageError("--coturn-version goes with --config: here the log tells it")
         deployment, project = _found(directory, compose_project)
         ask = partial(_ask, asked)
         try:

@@ -11,12 +11,13 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ifaddr
 
-from turnctl.opening import Answer
+from turnctl.opening import Answer, Port
 from turnctl.placement import Own, Seen
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
@@ -24,7 +25,15 @@ from turnctl.wire.links import open_datagram
 from turnctl.wire.resolve import NO_ADDRESS, ResolutionFailed, resolve
 from turnctl.wire.session import Session
 
-__all__ = ["ask", "comes_back", "looked_up", "own_addresses", "seen_by"]
+__all__ = [
+    "ask",
+    "come_back",
+    "comes_back",
+    "connects",
+    "looked_up",
+    "own_addresses",
+    "seen_by",
+]
 
 ASK_PATIENCE = 2.0
 """Seconds for all servers together, which are asked at once: init should not feel slow offline."""
@@ -157,6 +166,19 @@ async def _looked_up(name: str, family: socket.AddressFamily) -> Answer:
     )
 
 
+def come_back(public: str, own: str, ports: Iterable[Port]) -> dict[Port, bool]:
+    """Of each whether packets sent to `public` reach this host, at all of its samples."""
+    with ThreadPoolExecutor() as pool:
+        asked = {
+            port: [
+                pool.submit(connects if port.protocol == "tcp" else comes_back, public, own, sample)
+                for sample in port.samples
+            ]
+            for port in ports
+        }
+        return {port: all(one.result() for one in ran) for port, ran in asked.items()}
+
+
 def comes_back(public: str, own: str, port: int) -> bool:
     """Whether a packet sent to `public` at the relay's port reaches this host.
 
@@ -176,4 +198,22 @@ def comes_back(public: str, own: str, port: int) -> bool:
             )[0]:
                 if probe.recv(64) == token:
                     return True
+    return False
+
+
+def connects(public: str, own: str, port: int) -> bool:
+    """The same over TCP; False too where the port cannot be had to try it."""
+    token = os.urandom(16)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_server((own, port)) as listener,
+        socket.create_connection((public, port), timeout=HAIRPIN_PATIENCE) as probe,
+    ):
+        # A router may have answered instead, with a page of its own.
+        listener.settimeout(HAIRPIN_PATIENCE)
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(HAIRPIN_PATIENCE)
+            probe.sendall(token)
+            return accepted.recv(64) == token
     return False

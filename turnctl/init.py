@@ -379,18 +379,13 @@ def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
     """What has to be open outside of this host, each with what can be told from here."""
     from turnctl import host, opening
 
-    came_back = set()
+    came_back = dict.fromkeys(opening.ports(wanted), False)
     if whole and wanted.where.external is not None:
         # Through the NAT and back: without one a packet to the public address never leaves here.
-        for relay in wanted.relays:
-            if relay.proxy_port is None and host.comes_back(
-                wanted.where.external, wanted.where.listen[0], relay.port
-            ):
-                came_back.add(f"{relay.port}/udp")
+        came_back = host.come_back(wanted.where.external, wanted.where.listen[0], came_back)
     a, aaaa = asyncio.run(host.looked_up(wanted.domain or ""))
     records = list(opening.records(wanted, a, aaaa))
-    ports = list(opening.ports(wanted, frozenset(came_back)))
-    return opening.render(wanted, records, ports, whole=whole)
+    return opening.render(wanted, records, came_back, whole=whole)
 
 
 def _typed(**values: str | None) -> dict[str, str]:

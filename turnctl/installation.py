@@ -111,13 +111,25 @@ def _relay(
 
 
 def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
-    """The edge starts with whatever is there; `turnctl edge certify` brings it up to date."""
-    path = home / "edge.pem"
-    datadir.make_directory(home)
-    with datadir.owned(home):
-        if path.exists():
-            return "kept"
+    """The edge starts with whatever it can read; `turnctl edge certify` brings it up to date, but
+    not before the edge has started."""
+    # Imported here: it costs 30 ms, and a host without a domain shall not pay.
+    from turnctl.edge.certificate import Bad, read
     from turnctl.edge.placeholder import placeholder
 
+    path = home / "edge.pem"
+    datadir.make_directory(home)
+    wrong = ""
+    try:
+        with datadir.owned(home):
+            content = path.read_bytes()
+        read(content, content)
+        return "kept"
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        wrong = f"{error.strerror}: "
+    except Bad as error:
+        wrong = f"{error}: "
     datadir.write(path, placeholder(domain, now), mode=0o440)
-    return "self-signed, until the edge has a certificate"
+    return f"{wrong}self-signed, until the edge has a certificate"

@@ -7,7 +7,7 @@ about the firewall in front of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,11 +40,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Ports to open, and whether a packet through them came back: None when that proves nothing."""
+    """Ports to open, from `first` to `last`."""
 
-    port: str
+    protocol: Literal["tcp", "udp"]
+    first: int
+    last: int
     purpose: str
-    open: bool | None
+
+    def __str__(self) -> str:
+        span = f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
+        return f"{span}/{self.protocol}"
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """The lowest, the middle and the highest: a rule often covers a part of a range."""
+        return tuple(sorted({self.first, (self.first + self.last) // 2, self.last}))
 
 
 def records(wanted: Installation, a: Answer, aaaa: Answer) -> Iterator[Record]:
@@ -72,28 +82,29 @@ def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: Answer) -> 
         yield Record(kind, "", found, "remove it: browsers and the CA may go there")
 
 
-def ports(wanted: Installation, came_back: frozenset[str]) -> Iterator[Port]:
-    """What the firewall has to let in. `came_back` names the ports through which a packet did."""
+def ports(wanted: Installation) -> Iterator[Port]:
+    """What the firewall has to let in."""
 
-    def port(text: str, purpose: str) -> Port:
-        return Port(text, purpose, True if text in came_back else None)
+    def port(protocol: Literal["tcp", "udp"], number: int, purpose: str) -> Port:
+        return Port(protocol, number, number, purpose)
 
-    yield port(f"{wanted.edge_http}/tcp", "the CA's challenge; else a redirect to HTTPS")
-    yield port(f"{wanted.edge_https}/tcp", "HTTPS, and TURN over TLS")
+    yield port("tcp", wanted.edge_http, "the CA's challenge; else a redirect to HTTPS")
+    yield port("tcp", wanted.edge_https, "HTTPS, and TURN over TLS")
     for relay in wanted.relays:
         if relay.proxy_port is None:
             when = "" if relay.name == "coturn" else ", while an upgrade runs"
-            yield port(f"{relay.port}/udp", f"STUN and TURN{when}")
-            yield port(f"{relay.port}/tcp", f"TURN over TCP{when}")
+            yield port("udp", relay.port, f"STUN and TURN{when}")
+            yield port("tcp", relay.port, f"TURN over TCP{when}")
     first = min(relay.first for relay in wanted.relays)
     last = max(relay.last for relay in wanted.relays)
-    yield port(f"{first}-{last}/udp", "relayed addresses")
+    yield Port("udp", first, last, "relayed addresses")
 
 
 def render(
-    wanted: Installation, found: Sequence[Record], opened: Sequence[Port], *, whole: bool
+    wanted: Installation, found: Sequence[Record], came_back: Mapping[Port, bool], *, whole: bool
 ) -> Iterator[str]:
-    """Lines for a person. Not `whole`: the records that are not right alone."""
+    """Lines for a person. Not `whole`: the records that are not right alone. `came_back` tells of
+    each port whether a packet through it did; that none did proves nothing."""
     name = wanted.domain or ""
     local = [one for one in wanted.where.advertised if is_private(one)]
     shown = [one for one in found if whole or one.wrong != ""]
@@ -110,9 +121,9 @@ def render(
     if not whole:
         return
     yield "Ports to let in:"
-    for two in opened:
-        known = "open: a packet came back" if two.open else "unknown from here"
-        yield f"  {two.port:<15}  {two.purpose:<45}  {known}"
+    for port, passed in came_back.items():
+        known = "open: a packet came back" if passed else "unknown from here"
+        yield f"  {port!s:<15}  {port.purpose:<45}  {known}"
     yield (
         "Once it is up, from a machine outside, with a copy of the file api-key: turnctl check "
         f"--api-key-file api-key https://{_at(name, wanted)} tests them all."

@@ -79,7 +79,7 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
     """What will be bound. With the secrets of this deployment its own relays are known again."""
 
     def service() -> Holder:
-        return _ours_if(asyncio.run(_is_healthy(wanted.http[1])))
+        return _ours_if(_got(wanted.http[1], "/healthz") == b'{"status":"ok"}')
 
     def edge() -> Holder:
         return _ours_if(asyncio.run(_edge_answers(EDGE_SOCKET)))
@@ -100,7 +100,16 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
 
         return ask
 
+    def figures(job: str) -> Callable[[], Holder]:
+        """Those of a program of ours begin with its name, from its start on."""
+        return lambda: _ours_if(f"\n{job}_".encode() in _got(wanted.figures[job], "/metrics"))
+
     yield Need("tcp", *wanted.http, "signal", "PORT", service)
+    for job, name, variable in (
+        ("signalpost", "signal", "METRICS_PORT"),
+        ("turnctl", "probe", "PROBE_PORT"),
+    ):
+        yield Need("tcp", "127.0.0.1", wanted.figures[job], name, variable, figures(job))
     for one in wanted.relays:
         if one.name == "coturn":
             for address in wanted.where.listen:
@@ -156,22 +165,25 @@ def _ours_if(answers: bool) -> Holder:
     return Holder.OURS if answers else Holder.STRANGER
 
 
-async def _is_healthy(port: int) -> bool:
+def _got(port: int, path: str) -> bytes:
+    """What is served there on this host, nothing when that is no 200."""
     import ssl
 
     from turnctl.wire import http
 
     try:
-        said = await http.get(
-            f"http://127.0.0.1:{port}/healthz",
-            {},
-            context=ssl.create_default_context(),
-            patience=HEALTH_PATIENCE,
-            through_proxy=False,
+        said = asyncio.run(
+            http.get(
+                f"http://127.0.0.1:{port}{path}",
+                {},
+                context=ssl.create_default_context(),
+                patience=HEALTH_PATIENCE,
+                through_proxy=False,
+            )
         )
     except http.FetchFailed:
-        return False
-    return said.status == 200 and said.body == b'{"status":"ok"}'
+        return b""
+    return (said.body or b"") if said.status == 200 else b""
 
 
 async def _edge_answers(socket: Path) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from signalpost.credentials import Secret, mint
 from tests.lab import acme
 from tests.lab.certs import Authority
 from tests.lab.coturn import within
@@ -34,25 +35,31 @@ from tests.lab.programs import accepts, started
 from turnctl.edge.certificate import fingerprint
 from turnctl.edge.placeholder import placeholder
 from turnctl.edge.source import utc_now
-from turnctl.wire import stun
+from turnctl.wire.errors import WireError
+from turnctl.wire.links import connect_stream, open_stream
+from turnctl.wire.session import Login, Session
 
 BOTH = ["coturn 4.18.0, HAProxy 2.6.12", "coturn 4.6.1, HAProxy 3.2.26"]
 PAIRS = 25
 A_SECOND = 20
+PATIENCE = 30.0
+"""Seconds for one of them: in the first one all handshakes of the 50 are under way as well."""
 
 
 @dataclass(slots=True)
-class Handshakes:
-    """New connections at a steady pace, until told to stop: half say STUN, half HTTP."""
+class Newcomers:
+    """New clients at a steady pace, until told to stop: every other one makes an allocation over
+    TLS, the others ask over HTTPS."""
 
     client: Namespace
     root: Path
+    secret: Secret
     seen: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def coming(self) -> Iterator[None]:
         thread = threading.Thread(
             target=lambda: within(self.client.name, lambda: asyncio.run(self._go()))
         )
@@ -74,30 +81,39 @@ class Handshakes:
                 await asyncio.sleep(max(0.0, begun + number / A_SECOND - time.monotonic()))
 
     async def _one(self, context: ssl.SSLContext, number: int) -> None:
-        tid = stun.new_transaction_id()
-        question, answer = (
-            (
-                stun.build(stun.Method.BINDING, stun.Class.REQUEST, [], transaction_id=tid),
-                b"\x01\x01",
-            )
-            if number % 2
-            else (f"GET /healthz HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode(), b"HTTP/1.1 200")
-        )
+        served = self._allocation(context, number) if number % 2 else self._page(context)
         try:
-            async with asyncio.timeout(30):
-                reader, writer = await asyncio.open_connection(
-                    SERVER, 443, ssl=context, server_hostname=DOMAIN
-                )
-                served = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-                writer.write(question)
-                said = await reader.readexactly(len(answer))
-                writer.close()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            async with asyncio.timeout(PATIENCE):
+                self.seen.append(fingerprint(await served))
+        except (OSError, TimeoutError, WireError, asyncio.IncompleteReadError) as error:
             self.failed.append(f"{type(error).__name__}: {error}")
-            return
-        self.seen.append(fingerprint(served))
-        if said != answer:
+
+    async def _allocation(self, context: ssl.SSLContext, number: int) -> bytes:
+        made = mint([self.secret], f"new-{number}", now=time.time(), ttl=600)
+        session = Session(Login(made.username, made.password))
+        sock = await connect_stream((SERVER, 443), patience=PATIENCE)
+        link = await open_stream(
+            sock, session, context=context, server_name=DOMAIN, patience=PATIENCE
+        )
+        session.attach(link)
+        try:
+            await session.allocate(patience=PATIENCE)
+            assert link.tls is not None
+            return link.tls.getpeercert(binary_form=True) or b""
+        finally:
+            await session.close()
+
+    async def _page(self, context: ssl.SSLContext) -> bytes:
+        reader, writer = await asyncio.open_connection(
+            SERVER, 443, ssl=context, server_hostname=DOMAIN
+        )
+        served: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.write(f"GET /healthz HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode())
+        said = await reader.readexactly(len(b"HTTP/1.1 200"))
+        writer.close()
+        if said != b"HTTP/1.1 200":
             self.failed.append(repr(said))
+        return served
 
 
 @pytest.fixture(autouse=True)
@@ -110,38 +126,38 @@ def _no_account(deployed: Deployment) -> None:
 def test_renewal_under_load(
     deployed: Deployment, outside: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While 50 relays over TLS exchange data and 20 clients a second come, SIGHUP renews: nothing
-    is lost, nobody fails, and newcomers get the new certificate."""
+    """While 50 relays over TLS exchange data and 20 clients a second come, half of them for a relay
+    of their own, SIGHUP renews: nothing is lost, nobody fails, newcomers get the new certificate.
+    """
     with acme.ca(tmp_path, namespace=deployed.server.name) as ca, deployed.certify(ca) as process:
         wait_until(
             lambda: "certificate-served" in deployed.log("certify"),
             lambda: deployed.log("certify"),
         )
         before = deployed.edge_pem.read_bytes()
-        handshakes = Handshakes(outside.client, ca.root)
+        secret = Secret((deployed.data / "turn-secret").read_text().strip())
+        newcomers = Newcomers(outside.client, ca.root, secret)
         with (
             bench(deployed, ca.root, outside.client, pairs=PAIRS, seconds=14) as load,
-            handshakes.running(),
+            newcomers.coming(),
         ):
-            wait_until(lambda: len(handshakes.seen) > A_SECOND, lambda: str(handshakes.failed))
+            wait_until(lambda: len(newcomers.seen) > A_SECOND, lambda: str(newcomers.failed))
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: len(set(handshakes.seen)) == 2, lambda: deployed.log("certify"))
-            came = len(handshakes.seen)
-            wait_until(
-                lambda: len(handshakes.seen) > came + A_SECOND, lambda: str(handshakes.failed)
-            )
+            wait_until(lambda: len(set(newcomers.seen)) == 2, lambda: deployed.log("certify"))
+            came = len(newcomers.seen)
+            wait_until(lambda: len(newcomers.seen) > came + A_SECOND, lambda: str(newcomers.failed))
         assert deployed.edge_pem.read_bytes() != before
     with capsys.disabled():
         print(  # noqa: T201  figures for whoever reads the run
             f"\n{load.allocations} allocations, {load.sent} packets sent, {load.lost} lost; "
-            f"{len(handshakes.seen)} handshakes, {len(handshakes.failed)} failed"
+            f"{len(newcomers.seen)} newcomers, {len(newcomers.failed)} failed"
         )
-    assert [] == handshakes.failed
+    assert [] == newcomers.failed
     assert (2 * PAIRS, 0) == (load.allocations, load.lost)
-    first, last = handshakes.seen[0], handshakes.seen[-1]
+    first, last = newcomers.seen[0], newcomers.seen[-1]
     assert first != last
-    switched = handshakes.seen.index(last)
-    assert {last} == set(handshakes.seen[switched + A_SECOND :]), "there is no way back"
+    switched = newcomers.seen.index(last)
+    assert {last} == set(newcomers.seen[switched + A_SECOND :]), "there is no way back"
 
 
 @pytest.fixture

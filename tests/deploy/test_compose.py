@@ -281,6 +281,16 @@ def test_bridge_says_what_it_needs(images: docker.Images) -> None:
     assert "set EXTERNAL_IP to this machine's address" in refused.stderr
 
 
+def test_bridge_leaves_the_edge_out(images: docker.Images, own_address: str) -> None:
+    """With a DOMAIN in .env, whose profile would start what needs the host's network."""
+    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
+    named = environment(
+        images, EXTERNAL_IP=own_address, DOMAIN="turn.example.org", COMPOSE_PROFILES="tls"
+    )
+    started = Project("signalpost-bridge", named, files).compose("config", "--services").stdout
+    assert {"init", "signal", "coturn", "probe"} == set(started.split())
+
+
 def test_env_example_tells_every_variable() -> None:
     """.env.example and compose.yaml name the same variables, with the same defaults."""
     text = (ROOT / "compose.yaml").read_text()

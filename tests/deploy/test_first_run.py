@@ -28,13 +28,12 @@ DOMAIN = "turn.example.org"
 DATA = "/var/lib/signalpost"
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "PROBE_PORT",
-    "HTTP_PORT", "HTTPS_PORT", "ACME_PORT",
+    "METRICS_PORT", "HTTP_PORT", "HTTPS_PORT", "ACME_PORT",
 )  # fmt: skip
 OVERRIDE = """
 services:
   init: {build: {network: host}}
   acme: {build: {network: host}}
-  signal: {environment: {SIGNALPOST_METRICS__PORT: "0"}}
 """
 
 
@@ -195,9 +194,9 @@ def test_a_wrong_setting(fresh: Project, setting: str, value: str, words: tuple[
     accepted(fresh)
 
 
-@pytest.mark.parametrize("variable", ["PORT", "TURN_PORT", "HTTPS_PORT"])
+@pytest.mark.parametrize("variable", ["PORT", "TURN_PORT", "HTTPS_PORT", "METRICS_PORT"])
 def test_a_busy_port(fresh: Project, variable: str) -> None:
-    """Another program on 8080, 3478 or 443 is told with the command that names it."""
+    """Another program on 8080, 3478, 443 or 9464 is told with the command that names it."""
     port = int(fresh.environment[variable])
     named = replace(fresh, environment={**fresh.environment, "DOMAIN": DOMAIN})
     with socket.create_server(("0.0.0.0", port)):

@@ -9,8 +9,12 @@ import pytest
 from tests.lab.docker import ROOT
 from tests.lab.parts import require
 
-SCRIPTS = [path for path in sorted((ROOT / "deploy").iterdir()) if path.is_file()]
-SHELL = [path.name for path in SCRIPTS if path.read_text().startswith("#!/bin/sh\n")]
+SCRIPTS = [path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file()]
+SHELL = [
+    str(path.relative_to(ROOT / "deploy"))
+    for path in SCRIPTS
+    if path.read_bytes().startswith(b"#!/bin/sh\n")
+]
 
 
 @pytest.mark.parametrize("name", SHELL)
@@ -24,5 +28,5 @@ def test_shell_is_portable(name: str) -> None:
 
 def test_scripts_can_be_run() -> None:
     """Each is executable."""
-    assert {"egress", "setup"} <= set(SHELL)
+    assert {"edge/start", "egress", "setup", "upgrade"} == set(SHELL)
     assert [] == [name for name in SHELL if not (ROOT / "deploy" / name).stat().st_mode & 0o111]

@@ -323,7 +323,9 @@ def test_half_way_back(deployment: Deployment) -> None:
     second = deployment.upgrade(OTHER)
     assert 3 == second.ended()
     assert f"an upgrade to {UNDRAINABLE} was begun; finish that one first" in second.said()
-    deployment.project.compose("--profile", "*", "rm", "-sf", "coturn-next", "coturn-edge-next")
+    away = "--profile upgrade rm --stop --force coturn-next coturn-edge-next"
+    assert f"\ndocker compose {away}\n" in second.said()
+    deployment.project.compose(*away.split())
     steady(deployment, image)
 
 

@@ -168,6 +168,25 @@ def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
     assert [(code, "fail")] == [(one["code"], one["severity"]) for one in findings]
 
 
+def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of somebody's own, where no turnserver is installed: it is for the version that is
+    named, else for the newest."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "turnserver.conf"
+    text = render(Configuration(Version(4, 18, 0), "r", ("198.51.100.7",), "/d"))
+    path.write_text(text.replace("# For coturn 4.18.0.\n", "") + "no-tlsv1\n")
+
+    def lint(*more: str) -> tuple[int, str]:
+        done = CliRunner().invoke(doctor, ["--config", str(path), *more], standalone_mode=False)
+        return done.return_value, done.output
+
+    status, said = lint()
+    assert (1, True) == (status, "options, coturn 4.18.0, as no version is named\n" in said)
+    assert "coturn 4.18.0 knows no-tlsv1 no more" in said
+    status, said = lint("--coturn-version", "4.6.1")
+    assert (0, True) == (status, "options, coturn 4.6.1\n" in said), said
+
+
 @pytest.mark.parametrize(
     ("ports", "status"),
     [
@@ -212,6 +231,8 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
         (["--config", "/nonexistent"], 2, "--config /nonexistent: there is no such file"),
         (["--config", "/"], 2, "--config / is no regular file"),
         (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
+        (["--coturn-version", "4.18"], 2, "--coturn-version goes with --config"),
+        (["--config", "/x", "--coturn-version", "new"], 2, "is not a coturn version such as"),
         (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),
         (["--stun", "a b"], 2, "is not a host name"),
         (["--compose-project", "x"], 3, "no Docker engine answers (No such file or directory)"),

@@ -58,6 +58,14 @@ def test_a_packet_to_nowhere_does_not(own_address: str) -> None:
     assert not host.comes_back("203.0.113.250", own_address, closed_port(own_address))
 
 
+def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
+    """Where the port is free; one that is taken, by whomever, proves nothing."""
+    with socket.create_server((own_address, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert not host.connects(own_address, own_address, port)
+    assert host.connects(own_address, own_address, port)
+
+
 def closed_port(address: str) -> int:
     """A UDP port nobody listens on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:

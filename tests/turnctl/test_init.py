@@ -228,6 +228,24 @@ def test_with_a_domain(tmp_path: Path) -> None:
     assert before == certificate.read_text()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "holds no certificate in PEM form"), ("half of it", "holds no private key in PEM form")],
+)
+def test_a_certificate_that_no_edge_can_read(tmp_path: Path, content: str, said: str) -> None:
+    """The edge would not start with it, and nobody else replaces it before the edge has started."""
+    data = tmp_path / "data"
+    run(data, VERSION, DOMAIN="turn.example.org")
+    path = data / "certificates" / "edge.pem"
+    made, end, _ = path.read_text().partition("-----END CERTIFICATE-----\n")
+    path.chmod(0o600)
+    path.write_text(content and made + end)
+    result = run(data, VERSION, DOMAIN="turn.example.org")
+    assert 0 == result.exit_code, result.output
+    assert f"{path}: {said}: self-signed, until the edge has a certificate" in result.output
+    assert "PRIVATE KEY" in path.read_text()
+
+
 def test_a_domain_on_the_command_line_is_kept(tmp_path: Path) -> None:
     """It goes to .env, written the one way; what the environment says is there already."""
     env = tmp_path / ".env"
@@ -333,3 +351,41 @@ def test_behind_a_real_nat(tmp_path: Path, forwarded: bool) -> None:
     assert host == ("203.0.113.10" if forwarded else "10.99.0.2")
     assert stun in done.stdout
     assert ("came back" in done.stdout) is forwarded
+
+
+OPENED = """
+table ip opened {
+  chain prerouting {
+    type nat hook prerouting priority dstnat
+    ip daddr 203.0.113.10 tcp dport { 443, 3478 } dnat to 10.99.0.2
+    ip daddr 203.0.113.10 udp dport { 3478, 50000-65535 } dnat to 10.99.0.2
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat
+    iifname "lan" oifname "lan" masquerade
+  }
+}
+"""
+
+
+def test_which_ports_a_real_nat_lets_in(tmp_path: Path) -> None:
+    """What comes back through the router is open; of 80, which is not forwarded, and of a range
+    that is only in part, nothing is claimed."""
+    turnctl = str(Path(sys.executable).with_name("turnctl"))
+    argv = [turnctl, "init", "--dir", str(tmp_path), VERSION, "--no-stun"]
+    argv += ["--external-ip", "203.0.113.10", "--domain", "turn.lab.test"]
+    argv += ["--env-file", str(tmp_path / ".env")]
+    with netns.site() as site:
+        site.router.nft(OPENED)
+        done = site.run(argv)
+        narrow = site.run([*argv, "--min-port", "50000"])
+    assert done.returncode == 0, done.stderr
+    known = dict(re.findall(r"^  (\S+/(?:tcp|udp)) .*  (open|unknown)", done.stdout, re.MULTILINE))
+    assert {
+        "80/tcp": "unknown",
+        "443/tcp": "open",
+        "3478/udp": "open",
+        "3478/tcp": "open",
+        "49152-57343/udp": "unknown",
+    } == known
+    assert re.search(r"^  50000-\d+/udp .* open: a packet came back$", narrow.stdout, re.MULTILINE)

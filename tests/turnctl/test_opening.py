@@ -9,7 +9,7 @@ import pytest
 from turnctl import host
 from turnctl.coturn import Limits, Version
 from turnctl.installation import Installation
-from turnctl.opening import Answer, ports, records, render
+from turnctl.opening import Answer, Port, ports, records, render
 from turnctl.placement import Placement
 from turnctl.relays import relays
 
@@ -74,33 +74,37 @@ def test_behind_nat_the_record_is_the_outer_address() -> None:
 
 def test_ports_of_the_firewall() -> None:
     """The edge's, the relays' that clients come to, the whole range; none of the loopback's."""
-    found = list(ports(OWN, frozenset({"3478/udp"})))
     assert [
         "80/tcp", "443/tcp", "3478/udp", "3478/tcp", "3479/udp", "3479/tcp", "49152-65535/udp",
-    ] == [one.port for one in found]  # fmt: skip
-    assert {"3478/udp"} == {one.port for one in found if one.open}
-    assert {None} == {one.open for one in found if one.port != "3478/udp"}
+    ] == list(map(str, ports(OWN)))  # fmt: skip
+
+
+def test_a_range_is_tried_at_both_ends_and_between() -> None:
+    """A firewall that lets in a part of it is common."""
+    assert (100, 150, 201) == Port("udp", 100, 201, "").samples
+    assert (80,) == Port("tcp", 80, 80, "").samples
 
 
 def test_what_is_right_is_told_once() -> None:
     """With --domain all of it; on every other start what is not right alone."""
     right = list(records(OWN, Answer(("8.8.4.4",)), Answer(("2a00::5",))))
     wrong = list(records(OWN, Answer(("1.1.1.1",)), Answer(("2a00::5",))))
-    opened = list(ports(OWN, frozenset()))
-    assert [] == list(render(OWN, right, opened, whole=False))
+    came_back = {port: port.first == 3478 for port in ports(OWN)}
+    assert [] == list(render(OWN, right, came_back, whole=False))
     assert [
         "DNS records of turn.example.org:",
         "  A     8.8.4.4          leads to 1.1.1.1: change it",
-    ] == list(render(OWN, wrong, opened, whole=False))
-    whole = "\n".join(render(OWN, right, opened, whole=True))
+    ] == list(render(OWN, wrong, came_back, whole=False))
+    whole = "\n".join(render(OWN, right, came_back, whole=True))
     assert "turnctl check --api-key-file api-key https://turn.example.org" in whole
     assert re.search(r"443/tcp +HTTPS, and TURN over TLS +unknown from here", whole)
+    assert re.search(r"3478/udp +STUN and TURN +open: a packet came back", whole)
 
 
 def test_a_private_address_under_a_name_is_told() -> None:
     """A record of it would lead nobody here."""
     local = wanted("192.168.1.5")
-    said = "\n".join(render(local, list(records(local, Answer(), Answer())), [], whole=False))
+    said = "\n".join(render(local, list(records(local, Answer(), Answer())), {}, whole=False))
     assert "set EXTERNAL_IP" in said
 
 

@@ -160,6 +160,26 @@ def test_the_service_is_known_by_its_health(
     assert (status == 3) == ("set PORT in .env" in done.output)
 
 
+@pytest.mark.parametrize(
+    ("option", "variable", "body", "status"),
+    [
+        ("metrics_port", "METRICS_PORT", b"# HELP\nsignalpost_turn_secrets 1.0\n", 0),
+        ("metrics_port", "METRICS_PORT", b"# HELP\notelcol_uptime 1.0\n", 3),
+        ("probe_port", "PROBE_PORT", b"# HELP\nturnctl_checks_total 0\n", 0),
+        ("probe_port", "PROBE_PORT", b"It works!", 3),
+    ],
+)
+def test_the_ports_of_figures(
+    tmp_path: Path, own_address: str, option: str, variable: str, body: bytes, status: int
+) -> None:
+    """On the loopback; who has one is known by what it counts."""
+    with web_server(body) as taken:
+        ports = {name: free_port() for name in ("port", "http_port", "metrics_port", "probe_port")}
+        done = run(tmp_path, own_address, **ports | {option: taken})
+    assert status == done.exit_code, done.output
+    assert (status == 3) == (f"set {variable} in .env" in done.output)
+
+
 def test_the_edges_ports(tmp_path: Path, own_address: str) -> None:
     """With a domain 80 and 443 have to be free too; each that is not has its line."""
     with web_server(b"nginx") as first, web_server(b"nginx") as second:

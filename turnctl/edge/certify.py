@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import signal
 import sys
 from pathlib import Path
@@ -13,16 +12,13 @@ from pathlib import Path
 import click
 
 from turnctl.commands import Misuse
+from turnctl.domain import parse as parse_domain
 from turnctl.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.edge.keeper import Keeper
 from turnctl.edge.runtime import Edge
 from turnctl.edge.source import Own, Source, utc_now
 
 __all__ = ["certify"]
-
-LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
-NAME = re.compile(rf"(?:{LABEL}\.)+(?![0-9]+\Z){LABEL}\Z", re.IGNORECASE)
-"""Two labels or more, the last one no number as an address has it: no CA certifies less."""
 
 PORT = click.IntRange(1, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -126,13 +122,14 @@ def certify(
     """
     if not domain:
         raise Misuse("no name: give --domain, or set DOMAIN (in .env: DOMAIN=turn.example.org)")
-    if not NAME.match(domain):
-        raise Misuse(f"{domain!r} is no public DNS name such as turn.example.org")
+    try:
+        domain = parse_domain(domain)
+    except ValueError as error:
+        raise Misuse(str(error)) from None
     if certificate_key_file and not certificate_file:
         raise Misuse("--certificate-key-file goes with --certificate-file")
     if not directory.startswith("https://"):
         raise Misuse(f"ACME directory {directory!r} is no https:// URL")
-    domain = domain.lower()
     source: Source
     if certificate_file:
         source = Own(domain, certificate_file, certificate_key_file)

@@ -31,6 +31,7 @@ from turnctl.inside import (
 from turnctl.inside.catalogue import found
 from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
 from turnctl.inside.docker import Project
+from turnctl.inside.options import NEWEST
 from turnctl.inside.turnserver import Conf, parse
 from turnctl.placement import Seen
 
@@ -72,8 +73,10 @@ def looks(host: Host) -> Iterator[Look]:
     yield buffers.look()
 
 
-def lint(path: Path, installed: Callable[[], Version | None]) -> Look:
-    """One file by itself, a turnserver.conf or a compose file. Raises Unseen."""
+def lint(path: Path, named: Version | None, installed: Callable[[], Version | None]) -> Look:
+    """One file by itself, a turnserver.conf or a compose file. It is for the version that is
+    named, else that of its head, else the one installed here, else the newest there is a table of:
+    a repository's gate has no turnserver. Raises Unseen."""
     file = files.read(path)
     if file is None:
         raise Unseen(f"{path}: there is no such file")
@@ -81,11 +84,12 @@ def lint(path: Path, installed: Callable[[], Version | None]) -> Look:
     if path.suffix in {".yaml", ".yml"}:
         return composefile.look(str(path), text)
     conf = parse(str(path), text)
-    version = conf.made_for or installed()
-    return Look("configuration", _told(conf, version), tuple(_strict(conf, version)))
+    version = named or conf.made_for or installed()
+    told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
+    return Look("configuration", told, tuple(_strict(conf, version or NEWEST)))
 
 
-def _strict(conf: Conf, version: Version | None) -> Iterator[Finding]:
+def _strict(conf: Conf, version: Version) -> Iterator[Finding]:
     """Before it is used, an option that will be ignored is a mistake: somebody relies on it."""
     for one in configuration.judge(conf, version):
         ignored = one.code == "option-dropped"

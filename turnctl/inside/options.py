@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from turnctl.coturn import Version
 
-__all__ = ["BOOLEAN", "FALSE", "KNOWN", "TRUE", "standing"]
+__all__ = ["BOOLEAN", "FALSE", "KNOWN", "NEWEST", "TRUE", "standing"]
 
 FALSE = {"off", "no", "0", "false"}
 TRUE = {"", "on", "yes", "1", "true"}

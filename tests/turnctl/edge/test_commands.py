@@ -25,11 +25,11 @@ def test_every_command_is_there(name: str) -> None:
     [
         (["certify"], {}, "no name: give --domain, or set DOMAIN"),
         (["certify"], {"DOMAIN": ""}, "no name: give --domain, or set DOMAIN"),
-        (["certify"], {"DOMAIN": "localhost"}, "'localhost' is no public DNS name"),
-        (["certify", "--domain", "https://a.example"], {}, "is no public DNS name"),
-        (["certify", "--domain", "a_b.example.org"], {}, "is no public DNS name"),
-        (["certify", "--domain", "192.0.2.1"], {}, "is no public DNS name"),
-        (["certify", "--domain", "*.example.org"], {}, "is no public DNS name"),
+        (["certify"], {"DOMAIN": "localhost"}, "'localhost' is no name that other hosts"),
+        (["certify", "--domain", "https://a.example"], {}, "is a URL"),
+        (["certify", "--domain", "a_b.example.org"], {}, "has an underscore"),
+        (["certify", "--domain", "192.0.2.1"], {}, "is an address"),
+        (["certify", "--domain", "*.example.org"], {}, "is a pattern"),
         (
             ["certify", "--domain", "a.example.org", "--acme-directory", "ftp://x"],
             {},
