@@ -29,13 +29,16 @@ from turnctl.observations import (
 )
 from turnctl.plan import Plan, Probe
 from turnctl.probes import allocate, contact, ice, inbound, policy, relay, triage
-from turnctl.probes.attempt import Attempt, OutOfTime
+from turnctl.probes.attempt import STEP_SHARE, Attempt, OutOfTime
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import ResolutionFailed, resolve
 from turnctl.wire.session import Allocated, Session
 
 __all__ = ["Options", "run"]
+
+SILENCE_SHARE = 0.4
+"""Of a URL's time: silence to STUN after which TURN is asked beside it."""
 
 PLACES_A_URL = 2
 """Allocations a URL's probe holds at once: the one that is proved and its partner in the echo."""
@@ -143,12 +146,10 @@ class _Run:
                 AsyncExitStack() as places,
                 attempt.session(attempt.login(), report=True) as session,
             ):
-                await contact.bind(attempt, session)
-                if probe.protocol == "udp" and probe.family == 4:
-                    self._answering.append(attempt)
+                challenged = await self._greet(attempt, session)
                 if self._options.audit and probe.protocol == "udp":
                     await policy.measure_amplification(attempt, session)
-                if probe.uri.relays and await allocate.challenge(attempt, session):
+                if challenged:
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
         except WireError as error:
@@ -161,6 +162,30 @@ class _Run:
                 self._start_leg("relay", attempt, legs, relay=True)
         if attempt in self._answering and (carried or not relays_udp):
             self._start_leg("srflx", attempt, legs, relay=carried)
+
+    async def _greet(self, attempt: Attempt, session: Session) -> bool:
+        """STUN, and TURN after it, or beside it when it stays silent: a relay may answer TURN alone
+        (coturn's `no-stun`). Whether TURN asked for credentials, as it must.
+
+        Raises WireError when nothing in STUN answers.
+        """
+        probe, pause = attempt.probe, SILENCE_SHARE * attempt.timeout
+        binding = asyncio.ensure_future(contact.bind(attempt, session))
+        try:
+            await asyncio.wait([binding], timeout=pause if probe.uri.relays else None)
+            if binding.done():
+                binding.result()  # raises what kept it from being answered
+                return probe.uri.relays and await allocate.challenge(attempt, session)
+            # Both end together, and leave enough to try the other transport.
+            beside = allocate.challenge(attempt, session, STEP_SHARE * attempt.timeout - pause)
+            challenged, _ = await asyncio.gather(beside, binding, return_exceptions=True)
+            if isinstance(challenged, BaseException):
+                raise challenged
+            return challenged
+        finally:
+            binding.cancel()
+            if attempt.mapped and probe.protocol == "udp" and probe.family == 4:
+                self._answering.append(attempt)
 
     def _attempt(self, probe: Probe) -> Attempt:
         return Attempt(

@@ -119,7 +119,10 @@ FIXES: Mapping[str, str] = {
     "tls-expires-soon": "See why renewal does not run; after it send SIGUSR2 to turnserver.",
     "tls-expired": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
     # --- STUN
-    "srflx-missing": "Let STUN answer on this port: no `no-stun`, and no proxy that rewrites it.",
+    "srflx-missing": (
+        "Let STUN answer on this port: no `no-stun`, no `secure-stun`, and no proxy that rewrites "
+        "it."
+    ),
     "mapped-address-wrong": (
         "Run coturn on the host's network (network_mode: host): through Docker's bridge or a proxy "
         "it does not see its clients' addresses."
