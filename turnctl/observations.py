@@ -240,6 +240,7 @@ class Inbound(Exchange):
     """A packet from an own socket to the relayed address, and a reply through the relay.
 
     OK when both arrived; SILENT when the packet never came; UNKNOWN when that proves nothing.
+    `elsewhere` is where one arrived instead: the relay's port at the server's own address.
     """
 
     relayed: Address
@@ -247,6 +248,7 @@ class Inbound(Exchange):
     received: int = 0
     replied: bool = False
     same_host: bool = False
+    elsewhere: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -259,6 +259,34 @@ def test_a_relay_address_that_is_not_its_own(site: netns.Site, tmp_path: Path) -
     assert_only("relay-address-wrong", checked)
 
 
+@fault("relay-address-wrong", "external-ip with somebody else's address; nobody else to ask")
+def test_a_relay_that_answers_elsewhere(tmp_path: Path) -> None:
+    """Without an independent server: packets reach the relay at the server's own address alone."""
+    lines = ["external-ip=203.0.113.99"]
+    with (
+        netns.site("port-restricted") as site,
+        coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server,
+    ):
+        urls = [server.uri("udp"), server.uri("tcp")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        checked = check(path, inside=site.client)
+    assert_only("relay-address-wrong", checked)
+    assert [None, None] == [url["relayPorts"] for url in checked.report["urls"]]
+
+
+def test_a_relay_beside_us(tmp_path: Path) -> None:
+    """From inside its network a right external-ip looks wrong where the router does not hairpin."""
+    with netns.site("port-restricted") as site:
+        inner, outer = site.client.address, site.router.address
+        lines = [f"external-ip={outer}/{inner}"]
+        with coturn.running(inner, lines=lines, namespace=site.client.name) as server:
+            path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+            checked = check(path, inside=site.router)
+    assert set() == checked.codes("fail")
+    [found] = [f for f in checked.report["findings"] if f["code"] == "relay-range-unproved"]
+    assert f"its inner address {inner}, and gives out {outer}" in found["summary"]
+
+
 @fault("mapped-address-wrong", "source NAT in front of the server, as a bridge does")
 def test_an_address_behind_a_proxy(site: netns.Site, tmp_path: Path) -> None:
     """Something in front of the server rewrites where packets come from, as a bridge does."""

@@ -62,12 +62,34 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
         summary = f"gives out {relayed}, and its traffic leaves from {outside.seen[0]}"
         yield about(case, "relay-address-wrong", FAIL, summary, outside, leaves=outside.seen[0])
         return
+    misled = case.first(Inbound, _leads_elsewhere)
+    if misled and misled.elsewhere:
+        summary = f"gives out {relayed}, and packets reach its relay at {misled.elsewhere[0]}"
+        yield about(case, "relay-address-wrong", FAIL, summary, misled, leaves=misled.elsewhere[0])
+        return
     yield from _audit(case)
     yield from _inbound(case)
     yield from _echo(case)
     refresh = case.first(Refresh)
     if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
         yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
+
+
+def _leads_elsewhere(one: Inbound) -> bool:
+    """Whether the address that was given out is wrong.
+
+    Inside the server's own network it may be right: not every router lets packets to the outer
+    address back in.
+    """
+    return one.elsewhere is not None and not _inside(one)
+
+
+def _inside(one: Inbound) -> bool:
+    return (
+        one.elsewhere is not None
+        and is_private(one.elsewhere[0])
+        and not is_private(one.relayed[0])
+    )
 
 
 def relayed_family(address: str) -> int:
@@ -98,8 +120,15 @@ def _audit(case: Case) -> Iterator[Finding]:
 
 def _inbound(case: Case) -> Iterator[Finding]:
     """The samples of the relay's port range: every one has to arrive."""
-    samples = list(case.each(Inbound))
+    samples = [one for one in case.each(Inbound) if not _inside(one)]
     if not samples:
+        inside = case.first(Inbound)
+        if inside:
+            summary = (
+                f"was reached at its inner address {case.address}, and gives out "
+                f"{inside.relayed[0]}, to which nothing passes from inside its network"
+            )
+            yield about(case, "relay-range-unproved", INFO, summary, inside)
         return
     lost = [one for one in samples if one.outcome is Outcome.SILENT]
     inbound = lost[0] if lost else samples[0]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.turnctl.rules.stories import (
     ADDRESS,
+    AT_HOME,
     ERROR,
     NOW,
     OK,
@@ -62,6 +63,14 @@ def forbidden(purpose: str) -> Permission:
         (
             [step(Inbound, outcome=SILENT, sent=5, received=0, replied=False)],
             [("relay-range-blocked", "fail")],
+        ),
+        (
+            [step(Inbound, outcome=SILENT, received=0, elsewhere=("198.51.100.9", 50000))],
+            [("relay-address-wrong", "fail")],
+        ),
+        (
+            [step(Inbound, outcome=SILENT, received=0, elsewhere=(AT_HOME, 50000))],
+            [("relay-range-unproved", "info")],
         ),
         ([step(Inbound, replied=False)], [("relay-data-lost", "fail")]),
         ([step(Inbound, same_host=True)], [("relay-range-unproved", "info")]),
