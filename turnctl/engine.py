@@ -181,6 +181,7 @@ class _Run:
             challenged, _ = await asyncio.gather(beside, binding, return_exceptions=True)
             if isinstance(challenged, BaseException):
                 raise challenged
+            attempt.deadline += attempt.timeout * STEP_SHARE  # STUN's silence is not TURN's time
             return challenged
         finally:
             binding.cancel()
@@ -234,23 +235,35 @@ class _Run:
             await policy.ask_forbidden_peers(attempt, session, granted)
         if self._options.reference is not None:
             await self._ask_outside(attempt, session, granted)
-        first = await self._knock(attempt, session, granted)
-        carried = first.replied
+        async with asyncio.TaskGroup() as beside:
+            knock = beside.create_task(self._knock(attempt, session, granted))
+            carried = await self._echo(attempt, session, granted, knock)
+        await relay.refresh(attempt, session)
+        return carried or knock.result().replied
+
+    async def _echo(
+        self,
+        attempt: Attempt,
+        session: Session,
+        granted: Allocated,
+        knock: asyncio.Task[Inbound],
+    ) -> bool:
+        """A partner's relay, which is a second sample of the port range, and the echo between both;
+        whether data went through. Silence to one knock is waited for beside the other.
+        """
         begun = attempt.clock()
         try:
             async with attempt.session(attempt.login()) as partner:
                 other = await allocate.allocate(attempt, partner, "b")
                 if other is None:
                     await self._explain(attempt)
-                else:
-                    # A second sample of the port range, where a first could be had.
-                    if first.sent:
-                        carried |= (await self._knock(attempt, partner, other)).replied
-                    carried |= await relay.echo(attempt, (session, granted), (partner, other))
+                    return False
+                second, _ = await asyncio.gather(self._knock(attempt, partner, other), knock)
+                echoed = await relay.echo(attempt, (session, granted), (partner, other))
+                return echoed or second.replied
         except WireError as error:
             attempt.emit(Echo, **attempt.ending(error, begun))
-        await relay.refresh(attempt, session)
-        return carried
+            return False
 
     async def _knock(self, attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
         made = await inbound.knock(attempt, session, granted)

@@ -253,10 +253,15 @@ class Inbound(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echo(Exchange):
-    """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds."""
+    """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds.
+
+    `large` counts those of the packets that had the size of video's.
+    """
 
     sent: int = 0
     rtts_ms: tuple[float, ...] = ()
+    large_sent: int = 0
+    large_received: int = 0
 
     @property
     def received(self) -> int:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -321,23 +322,47 @@ def test_a_symmetric_nat_is_told(tmp_path: Path) -> None:
     assert_only("symmetric-nat", checked, "info")
 
 
-@fault("relay-data-lost", "nft drops three of ten packets between relays")
-def test_packets_that_get_lost(site: netns.Site, tmp_path: Path) -> None:
+RELAY_TO_RELAY = 'oifname "lo" udp sport 49152-65535 udp dport 49152-65535'
+
+
+@pytest.mark.parametrize(
+    ("rule", "hook", "severity", "said"),
+    [
+        (f"{RELAY_TO_RELAY} numgen random mod 10 < 3", "output", "warn", "of 20 packets"),
+        (RELAY_TO_RELAY, "output", "fail", "20 of 20 packets"),
+        ("udp length > 1000", "input", "warn", "5 of 20 packets through the relay were lost, all"),
+    ],
+    ids=["some", "all", "large"],
+)
+@fault("relay-data-lost", "nft drops three of ten packets, all, or the large ones, between relays")
+def test_packets_that_get_lost(
+    site: netns.Site,
+    rule: str,
+    hook: Literal["input", "output"],
+    severity: str,
+    said: str,
+    tmp_path: Path,
+) -> None:
     """A path between relays that loses packets is told from one that is closed."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        site.server.nft(
-            """
-table inet lossy {
-  chain output {
-    type filter hook output priority filter
-    oifname "lo" udp sport 49152-65535 udp dport 49152-65535 numgen random mod 10 < 3 drop
-  }
-}
-"""
-        )
-        path = write_ice_servers(tmp_path / "ice.json", [server.uri("tcp")], server.credential())
+        site.server.drop(rule, hook=hook)
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
         checked = check(path, inside=site.client)
-    assert "relay-data-lost" in checked.codes("warn", "fail")
+    assert {"relay-data-lost"} == checked.codes("warn", "fail") - {"no-tcp-fallback"}
+    [found] = [f for f in checked.report["findings"] if f["code"] == "relay-data-lost"]
+    assert severity == found["severity"]
+    assert said in found["summary"]
+
+
+@pytest.mark.parametrize("version", coturn.VERSIONS)
+@fault("relay-data-lost", "max-bps=1000 (warn)")
+def test_a_limit_that_a_call_meets(
+    own_address: str, version: coturn.Version, tmp_path: Path
+) -> None:
+    """A thousand bytes a second are no call: coturn drops the rest without a word."""
+    with coturn.running(own_address, lines=["max-bps=1000"], version=version) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        assert_only("relay-data-lost", check(path), "warn")
 
 
 # --- the audit ---------------------------------------------------------------------------------

@@ -83,9 +83,11 @@ async def _mapped(attempt: Attempt, outsider: BindingSocket, granted: Allocated)
 
     Where TURN alone is answered, the allocation's: a permission is for all ports of an address.
     """
-    if attempt.mapped is None and attempt.probe.protocol == "udp" and granted.mapped is not None:
-        return granted.mapped
     server = (attempt.address, attempt.probe.stun_port)
+    if attempt.mapped is None:
+        if attempt.probe.protocol == "udp" and granted.mapped is not None:
+            return granted.mapped
+        raise WireError(f"STUN to {server[0]} tells no address, so this machine's is not known")
     try:
         reply = await outsider.ask(server, patience=attempt.patience(KNOCKS * KNOCK_INTERVAL))
     except Silent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from turnctl import relayports
 from turnctl.addresses import is_private
@@ -163,11 +163,18 @@ def _echo(case: Case) -> Iterator[Finding]:
         summary = f"the echo through the relay broke off: {echo.detail}"
         yield about(case, "relay-data-lost", FAIL, summary, echo)
     elif echo.loss > TOLERABLE_LOSS:
-        summary = f"{echo.sent - echo.received} of {echo.sent} packets through the relay were lost"
+        lost = echo.sent - echo.received
+        summary = f"{lost} of {echo.sent} packets through the relay were lost"
+        if echo.received and lost == echo.large_sent and not echo.large_received:
+            summary += ", all those that are as large as video's: see the MTU"
         severity = WARN if echo.received else FAIL
-        yield about(
-            case, "relay-data-lost", severity, summary, echo, sent=echo.sent, received=echo.received
-        )
+        facts = {
+            "sent": echo.sent,
+            "received": echo.received,
+            "largeSent": echo.large_sent,
+            "largeReceived": echo.large_received,
+        }
+        yield about(case, "relay-data-lost", severity, summary, echo, **facts)
 
 
 def nat(record: Record) -> Iterator[Finding]:
@@ -179,9 +186,11 @@ def nat(record: Record) -> Iterator[Finding]:
             yield finding("symmetric-nat", INFO, summary, url=one.url)
 
 
-def ice(record: Record) -> Iterator[Finding]:
+def ice(record: Record, explained: Collection[str]) -> Iterator[Finding]:
+    """The closing legs, but those of URLs whose failure is explained."""
     for leg in record.each(IceLeg):
-        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}:
+        known = leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}
+        if known or leg.url in explained:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO

@@ -260,3 +260,19 @@ def test_ice_legs(kind: Any, outcome: Outcome, expected: Codes) -> None:
     """A relay that carries packets and connects no agents is odd; srflx is the network's matter."""
     leg = IceLeg(url=UDP, family=4, kind=kind, outcome=outcome, detail="?")
     assert expected == codes(plan(UDP), [*story(), leg])
+
+
+@pytest.mark.parametrize(
+    "explained",
+    [
+        step(Echo, rtts_ms=()),
+        step(Echo, rtts_ms=(1.0,) * 15),
+        step(Allocation, outcome=ERROR, code=486),
+    ],
+)
+def test_legs_of_a_url_that_is_explained(explained: Exchange) -> None:
+    """Agents that do not meet because of another finding are no cause of their own."""
+    legs = [IceLeg(url=UDP, family=4, outcome=SILENT, kind=kind) for kind in ("relay", "srflx")]
+    found = {code for code, _ in codes(plan(UDP), [*story(explained), *legs])}
+    assert 1 == len(found)
+    assert found <= {"relay-data-lost", "quota-user"}
