@@ -28,7 +28,7 @@ from turnctl.observations import (
     Resolution,
 )
 from turnctl.plan import Plan, Probe
-from turnctl.probes import allocate, contact, ice, inbound, policy, relay, triage
+from turnctl.probes import allocate, alpn, contact, ice, inbound, policy, relay, triage
 from turnctl.probes.attempt import STEP_SHARE, Attempt, OutOfTime
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
@@ -222,9 +222,11 @@ class _Run:
 
     async def _relay(self, attempt: Attempt, session: Session) -> bool:
         """The allocation and what it must carry; whether it carried data."""
-        granted, _ = await asyncio.gather(
-            allocate.allocate(attempt, session), allocate.try_wrong_credential(attempt)
-        )
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(allocate.try_wrong_credential(attempt))
+            if attempt.probe.protocol == "tls":
+                beside.create_task(alpn.offer(attempt))
+            granted = await allocate.allocate(attempt, session)
         if granted is None:
             await self._explain(attempt)
             return False

@@ -116,6 +116,10 @@ FIXES: Mapping[str, str] = {
     "tls-name-mismatch": "Get a certificate for {host}, or use the name that it holds in the URL.",
     "tls-ip-literal": "Use the name that the certificate holds in the URL instead of {host}.",
     "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
+    "tls-alpn-refused": (
+        "Let what ends TLS on this port take the ALPN name stun.turn, or ignore names that it does "
+        "not know: browsers send none, and some apps send this one."
+    ),
     "tls-expires-soon": "See why renewal does not run; after it send SIGUSR2 to turnserver.",
     "tls-expired": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
     # --- STUN

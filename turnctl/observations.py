@@ -13,6 +13,7 @@ from typing import Literal
 __all__ = [
     "Agreement",
     "Allocation",
+    "Alpn",
     "Amplification",
     "Binding",
     "CandidateSeen",
@@ -144,6 +145,15 @@ class TlsHandshake(Exchange):
     issuer: str = ""
     not_after: str = ""
     days_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alpn(Exchange):
+    """A TLS handshake that names TURN as its protocol (RFC 7443); `chosen` is empty where the
+    server names none, which is right as well.
+    """
+
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from tests.lab import coturn, netns
 from tests.lab.certs import Authority, Certificate
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
-from tests.lab.responders import Script, issuer, turn_responder
+from tests.lab.responders import Script, issuer, picky_edge, turn_responder
 from turnctl.addresses import DENIED
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
@@ -170,6 +170,23 @@ def test_an_old_tls_version(authority: Authority) -> None:
     with old_tls(authority.issue(["127.0.0.1"])) as port:
         checked = check(*ANY, "--ca", str(authority.root), f"turns:127.0.0.1:{port}")
     assert_only("tls-old-version", checked)
+
+
+@fault("tls-alpn-refused", "a proxy that refuses the ALPN name of TURN (warn)")
+def test_an_edge_that_knows_the_web_alone(
+    own_address: str, authority: Authority, tmp_path: Path
+) -> None:
+    """Browsers pass, since they name no protocol; apps that name stun.turn do not."""
+    with (
+        coturn.running(own_address, tls=authority.issue(["127.0.0.1", own_address])) as server,
+        picky_edge((own_address, server.tls_port or 0)) as port,
+    ):
+        urls = [f"turns:127.0.0.1:{port}", server.uri("tls")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        checked = check("--ca", str(authority.root), path)
+    assert_only("tls-alpn-refused", checked, "warn")
+    assert ["warn", "pass"] == checked.verdicts()
+    assert [None, "stun.turn"] == [url["tls"]["alpn"] for url in checked.report["urls"]]
 
 
 # --- the list, and who hands it out ------------------------------------------------------------

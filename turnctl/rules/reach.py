@@ -8,7 +8,7 @@ from turnctl.addresses import is_private
 from turnctl.case import Case, Record
 from turnctl.edge.placeholder import ISSUER
 from turnctl.findings import Finding
-from turnctl.observations import Binding, Connection, Exchange, Outcome, TlsHandshake
+from turnctl.observations import Alpn, Binding, Connection, Exchange, Outcome, TlsHandshake
 from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise
 
 __all__ = ["link", "stun"]
@@ -32,6 +32,10 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             summary = f"the certificate ends in {days:.1f} days"
             facts = {"notAfter": handshake.not_after, "names": list(handshake.names)}
             yield about(case, "tls-expires-soon", WARN, summary, handshake, **facts)
+        alpn = case.first(Alpn)
+        if alpn and alpn.outcome is Outcome.TLS_FAILED:
+            summary = f"refuses a client that names TURN in its hello (ALPN): {alpn.detail}"
+            yield about(case, "tls-alpn-refused", WARN, summary, alpn)
         return
     certificate = {
         "names": list(handshake.names) or None,

@@ -37,6 +37,7 @@ from tests.turnctl.rules.stories import (
 from turnctl.judge import judge
 from turnctl.observations import (
     Allocation,
+    Alpn,
     Binding,
     Challenge,
     Connection,
@@ -273,6 +274,16 @@ def test_a_certificate_that_ends_soon(days: float | None, expected: Codes) -> No
     draining = step(Challenge, TLS, code=403)
     failing = [*expected, ("server-draining", "fail")]
     assert failing == codes(plan(TLS), story(soon, draining, url=TLS))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(OK, []), (TLS_FAILED, [("tls-alpn-refused", "warn")]), (SILENT, []), (UNKNOWN, [])],
+)
+def test_a_name_in_the_hello(outcome: Outcome, expected: Codes) -> None:
+    """A handshake that fails with ALPN alone is a warning; one that was not made is nothing."""
+    seen = [*story(url=TLS), Alpn(url=TLS, family=4, outcome=outcome)]
+    assert expected == codes(plan(TLS), seen)
 
 
 PRIVATE = ("172.17.0.1", 40000)
