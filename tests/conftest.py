@@ -15,6 +15,9 @@ from tests.lab.parts import MISSING
 OUTCOMES = pytest.StashKey[list[tuple[str, str, str]]]()
 """(code, how, outcome) of each test that injected a fault."""
 
+WORDS = {"passed": "found", "skipped": "skipped", "failed": "NOT FOUND"}
+"""Outcomes of a test in the fault matrix, the worst last: that of several tests counts."""
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
@@ -27,7 +30,7 @@ def pytest_runtest_makereport(
         if MISSING in reason:
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid}: {reason} (a failure, since CI=true)"
-    if report.when == "call":
+    if report.when == "call" or (report.when == "setup" and not report.passed):
         item.config.stash.setdefault(OUTCOMES, []).extend(
             (str(mark.args[0]), str(mark.args[1]), report.outcome)
             for mark in item.iter_markers("fault")
@@ -41,7 +44,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if outcomes:
         worst: dict[tuple[str, str], str] = {}
         for code, how, outcome in outcomes:
-            worst[code, how] = "found" if outcome == "passed" else "NOT FOUND"
+            known = worst.get((code, how), "found")
+            worst[code, how] = max(known, WORDS[outcome], key=[*WORDS.values()].index)
         rows = [("code", "made to happen by", "")]
         rows += [(code, how, found) for (code, how), found in worst.items()]
         terminalreporter.section("fault matrix")

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from turnctl.observations import (
     Binding,
+    Challenge,
     Connection,
     Control,
     Echo,
@@ -52,8 +53,13 @@ class Case:
 
     @property
     def answered(self) -> bool:
-        """Whether STUN answered over this URL."""
-        return self.first(Binding, lambda one: one.outcome in ANSWERED) is not None
+        """Whether STUN or TURN answered over this URL."""
+        return self.turn_answered or any(one.outcome in ANSWERED for one in self.each(Binding))
+
+    @property
+    def turn_answered(self) -> bool:
+        """Whether an Allocate was answered, whatever became of it."""
+        return any(one.outcome in ANSWERED for one in self.each(Challenge))
 
     @property
     def unroutable(self) -> bool:
@@ -129,7 +135,19 @@ class Record:
                 continue
             if answered and remote[0] == case.address and port in (None, remote[1]):
                 return True
-        return False
+        return transport == "udp" and self.relays_over(case, "udp", port=port)
+
+    def relays_over(self, case: Case, protocol: str, *, port: int | None = None) -> bool:
+        """Whether TURN answered at the case's server over "udp", "tcp" or "tls", by whatever URL.
+
+        With `port` only that port counts.
+        """
+        return any(
+            one.turn_answered
+            and (one.probe.protocol, one.address) == (protocol, case.address)
+            and port in (None, one.probe.uri.port)
+            for one in self.cases
+        )
 
     def reference_answers(self, case: Case) -> bool | None:
         """Whether UDP to somebody else was answered: `--stun-echo`, or another configured server.

@@ -28,8 +28,8 @@ from turnctl.observations import (
     Resolution,
 )
 from turnctl.plan import Plan, Probe
-from turnctl.probes import allocate, contact, ice, inbound, policy, relay, triage
-from turnctl.probes.attempt import Attempt, OutOfTime
+from turnctl.probes import allocate, alpn, contact, ice, inbound, policy, relay, triage
+from turnctl.probes.attempt import STEP_SHARE, Attempt, OutOfTime
 from turnctl.probes.link import opened
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
@@ -37,6 +37,9 @@ from turnctl.wire.resolve import ResolutionFailed, resolve
 from turnctl.wire.session import Allocated, Session
 
 __all__ = ["Options", "run"]
+
+SILENCE_SHARE = 0.4
+"""Of a URL's time: silence to STUN after which TURN is asked beside it."""
 
 PLACES_A_URL = 2
 """Allocations a URL's probe holds at once: the one that is proved and its partner in the echo."""
@@ -144,12 +147,10 @@ class _Run:
                 AsyncExitStack() as places,
                 opened(attempt, attempt.login(), report=True) as session,
             ):
-                await contact.bind(attempt, session)
-                if probe.protocol == "udp" and probe.family == 4:
-                    self._answering.append(attempt)
+                challenged = await self._greet(attempt, session)
                 if self._options.audit and probe.protocol == "udp":
                     await policy.measure_amplification(attempt, session)
-                if probe.uri.relays and await allocate.challenge(attempt, session):
+                if challenged:
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
         except WireError as error:
@@ -162,6 +163,31 @@ class _Run:
                 self._start_leg("relay", attempt, legs, relay=True)
         if attempt in self._answering and (carried or not relays_udp):
             self._start_leg("srflx", attempt, legs, relay=carried)
+
+    async def _greet(self, attempt: Attempt, session: Session) -> bool:
+        """STUN, and TURN after it, or beside it when it stays silent: a relay may answer TURN alone
+        (coturn's `no-stun`). Whether TURN asked for credentials, as it must.
+
+        Raises WireError when nothing in STUN answers.
+        """
+        probe, pause = attempt.probe, SILENCE_SHARE * attempt.timeout
+        binding = asyncio.ensure_future(contact.bind(attempt, session))
+        try:
+            await asyncio.wait([binding], timeout=pause if probe.uri.relays else None)
+            if binding.done():
+                binding.result()  # raises what kept it from being answered
+                return probe.uri.relays and await allocate.challenge(attempt, session)
+            # Both end together, and leave enough to try the other transport.
+            beside = allocate.challenge(attempt, session, STEP_SHARE * attempt.timeout - pause)
+            challenged, _ = await asyncio.gather(beside, binding, return_exceptions=True)
+            if isinstance(challenged, BaseException):
+                raise challenged
+            attempt.deadline += attempt.timeout * STEP_SHARE  # STUN's silence is not TURN's time
+            return challenged
+        finally:
+            binding.cancel()
+            if attempt.mapped and probe.protocol == "udp" and probe.family == 4:
+                self._answering.append(attempt)
 
     def _attempt(self, probe: Probe) -> Attempt:
         return Attempt(
@@ -197,9 +223,11 @@ class _Run:
 
     async def _relay(self, attempt: Attempt, session: Session) -> bool:
         """The allocation and what it must carry; whether it carried data."""
-        granted, _ = await asyncio.gather(
-            allocate.allocate(attempt, session), allocate.try_wrong_credential(attempt)
-        )
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(allocate.try_wrong_credential(attempt))
+            if attempt.probe.protocol == "tls":
+                beside.create_task(alpn.offer(attempt))
+            granted = await allocate.allocate(attempt, session)
         if granted is None:
             await self._explain(attempt)
             return False
@@ -210,23 +238,35 @@ class _Run:
             await policy.ask_forbidden_peers(attempt, session, granted)
         if self._options.reference is not None:
             await self._ask_outside(attempt, session, granted)
-        first = await self._knock(attempt, session, granted)
-        carried = first.replied
+        async with asyncio.TaskGroup() as beside:
+            knock = beside.create_task(self._knock(attempt, session, granted))
+            carried = await self._echo(attempt, session, granted, knock)
+        await relay.refresh(attempt, session)
+        return carried or knock.result().replied
+
+    async def _echo(
+        self,
+        attempt: Attempt,
+        session: Session,
+        granted: Allocated,
+        knock: asyncio.Task[Inbound],
+    ) -> bool:
+        """A partner's relay, which is a second sample of the port range, and the echo between both;
+        whether data went through. Silence to one knock is waited for beside the other.
+        """
         begun = attempt.clock()
         try:
             async with opened(attempt, attempt.login()) as partner:
                 other = await allocate.allocate(attempt, partner, "b")
                 if other is None:
                     await self._explain(attempt)
-                else:
-                    # A second sample of the port range, where a first could be had.
-                    if first.sent:
-                        carried |= (await self._knock(attempt, partner, other)).replied
-                    carried |= await relay.echo(attempt, (session, granted), (partner, other))
+                    return False
+                second, _ = await asyncio.gather(self._knock(attempt, partner, other), knock)
+                echoed = await relay.echo(attempt, (session, granted), (partner, other))
+                return echoed or second.replied
         except WireError as error:
             attempt.emit(Echo, **attempt.ending(error, begun))
-        await relay.refresh(attempt, session)
-        return carried
+            return False
 
     async def _knock(self, attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
         made = await inbound.knock(attempt, session, granted)

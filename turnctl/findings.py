@@ -116,10 +116,17 @@ FIXES: Mapping[str, str] = {
     "tls-name-mismatch": "Get a certificate for {host}, or use the name that it holds in the URL.",
     "tls-ip-literal": "Use the name that the certificate holds in the URL instead of {host}.",
     "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
+    "tls-alpn-refused": (
+        "Let what ends TLS on this port take the ALPN name stun.turn, or ignore names that it does "
+        "not know: browsers send none, and some apps send this one."
+    ),
     "tls-expires-soon": "See why renewal does not run; after it send SIGUSR2 to turnserver.",
     "tls-expired": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
     # --- STUN
-    "srflx-missing": "Let STUN answer on this port: no `no-stun`, and no proxy that rewrites it.",
+    "srflx-missing": (
+        "Let STUN answer on this port: no `no-stun`, no `secure-stun`, and no proxy that rewrites "
+        "it."
+    ),
     "mapped-address-wrong": (
         "Run coturn on the host's network (network_mode: host): through Docker's bridge or a proxy "
         "it does not see its clients' addresses."

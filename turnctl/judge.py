@@ -29,7 +29,10 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     found += listing.ports(plan)
     for case in record.cases:
         found += _case(record, case, now)
-    found += [*listing.fallbacks(plan, record), *data.nat(record), *data.ice(record)]
+    found += [*listing.fallbacks(plan, record), *data.nat(record)]
+    # Where a URL is known to lose packets or to refuse, its agents need no cause of their own.
+    explained = {f.url for f in found if f.severity is FAIL or f.code == "relay-data-lost"}
+    found += data.ice(record, explained)
     return found
 
 

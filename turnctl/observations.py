@@ -13,6 +13,7 @@ from typing import Literal
 __all__ = [
     "Agreement",
     "Allocation",
+    "Alpn",
     "Amplification",
     "Binding",
     "CandidateSeen",
@@ -147,6 +148,15 @@ class TlsHandshake(Exchange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alpn(Exchange):
+    """A TLS handshake that names TURN as its protocol (RFC 7443); `chosen` is empty where the
+    server names none, which is right as well.
+    """
+
+    chosen: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Binding(Exchange):
     """STUN Binding (RFC 8489 section 3). `remote` is the server's address that was asked."""
 
@@ -240,6 +250,7 @@ class Inbound(Exchange):
     """A packet from an own socket to the relayed address, and a reply through the relay.
 
     OK when both arrived; SILENT when the packet never came; UNKNOWN when that proves nothing.
+    `elsewhere` is where one arrived instead: the relay's port at the server's own address.
     """
 
     relayed: Address
@@ -247,14 +258,20 @@ class Inbound(Exchange):
     received: int = 0
     replied: bool = False
     same_host: bool = False
+    elsewhere: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echo(Exchange):
-    """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds."""
+    """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds.
+
+    `large` counts those of the packets that had the size of video's.
+    """
 
     sent: int = 0
     rtts_ms: tuple[float, ...] = ()
+    large_sent: int = 0
+    large_received: int = 0
 
     @property
     def received(self) -> int:

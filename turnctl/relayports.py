@@ -50,7 +50,7 @@ def evidence(samples: Iterable[Inbound]) -> dict[str, Any] | None:
     proved = {
         one.relayed[1]: one.outcome is Outcome.OK
         for one in samples
-        if one.outcome in {Outcome.OK, Outcome.SILENT}
+        if one.outcome in {Outcome.OK, Outcome.SILENT} and one.elsewhere is None
     }
     if not proved:
         return None

@@ -44,9 +44,10 @@ __all__ = [
 REALM = "lab.signalpost.test"
 START_DEADLINE = 15.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
-BINDING_REQUEST = bytes.fromhex("000100002112a442")
-"""STUN Binding request header without its transaction id (RFC 8489, section 5)."""
-BINDING_SUCCESS = bytes.fromhex("0101")
+ALLOCATE_REQUEST = bytes.fromhex("000300002112a442")
+"""A TURN Allocate request without transaction id and attributes (RFC 8489, section 5): unlike
+Binding it is answered whatever the configuration."""
+ALLOCATE_ERROR = bytes.fromhex("0113")
 CLONE_NEWNET = 0x40000000
 
 Version = Literal["4.6.1", "4.18.0"]
@@ -247,10 +248,10 @@ class _Listeners:
             transaction = secrets.token_bytes(12)
             try:
                 probe.connect((self.address, port))
-                probe.send(BINDING_REQUEST + transaction)
+                probe.send(ALLOCATE_REQUEST + transaction)
                 answer = probe.recv(2048)
                 # The kernel may have given the probe the very port it asks: it hears itself.
-                return answer[:2] == BINDING_SUCCESS and answer[8:20] == transaction
+                return answer[:2] == ALLOCATE_ERROR and answer[8:20] == transaction
             except OSError:
                 return False
 

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Literal, cast
 
+from tests.lab.edge import copy
 from tests.lab.web import answering, serving
 from turnctl.wire import stun
 
-__all__ = ["Misbehaviour", "Script", "issuer", "responder", "turn_responder"]
+__all__ = ["Misbehaviour", "Script", "issuer", "picky_edge", "responder", "turn_responder"]
 
 Misbehaviour = Literal[
     "http", "silent", "truncated", "endless", "wrong-transaction", "closing", "garbage"
@@ -117,6 +118,37 @@ def _in_thread(listen: Coroutine[None, None, int]) -> Iterator[int]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+NO_PROTOCOL = bytes.fromhex("1503030002 0278")
+"""The TLS alert no_application_protocol (RFC 7301 section 3.2)."""
+
+
+@contextlib.contextmanager
+def picky_edge(server: tuple[str, int]) -> Iterator[int]:
+    """Passes TLS on to a server, but for clients whose hello names TURN; yields its port on
+    127.0.0.1. So do many proxies that know the web's protocols alone.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            hello = await reader.read(4096)
+            if b"stun.turn" in hello:
+                writer.write(NO_PROTOCOL)
+                await writer.drain()
+            else:
+                inner_reader, inner_writer = await asyncio.open_connection(*server)
+                inner_writer.write(hello)
+                await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+        writer.close()
+
+    async def listen() -> int:
+        running = await asyncio.start_server(serve, "127.0.0.1", 0)
+        _open[asyncio.get_running_loop()] = [running.close]
+        return int(running.sockets[0].getsockname()[1])
+
+    with _in_thread(listen()) as port:
+        yield port
 
 
 async def _listen(kind: Misbehaviour) -> int:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.lab import coturn, netns
 from tests.lab.certs import Authority, Certificate
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
-from tests.lab.responders import Script, issuer, turn_responder
+from tests.lab.responders import Script, issuer, picky_edge, turn_responder
 from turnctl.addresses import DENIED
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
@@ -171,6 +172,23 @@ def test_an_old_tls_version(authority: Authority) -> None:
     assert_only("tls-old-version", checked)
 
 
+@fault("tls-alpn-refused", "a proxy that refuses the ALPN name of TURN (warn)")
+def test_an_edge_that_knows_the_web_alone(
+    own_address: str, authority: Authority, tmp_path: Path
+) -> None:
+    """Browsers pass, since they name no protocol; apps that name stun.turn do not."""
+    with (
+        coturn.running(own_address, tls=authority.issue(["127.0.0.1", own_address])) as server,
+        picky_edge((own_address, server.tls_port or 0)) as port,
+    ):
+        urls = [f"turns:127.0.0.1:{port}", server.uri("tls")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        checked = check("--ca", str(authority.root), path)
+    assert_only("tls-alpn-refused", checked, "warn")
+    assert ["warn", "pass"] == checked.verdicts()
+    assert [None, "stun.turn"] == [url["tls"]["alpn"] for url in checked.report["urls"]]
+
+
 # --- the list, and who hands it out ------------------------------------------------------------
 
 
@@ -259,6 +277,34 @@ def test_a_relay_address_that_is_not_its_own(site: netns.Site, tmp_path: Path) -
     assert_only("relay-address-wrong", checked)
 
 
+@fault("relay-address-wrong", "external-ip with somebody else's address; nobody else to ask")
+def test_a_relay_that_answers_elsewhere(tmp_path: Path) -> None:
+    """Without an independent server: packets reach the relay at the server's own address alone."""
+    lines = ["external-ip=203.0.113.99"]
+    with (
+        netns.site("port-restricted") as site,
+        coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server,
+    ):
+        urls = [server.uri("udp"), server.uri("tcp")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        checked = check(path, inside=site.client)
+    assert_only("relay-address-wrong", checked)
+    assert [None, None] == [url["relayPorts"] for url in checked.report["urls"]]
+
+
+def test_a_relay_beside_us(tmp_path: Path) -> None:
+    """From inside its network a right external-ip looks wrong where the router does not hairpin."""
+    with netns.site("port-restricted") as site:
+        inner, outer = site.client.address, site.router.address
+        lines = [f"external-ip={outer}/{inner}"]
+        with coturn.running(inner, lines=lines, namespace=site.client.name) as server:
+            path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+            checked = check(path, inside=site.router)
+    assert set() == checked.codes("fail")
+    [found] = [f for f in checked.report["findings"] if f["code"] == "relay-range-unproved"]
+    assert f"its inner address {inner}, and gives out {outer}" in found["summary"]
+
+
 @fault("mapped-address-wrong", "source NAT in front of the server, as a bridge does")
 def test_an_address_behind_a_proxy(site: netns.Site, tmp_path: Path) -> None:
     """Something in front of the server rewrites where packets come from, as a bridge does."""
@@ -293,23 +339,47 @@ def test_a_symmetric_nat_is_told(tmp_path: Path) -> None:
     assert_only("symmetric-nat", checked, "info")
 
 
-@fault("relay-data-lost", "nft drops three of ten packets between relays")
-def test_packets_that_get_lost(site: netns.Site, tmp_path: Path) -> None:
+RELAY_TO_RELAY = 'oifname "lo" udp sport 49152-65535 udp dport 49152-65535'
+
+
+@pytest.mark.parametrize(
+    ("rule", "hook", "severity", "said"),
+    [
+        (f"{RELAY_TO_RELAY} numgen random mod 10 < 3", "output", "warn", "of 20 packets"),
+        (RELAY_TO_RELAY, "output", "fail", "20 of 20 packets"),
+        ("udp length > 1000", "input", "warn", "5 of 20 packets through the relay were lost, all"),
+    ],
+    ids=["some", "all", "large"],
+)
+@fault("relay-data-lost", "nft drops three of ten packets, all, or the large ones, between relays")
+def test_packets_that_get_lost(
+    site: netns.Site,
+    rule: str,
+    hook: Literal["input", "output"],
+    severity: str,
+    said: str,
+    tmp_path: Path,
+) -> None:
     """A path between relays that loses packets is told from one that is closed."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        site.server.nft(
-            """
-table inet lossy {
-  chain output {
-    type filter hook output priority filter
-    oifname "lo" udp sport 49152-65535 udp dport 49152-65535 numgen random mod 10 < 3 drop
-  }
-}
-"""
-        )
-        path = write_ice_servers(tmp_path / "ice.json", [server.uri("tcp")], server.credential())
+        site.server.drop(rule, hook=hook)
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
         checked = check(path, inside=site.client)
-    assert "relay-data-lost" in checked.codes("warn", "fail")
+    assert {"relay-data-lost"} == checked.codes("warn", "fail") - {"no-tcp-fallback"}
+    [found] = [f for f in checked.report["findings"] if f["code"] == "relay-data-lost"]
+    assert severity == found["severity"]
+    assert said in found["summary"]
+
+
+@pytest.mark.parametrize("version", coturn.VERSIONS)
+@fault("relay-data-lost", "max-bps=1000 (warn)")
+def test_a_limit_that_a_call_meets(
+    own_address: str, version: coturn.Version, tmp_path: Path
+) -> None:
+    """A thousand bytes a second are no call: coturn drops the rest without a word."""
+    with coturn.running(own_address, lines=["max-bps=1000"], version=version) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        assert_only("relay-data-lost", check(path), "warn")
 
 
 # --- the audit ---------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ REFRESH_FAILS = step(Refresh, outcome=SILENT)
         pytest.param(
             [STUN],
             story(step(Binding, STUN, outcome=ERROR, code=400, mapped=None), url=STUN),
-            ("pass", ["pass"]),
+            ("fail", ["fail"]),
             id="STUN that answers with an error",
         ),
         pytest.param(

@@ -55,6 +55,25 @@ def test_a_binding_without_address() -> None:
         assert_only("srflx-missing", check(*ANY, f"turn:127.0.0.1:{port}"))
 
 
+@pytest.mark.parametrize("version", coturn.VERSIONS)
+@pytest.mark.parametrize("line", ["no-stun", "secure-stun"])
+@fault("srflx-missing", "no-stun and secure-stun: Binding unanswered or refused, TURN works")
+def test_a_server_without_stun(
+    site: netns.Site, line: str, version: coturn.Version, tmp_path: Path
+) -> None:
+    """The relay works, range and all, with a warning; who asks for STUN alone gets nothing."""
+    with coturn.running(
+        site.server.address, lines=[line], namespace=site.server.name, version=version
+    ) as server:
+        urls = [server.uri("udp"), server.uri("tcp"), f"stun:{server.host}:{server.port}"]
+        path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
+        checked = check(path, inside=site.client)
+    assert_only("srflx-missing", checked)
+    assert ["warn", "warn", "fail"] == checked.verdicts()
+    assert [20, 20, 0] == [url["received"] for url in checked.report["urls"]]
+    assert checked.report["urls"][0]["relayPorts"]["samples"] >= 2
+
+
 @fault("allocation-refused", "a small TURN server that answers 437")
 def test_an_error_without_a_cause_of_its_own() -> None:
     """An Allocate error that no other code stands for is told as it is."""

@@ -1,9 +1,15 @@
-"""Two faults at once: both when they can be told apart, the first in the chain otherwise."""
+"""Two faults at once: both when they can be told apart, the first in the chain otherwise, and never
+a third.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import os
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,51 +19,131 @@ from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.prober import check, write_ice_servers
 
-
-def drop(site: netns.Site, rule: str) -> None:
-    """A firewall in front of the server."""
-    chain = "type filter hook input priority filter"
-    site.server.nft(f"table inet firewall {{\n chain input {{\n {chain}\n {rule} drop\n }}\n}}")
+RELAYS = range(20_000, 20_101)
+TO_RELAYS = f'iifname "eth0" udp dport {RELAYS[0]}-{RELAYS[-1]}'
+RELAY_TO_RELAY = 'oifname "lo" udp sport 20000-20100 udp dport 20000-20100'
 
 
-def test_an_expired_certificate_and_a_closed_range(authority: Authority, tmp_path: Path) -> None:
-    """TLS breaks on one URL, the relay ports are closed on the other: both are told."""
-    with netns.site() as site:
-        address = site.server.address
-        certificate = authority.issue([address], ends=dt.timedelta(days=-1))
-        lines = ["min-port=20000", "max-port=20100"]
-        with coturn.running(
-            address, tls=certificate, lines=lines, namespace=site.server.name
-        ) as server:
-            drop(site, 'iifname "eth0" udp dport 20000-20100')
-            urls = [server.uri("udp"), server.uri("tls")]
-            path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
-            checked = check("--ca", str(authority.root), path, inside=site.client)
-    assert {"tls-expired", "relay-range-blocked"} == checked.codes("fail")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """How one is made: lines of turnserver.conf, rules of a firewall, a wrong credential."""
+
+    lines: tuple[str, ...] = ()
+    drops: str = ""
+    drops_sent: str = ""
+    secret: str = ""
+    age: float = 0
+    """Seconds since the credential was issued for ten minutes."""
+    certificate: dt.timedelta = dt.timedelta(days=30)
+    last_port: int = RELAYS[-1]
+    own_peer: bool = True
 
 
-def test_a_blocked_transport_and_a_wrong_secret(tmp_path: Path) -> None:
-    """TCP is closed and UDP refuses the credential: each URL tells its own."""
-    with (
-        netns.site() as site,
-        coturn.running(site.server.address, namespace=site.server.name) as server,
-    ):
-        drop(site, f'iifname "eth0" tcp dport {server.port}')
-        wrong = mint([Secret("another-secret-than-coturns")], "lab", now=time.time(), ttl=600)
-        urls = [server.uri("udp"), server.uri("tcp")]
-        path = write_ice_servers(tmp_path / "ice.json", urls, wrong)
-        checked = check("--timeout", "2", path, inside=site.client)
-    assert {"tcp-blocked", "secret-mismatch"} == checked.codes("fail")
+FAULTS: Mapping[str, Fault] = {
+    "udp-blocked": Fault(drops='iifname "eth0" ip daddr 203.0.113.1 udp dport 3478'),
+    "tcp-blocked": Fault(drops='iifname "eth0" tcp dport 3478'),
+    "tls-expired": Fault(certificate=dt.timedelta(days=-1)),
+    "srflx-missing": Fault(lines=("no-stun",)),
+    "secret-mismatch": Fault(secret="another-secret-than-coturns"),
+    "credential-expired": Fault(age=1000),
+    "quota-user": Fault(lines=("user-quota=1",)),
+    "relay-ports-exhausted": Fault(last_port=RELAYS[0]),
+    "relay-address-private": Fault(lines=("external-ip=10.50.0.1",)),
+    "permission-refused": Fault(lines=("denied-peer-ip=::",)),
+    "own-relay-refused": Fault(lines=("denied-peer-ip=203.0.113.1",), own_peer=False),
+    "relay-address-wrong": Fault(lines=("external-ip=203.0.113.99",)),
+    "relay-range-blocked": Fault(drops=TO_RELAYS),
+    "relay-data-lost": Fault(drops_sent=RELAY_TO_RELAY),
+    "refresh-failed": Fault(drops="udp dport 3478 @th,64,16 0x0004"),
+}
+"""In the order in which a connection meets them."""
+
+EXCLUSIVE = (
+    {"relay-address-private", "relay-address-wrong"},
+    {"permission-refused", "own-relay-refused"},
+    {"secret-mismatch", "credential-expired"},
+)
+"""Pairs that are one: the same line twice, a secret that is wrong whatever the time."""
 
 
-@pytest.mark.parametrize("lines", [["denied-peer-ip=::", "user-quota=1"]])
-def test_faults_behind_one_another(own_address: str, lines: list[str], tmp_path: Path) -> None:
-    """Where the first hides the second, only what was seen is told."""
-    with coturn.running(own_address, lines=lines) as server:
-        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
-        found = check(path).codes("fail")
-    assert found
-    assert found <= {"quota-user", "permission-refused"}
+LEAVE_A_WAY = {"tcp-blocked", "tls-expired", "srflx-missing", "relay-range-blocked"}
+"""Those beside which every later one shows."""
+
+
+def pairs() -> list[tuple[str, str]]:
+    """All in `make soak`, each fault with its next but one otherwise."""
+    names = list(FAULTS)
+    everyone = list(itertools.combinations(names, 2))
+    if not os.environ.get("SOAK"):
+        everyone = [(one, other) for one, other in zip(names, names[2:] + names[:2], strict=True)]
+    return [pair for pair in everyone if set(pair) not in EXCLUSIVE]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[netns.Site]:
+    with netns.site("no-nat") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def reference(site: netns.Site) -> Iterator[str]:
+    """The URI of an independent STUN server."""
+    with coturn.running(site.second_server_address, namespace=site.server.name) as server:
+        yield f"stun:{server.host}:{server.port}"
+
+
+def firewall(site: netns.Site, faults: list[Fault]) -> str:
+    chains = {
+        "input": [fault.drops for fault in faults if fault.drops],
+        "output": [fault.drops_sent for fault in faults if fault.drops_sent],
+    }
+    lines = [
+        line
+        for hook, rules in chains.items()
+        for line in (
+            f"chain {hook} {{",
+            f"type filter hook {hook} priority filter",
+            *(f"{rule} drop" for rule in rules),
+            "}",
+        )
+    ]
+    return "\n".join(["table inet faults {", *lines, "}", ""])
+
+
+@pytest.mark.parametrize("pair", pairs(), ids=" and ".join)
+def test_two_faults(
+    pair: tuple[str, str], site: netns.Site, reference: str, authority: Authority, tmp_path: Path
+) -> None:
+    """The first in the chain is told, the other where it shows beside it, and nothing else."""
+    faults = [FAULTS[name] for name in pair]
+    ends = min(fault.certificate for fault in faults)
+    ports = (f"min-port={RELAYS[0]}", f"max-port={min(fault.last_port for fault in faults)}")
+    address = site.server.address
+    with coturn.running(
+        address,
+        port=3478,
+        tls=authority.issue([address], ends=ends),
+        tls_port=443,
+        lines=[*ports, *(line for fault in faults for line in fault.lines)],
+        own_peer=all(fault.own_peer for fault in faults),
+        namespace=site.server.name,
+    ) as server:
+        secret = next(filter(None, (fault.secret for fault in faults)), server.secret)
+        issued = time.time() - max(fault.age for fault in faults)
+        credential = mint([Secret(secret)], "lab", now=issued, ttl=600)
+        urls = [server.uri("udp"), server.uri("tcp"), server.uri("tls")]
+        path = write_ice_servers(tmp_path / "ice.json", urls, credential)
+        options = ["--timeout", "2", "--ca", str(authority.root), "--stun-echo", reference]
+        site.server.nft(firewall(site, faults))
+        try:
+            checked = check(*options, path, inside=site.client)
+        finally:
+            site.server.nft("delete table inet faults")
+    first, second = sorted(pair, key=list(FAULTS).index)
+    found = checked.codes("fail", "warn")
+    assert first in found, checked.report["findings"]
+    assert second in found or first not in LEAVE_A_WAY, checked.report["findings"]
+    assert set() == found - set(pair), checked.report["findings"]
 
 
 def test_a_black_hole_holds_up_nobody(tmp_path: Path) -> None:
@@ -66,7 +152,7 @@ def test_a_black_hole_holds_up_nobody(tmp_path: Path) -> None:
         netns.site() as site,
         coturn.running(site.server.address, namespace=site.server.name) as server,
     ):
-        drop(site, "ip daddr 203.0.113.2")
+        site.server.drop('iifname "eth0" ip daddr 203.0.113.2')
         hole = f"turn:{site.second_server_address}:3478"
         urls = [server.uri("udp"), server.uri("tcp"), hole]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())

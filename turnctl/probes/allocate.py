@@ -27,16 +27,19 @@ NO_IPV6_RELAY = {440, 508}
 """Address Family not Supported, and what coturn says when it has no relay address of a family."""
 
 
-async def challenge(attempt: Attempt, session: Session) -> bool:
-    """Allocate without credentials; True when the server asked for them, as it must.
+async def challenge(attempt: Attempt, session: Session, most: float | None = None) -> bool:
+    """Allocate without credentials, waiting `most` seconds at most; True when the server asked for
+    them, as it must.
 
     Raises WireError when nothing in STUN answers.
     """
     begun = attempt.clock()
     try:
-        granted = await session.challenge(patience=attempt.patience())
+        granted = await session.challenge(patience=attempt.patience(most))
     except ErrorResponse as error:
-        attempt.round_trip = min(attempt.round_trip, attempt.clock() - begun)
+        took = attempt.clock() - begun
+        attempt.round_trip = min(attempt.round_trip or took, took)
+        attempt.answered = True
         nonce = error.response.get(Attribute.NONCE)
         attempt.emit(
             Challenge,

@@ -26,7 +26,7 @@ from turnctl.wire.binding import local_address
 from turnctl.wire.errors import ErrorResponse, Unroutable, WireError
 from turnctl.wire.session import Login
 
-__all__ = ["Attempt", "OutOfTime"]
+__all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
 
 T = TypeVar("T", bound=Observation)
 
@@ -61,6 +61,8 @@ class Attempt:
     insecure: bool = False
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
+    mapped: Address | None = None
+    """This machine's address as STUN told it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
     refusal: int = 0
@@ -70,7 +72,7 @@ class Attempt:
     answered: bool = False
     """Whether anything in STUN has come back yet."""
     round_trip: float = 0.0
-    """Seconds that the server's answer to Binding took."""
+    """Seconds that the server's quickest answer took, 0 before the first."""
 
     @property
     def server(self) -> Address:

@@ -42,6 +42,7 @@ async def bind(attempt: Attempt, session: Session) -> None:
         raise
     attempt.answered = True
     attempt.round_trip = attempt.clock() - begun
+    attempt.mapped = answer.mapped
     attempt.emit(
         Binding,
         **known,

@@ -51,12 +51,14 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
                 f"the relay is IPv{family} and the server was reached by another family"
             )
         async with open_binding_socket(family) as outsider:
-            mapped = await _mapped(attempt, outsider)
+            mapped = await _mapped(attempt, outsider, granted)
             if not await permit(attempt, session, mapped, "client"):
                 raise WireError(
                     f"the server forbids {mapped[0]}, this machine's own address, as a peer"
                 )
-            sent, received, replied = await _knock(attempt, session, outsider, granted.relayed)
+            sent, received, replied, aside = await _knock(
+                attempt, session, outsider, granted.relayed
+            )
     except WireError as error:
         return attempt.emit(Inbound, **attempt.ending(error, begun), **facts)
     finally:
@@ -73,12 +75,20 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
         sent=sent,
         received=received,
         replied=replied,
+        elsewhere=(attempt.address, granted.relayed[1]) if aside and not received else None,
     )
 
 
-async def _mapped(attempt: Attempt, outsider: BindingSocket) -> Address:
-    """The socket's own address as the server sees it, by STUN over UDP. Raises WireError."""
+async def _mapped(attempt: Attempt, outsider: BindingSocket, granted: Allocated) -> Address:
+    """The socket's own address as the server sees it, by STUN over UDP. Raises WireError.
+
+    Where TURN alone is answered, the allocation's: a permission is for all ports of an address.
+    """
     server = (attempt.address, attempt.probe.stun_port)
+    if attempt.mapped is None:
+        if attempt.probe.protocol == "udp" and granted.mapped is not None:
+            return granted.mapped
+        raise WireError(f"STUN to {server[0]} tells no address, so this machine's is not known")
     try:
         reply = await outsider.ask(server, patience=attempt.patience(KNOCKS * KNOCK_INTERVAL))
     except Silent:
@@ -93,14 +103,19 @@ async def _mapped(attempt: Attempt, outsider: BindingSocket) -> Address:
 
 async def _knock(
     attempt: Attempt, session: Session, outsider: BindingSocket, relayed: Address
-) -> tuple[int, int, bool]:
-    """Packets sent, packets that came to the relay, and whether a reply came back."""
+) -> tuple[int, int, bool, bool]:
+    """Packets sent, packets that came to the relay, whether a reply came back, and whether a packet
+    came that was sent to the relay's port at the server's own address: where the first did not,
+    the address that was given out is wrong.
+    """
     token = secrets.token_bytes(12)
     replied = asyncio.Event()
     sent = received = 0
+    aside = False
 
     def at_relay(peer: Address, payload: bytes) -> None:
-        nonlocal received
+        nonlocal received, aside
+        aside |= payload == b"aside" + token
         if payload == b"knock" + token:
             received += 1
             session.send_indication(peer, b"reply" + token)
@@ -118,8 +133,9 @@ async def _knock(
                 await replied.wait()
                 break
         except TimeoutError:
-            continue
-    return sent, received, replied.is_set()
+            if attempt.address != relayed[0]:
+                outsider.send(b"aside" + token, (attempt.address, relayed[1]))
+    return sent, received, replied.is_set(), aside
 
 
 def ranges(

@@ -28,6 +28,12 @@ ECHO_INTERVAL = 0.005
 ECHO_BYTES = 172
 """An RTP packet of 20 ms of G.711: header and 160 bytes."""
 
+LARGE_BYTES = 1200
+"""The largest RTP packet that browsers send: a path that drops these has audio and no video."""
+
+LARGE_EVERY = 4
+"""Of so many packets one is large."""
+
 STRAGGLER_WAIT = 1.0
 """Seconds after the last packet before what is missing counts as lost."""
 
@@ -71,12 +77,19 @@ async def echo(
         back = await _bind(attempt, *far, near[1].relayed)
         if channel is None or back is None:
             return False
-        rtts = await _bounce(attempt, near[0], channel, far[0], back)
+        rtts, large = await _bounce(attempt, near[0], channel, far[0], back)
     except WireError as error:
         attempt.emit(Echo, **attempt.ending(error, begun))
         return False
     lost = attempt.own_network_lost() if len(rtts) < ECHO_PACKETS else None
-    attempt.emit(Echo, **attempt.ending(lost, begun), sent=ECHO_PACKETS, rtts_ms=tuple(rtts))
+    attempt.emit(
+        Echo,
+        **attempt.ending(lost, begun),
+        sent=ECHO_PACKETS,
+        rtts_ms=tuple(rtts),
+        large_sent=ECHO_PACKETS // LARGE_EVERY,
+        large_received=large,
+    )
     return bool(rtts)
 
 
@@ -93,15 +106,20 @@ async def _bind(
 
 async def _bounce(
     attempt: Attempt, near: Session, channel: int, far: Session, back: int
-) -> Sequence[float]:
-    """Round trips in ms, sorted; shorter than ECHO_PACKETS when some were lost."""
+) -> tuple[Sequence[float], int]:
+    """Round trips in ms, sorted, fewer than ECHO_PACKETS when some were lost; and how many large
+    packets came back.
+    """
     sent_at: dict[bytes, float] = {}
     rtts: list[float] = []
+    large = 0
     complete = asyncio.Event()
 
     def at_near(_: Address, payload: bytes) -> None:
+        nonlocal large
         departed = sent_at.pop(payload, None)
         if departed is not None:
+            large += len(payload) == LARGE_BYTES
             rtts.append((attempt.clock() - departed) * 1000)
             if len(rtts) == ECHO_PACKETS:
                 complete.set()
@@ -109,8 +127,8 @@ async def _bounce(
     far.on_data = lambda _, payload: far.send_channel(back, payload)
     near.on_data = at_near
     try:
-        for _ in range(ECHO_PACKETS):
-            payload = secrets.token_bytes(ECHO_BYTES)
+        for number in range(1, ECHO_PACKETS + 1):
+            payload = secrets.token_bytes(ECHO_BYTES if number % LARGE_EVERY else LARGE_BYTES)
             sent_at[payload] = attempt.clock()
             near.send_channel(channel, payload)
             await asyncio.sleep(ECHO_INTERVAL)
@@ -120,7 +138,7 @@ async def _bounce(
         pass
     finally:
         near.on_data = far.on_data = None
-    return sorted(rtts)
+    return sorted(rtts), large
 
 
 async def ask_outside(

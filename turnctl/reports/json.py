@@ -10,12 +10,14 @@ from turnctl.case import Case
 from turnctl.observations import (
     Address,
     Allocation,
+    Alpn,
     Binding,
     CandidateSeen,
     DualAllocation,
     Echo,
     IceLeg,
     Inbound,
+    Outcome,
     Refresh,
     TlsHandshake,
 )
@@ -90,7 +92,7 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
         "rttMs": None,
         "relayPorts": _relay_ports(case),
         "dualAllocation": _dual(case.first(DualAllocation)),
-        "tls": _tls(case.first(TlsHandshake)),
+        "tls": _tls(case.first(TlsHandshake), case.first(Alpn)),
     }
     if echo and echo.rtts_ms:
         made["rttMs"] = {
@@ -116,9 +118,10 @@ def _dual(asked: DualAllocation | None) -> dict[str, Any] | None:
     }
 
 
-def _tls(handshake: TlsHandshake | None) -> dict[str, Any] | None:
+def _tls(handshake: TlsHandshake | None, alpn: Alpn | None) -> dict[str, Any] | None:
     if handshake is None:
         return None
+    answered = alpn is not None and alpn.outcome is Outcome.OK
     return {
         "outcome": str(handshake.outcome),
         "problem": handshake.problem or None,
@@ -127,6 +130,7 @@ def _tls(handshake: TlsHandshake | None) -> dict[str, Any] | None:
         "issuer": handshake.issuer or None,
         "notAfter": handshake.not_after or None,
         "daysLeft": handshake.days_left,
+        "alpn": (alpn.chosen or "none") if alpn and answered else None,
     }
 
 

@@ -35,8 +35,8 @@ ALLOCATE_ERRORS = {
 def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
     """Allocate without credentials."""
     seen = case.first(Challenge)
-    if seen is None:
-        return
+    if seen is None or not case.answered:
+        return  # where nothing answers, the first contact was judged
     if seen.outcome is Outcome.OK:
         summary = "gives an allocation to anybody, without credentials"
         yield about(case, "open-relay", FAIL, summary, seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from turnctl import relayports
 from turnctl.addresses import is_private
@@ -62,12 +62,34 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
         summary = f"gives out {relayed}, and its traffic leaves from {outside.seen[0]}"
         yield about(case, "relay-address-wrong", FAIL, summary, outside, leaves=outside.seen[0])
         return
+    misled = case.first(Inbound, _leads_elsewhere)
+    if misled and misled.elsewhere:
+        summary = f"gives out {relayed}, and packets reach its relay at {misled.elsewhere[0]}"
+        yield about(case, "relay-address-wrong", FAIL, summary, misled, leaves=misled.elsewhere[0])
+        return
     yield from _audit(case)
     yield from _inbound(case)
     yield from _echo(case)
     refresh = case.first(Refresh)
     if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
         yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
+
+
+def _leads_elsewhere(one: Inbound) -> bool:
+    """Whether the address that was given out is wrong.
+
+    Inside the server's own network it may be right: not every router lets packets to the outer
+    address back in.
+    """
+    return one.elsewhere is not None and not _inside(one)
+
+
+def _inside(one: Inbound) -> bool:
+    return (
+        one.elsewhere is not None
+        and is_private(one.elsewhere[0])
+        and not is_private(one.relayed[0])
+    )
 
 
 def relayed_family(address: str) -> int:
@@ -98,8 +120,15 @@ def _audit(case: Case) -> Iterator[Finding]:
 
 def _inbound(case: Case) -> Iterator[Finding]:
     """The samples of the relay's port range: every one has to arrive."""
-    samples = list(case.each(Inbound))
+    samples = [one for one in case.each(Inbound) if not _inside(one)]
     if not samples:
+        inside = case.first(Inbound)
+        if inside:
+            summary = (
+                f"was reached at its inner address {case.address}, and gives out "
+                f"{inside.relayed[0]}, to which nothing passes from inside its network"
+            )
+            yield about(case, "relay-range-unproved", INFO, summary, inside)
         return
     lost = [one for one in samples if one.outcome is Outcome.SILENT]
     inbound = lost[0] if lost else samples[0]
@@ -134,11 +163,18 @@ def _echo(case: Case) -> Iterator[Finding]:
         summary = f"the echo through the relay broke off: {echo.detail}"
         yield about(case, "relay-data-lost", FAIL, summary, echo)
     elif echo.loss > TOLERABLE_LOSS:
-        summary = f"{echo.sent - echo.received} of {echo.sent} packets through the relay were lost"
+        lost = echo.sent - echo.received
+        summary = f"{lost} of {echo.sent} packets through the relay were lost"
+        if echo.received and lost == echo.large_sent and not echo.large_received:
+            summary += ", all those that are as large as video's: see the MTU"
         severity = WARN if echo.received else FAIL
-        yield about(
-            case, "relay-data-lost", severity, summary, echo, sent=echo.sent, received=echo.received
-        )
+        facts = {
+            "sent": echo.sent,
+            "received": echo.received,
+            "largeSent": echo.large_sent,
+            "largeReceived": echo.large_received,
+        }
+        yield about(case, "relay-data-lost", severity, summary, echo, **facts)
 
 
 def nat(record: Record) -> Iterator[Finding]:
@@ -150,9 +186,11 @@ def nat(record: Record) -> Iterator[Finding]:
             yield finding("symmetric-nat", INFO, summary, url=one.url)
 
 
-def ice(record: Record) -> Iterator[Finding]:
+def ice(record: Record, explained: Collection[str]) -> Iterator[Finding]:
+    """The closing legs, but those of URLs whose failure is explained."""
     for leg in record.each(IceLeg):
-        if leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}:
+        known = leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}
+        if known or leg.url in explained:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO

@@ -8,7 +8,7 @@ from turnctl.addresses import is_private
 from turnctl.case import Case, Record
 from turnctl.edge.placeholder import ISSUER
 from turnctl.findings import Finding
-from turnctl.observations import Binding, Connection, Exchange, Outcome, TlsHandshake
+from turnctl.observations import Alpn, Binding, Connection, Exchange, Outcome, TlsHandshake
 from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise
 
 __all__ = ["link", "stun"]
@@ -32,6 +32,10 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             summary = f"the certificate ends in {days:.1f} days"
             facts = {"notAfter": handshake.not_after, "names": list(handshake.names)}
             yield about(case, "tls-expires-soon", WARN, summary, handshake, **facts)
+        alpn = case.first(Alpn)
+        if alpn and alpn.outcome is Outcome.TLS_FAILED:
+            summary = f"refuses a client that names TURN in its hello (ALPN): {alpn.detail}"
+            yield about(case, "tls-alpn-refused", WARN, summary, alpn)
         return
     certificate = {
         "names": list(handshake.names) or None,
@@ -67,16 +71,23 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
 def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
     """STUN Binding: the first thing that only a STUN server answers."""
     binding = case.first(Binding)
-    if binding is None or binding.outcome is Outcome.ERROR:
+    if binding is None:
         return
-    if binding.outcome is Outcome.OK:
+    probe = case.probe
+    if binding.outcome is Outcome.ERROR:
+        summary = f"refuses STUN Binding: {binding.code} {binding.reason}".rstrip()
+        yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
+    elif binding.outcome is Outcome.OK:
         if binding.mapped is None:
             summary = "STUN answers without a mapped address"
             yield about(case, "srflx-missing", FAIL, summary, binding)
         else:
             yield from _mapped(record, case, binding, binding.mapped[0])
-        return
-    if case.probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
+    elif record.relays_over(case, probe.protocol, port=probe.uri.port):
+        # Clients get their mapped address with the allocation, and nobody without one.
+        summary = "answers TURN, and STUN Binding not at all"
+        yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
+    elif probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
         yield _unreached(record, case, binding)
     else:
         yield no_turn(case, binding, "STUN Binding")

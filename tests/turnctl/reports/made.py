@@ -9,6 +9,7 @@ from turnctl.judge import overall, url_verdict
 from turnctl.observations import (
     Address,
     Allocation,
+    Alpn,
     Binding,
     CandidateSeen,
     DualAllocation,
@@ -109,6 +110,7 @@ HEALTHY = report(
     [
         *reached(UDP, 3478, (1.0,) * 10 + (3.0,) * 10),
         handshake(29.75),
+        Alpn(url=TLS, family=4, outcome=OK, chosen="stun.turn"),
         *reached(TLS, 5349, (2.0,) * 15),
         *reached(STUN, 3478, ()),
         LEG,

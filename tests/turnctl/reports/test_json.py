@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.turnctl.reports.sample import TLS, UDP, report
-from turnctl.observations import DualAllocation, Inbound, Observation, Outcome
+from turnctl.observations import Alpn, DualAllocation, Inbound, Observation, Outcome, TlsHandshake
 from turnctl.reports.json import document, render
 
 URL: dict[str, Any] = {
@@ -105,7 +107,19 @@ def test_a_certificate() -> None:
         "issuer": "CN=Example CA",
         "notAfter": "2026-01-01T00:00:00+00:00",
         "daysLeft": -1.13,
+        "alpn": None,
     } == document(report())["urls"][2]["tls"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "chosen", "expected"),
+    [(Outcome.OK, "stun.turn", "stun.turn"), (Outcome.OK, "", "none"), (Outcome.SILENT, "", None)],
+)
+def test_the_name_of_turn_in_a_hello(outcome: Outcome, chosen: str, expected: str | None) -> None:
+    """What the server chose, nothing included; null when it is not known."""
+    handshake = TlsHandshake(url=UDP, family=4, outcome=Outcome.OK)
+    alpn = Alpn(url=UDP, family=4, outcome=outcome, chosen=chosen)
+    assert expected == url_of(handshake, alpn)["tls"]["alpn"]
 
 
 def test_ice_legs() -> None:

@@ -23,7 +23,6 @@ from tests.turnctl.rules.stories import (
 from turnctl.observations import (
     Agreement,
     Allocation,
-    Binding,
     Challenge,
     Outcome,
     WrongCredential,
@@ -53,13 +52,6 @@ from turnctl.observations import (
 def test_the_challenge(facts: dict[str, Any], expected: Codes) -> None:
     """An Allocate without credentials has one right answer: 401 with realm and nonce."""
     assert expected == codes(plan(UDP), story(step(Challenge, **facts)))
-
-
-def test_a_binding_error_is_an_answer() -> None:
-    """A server that refuses Binding may yet allocate."""
-    seen = [one for one in story() if not isinstance(one, Binding)]
-    refused = step(Binding, outcome=ERROR, code=400, mapped=None)
-    assert [] == codes(plan(UDP), [*seen, refused])
 
 
 @pytest.mark.parametrize(

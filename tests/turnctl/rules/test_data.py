@@ -8,6 +8,7 @@ import pytest
 
 from tests.turnctl.rules.stories import (
     ADDRESS,
+    AT_HOME,
     ERROR,
     NOW,
     OK,
@@ -62,6 +63,14 @@ def forbidden(purpose: str) -> Permission:
         (
             [step(Inbound, outcome=SILENT, sent=5, received=0, replied=False)],
             [("relay-range-blocked", "fail")],
+        ),
+        (
+            [step(Inbound, outcome=SILENT, received=0, elsewhere=("198.51.100.9", 50000))],
+            [("relay-address-wrong", "fail")],
+        ),
+        (
+            [step(Inbound, outcome=SILENT, received=0, elsewhere=(AT_HOME, 50000))],
+            [("relay-range-unproved", "info")],
         ),
         ([step(Inbound, replied=False)], [("relay-data-lost", "fail")]),
         ([step(Inbound, same_host=True)], [("relay-range-unproved", "info")]),
@@ -251,3 +260,19 @@ def test_ice_legs(kind: Any, outcome: Outcome, expected: Codes) -> None:
     """A relay that carries packets and connects no agents is odd; srflx is the network's matter."""
     leg = IceLeg(url=UDP, family=4, kind=kind, outcome=outcome, detail="?")
     assert expected == codes(plan(UDP), [*story(), leg])
+
+
+@pytest.mark.parametrize(
+    "explained",
+    [
+        step(Echo, rtts_ms=()),
+        step(Echo, rtts_ms=(1.0,) * 15),
+        step(Allocation, outcome=ERROR, code=486),
+    ],
+)
+def test_legs_of_a_url_that_is_explained(explained: Exchange) -> None:
+    """Agents that do not meet because of another finding are no cause of their own."""
+    legs = [IceLeg(url=UDP, family=4, outcome=SILENT, kind=kind) for kind in ("relay", "srflx")]
+    found = {code for code, _ in codes(plan(UDP), [*story(explained), *legs])}
+    assert 1 == len(found)
+    assert found <= {"relay-data-lost", "quota-user"}

@@ -8,7 +8,6 @@ import pytest
 
 from tests.turnctl.rules.stories import (
     ADDRESS,
-    ERROR,
     HOST,
     NOW,
     OK,
@@ -112,7 +111,12 @@ def test_an_address_is_no_answer_of_a_resolver() -> None:
         looked_up(UDP, **UNANSWERED),
         Resolution(url=literal, family=4, outcome=OK, host=ADDRESS, addresses=(ADDRESS,)),
         Binding(
-            url=literal, family=4, outcome=ERROR, protocol="udp", remote=(ADDRESS, 3478), code=400
+            url=literal,
+            family=4,
+            outcome=OK,
+            protocol="udp",
+            remote=(ADDRESS, 3478),
+            mapped=("192.0.2.5", 40000),
         ),
     ]
     assert [("dns-unanswered", "warn")] == codes(plan(UDP, literal), seen)

@@ -37,6 +37,7 @@ from tests.turnctl.rules.stories import (
 from turnctl.judge import judge
 from turnctl.observations import (
     Allocation,
+    Alpn,
     Binding,
     Challenge,
     Connection,
@@ -171,6 +172,9 @@ ELSEWHERE = [
         pytest.param(TCP, {"outcome": CLOSED}, [], [("not-turn", "fail")]),
         pytest.param(TCP, {"outcome": FOREIGN}, [], [("not-turn", "fail")]),
         pytest.param(TCP, {"mapped": None}, [], [("srflx-missing", "fail")]),
+        # --- TURN alone
+        pytest.param(UDP, {"outcome": ERROR, "code": 401}, [], [("srflx-missing", "warn")]),
+        pytest.param(STUN, {"outcome": ERROR, "code": 401}, [], [("srflx-missing", "fail")]),
     ],
 )
 def test_first_contact(
@@ -180,6 +184,22 @@ def test_first_contact(
     made = plan(url, "stun:stun.example.net") if ELSEWHERE[0] in around else plan(url)
     seen = [*story(step(Binding, url, **broken), url=url), *around]
     assert expected == codes(made, seen)
+
+
+def test_turn_alone() -> None:
+    """Where TURN answers and STUN does not, nothing is blocked: who asks for STUN alone fails."""
+    silent = [step(Binding, url, outcome=SILENT) for url in (UDP, STUN)]
+    seen = [step(Resolution, STUN), *silent, *story()[:1], *story()[2:]]
+    assert [("srflx-missing", "warn"), ("srflx-missing", "fail")] == codes(plan(UDP, STUN), seen)
+    assert ("fail", ["warn", "fail"]) == verdicts(plan(UDP, STUN), seen)
+    refused = [step(Binding, outcome=ERROR, code=401), *story()[:1], *story()[2:]]
+    assert ("warn", ["warn"]) == verdicts(plan(UDP), refused)
+
+
+def test_silence_has_one_cause() -> None:
+    """Where STUN and TURN are silent beside each other, the way there is judged and no more."""
+    silent = [*story(step(Binding, outcome=SILENT)), step(Challenge, outcome=SILENT)]
+    assert [("udp-blocked", "warn")] == codes(plan(UDP, TCP), [*silent, *story(url=TCP)])
 
 
 @pytest.mark.parametrize(
@@ -254,6 +274,16 @@ def test_a_certificate_that_ends_soon(days: float | None, expected: Codes) -> No
     draining = step(Challenge, TLS, code=403)
     failing = [*expected, ("server-draining", "fail")]
     assert failing == codes(plan(TLS), story(soon, draining, url=TLS))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(OK, []), (TLS_FAILED, [("tls-alpn-refused", "warn")]), (SILENT, []), (UNKNOWN, [])],
+)
+def test_a_name_in_the_hello(outcome: Outcome, expected: Codes) -> None:
+    """A handshake that fails with ALPN alone is a warning; one that was not made is nothing."""
+    seen = [*story(url=TLS), Alpn(url=TLS, family=4, outcome=outcome)]
+    assert expected == codes(plan(TLS), seen)
 
 
 PRIVATE = ("172.17.0.1", 40000)
