@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turnctl import targeting
-from turnctl.commands import Failure, Misuse
+from turnctl.commands import Failure, Misuse, Whole
 from turnctl.reports import delivery
 
 if TYPE_CHECKING:
@@ -41,19 +41,17 @@ Progress = Callable[["Measured"], None]
 
 @click.command()
 @targeting.options
-@click.option("--pairs", type=click.IntRange(1, MAX_PAIRS), help="Pairs of allocations.")
+@click.option("--pairs", type=Whole(1, MAX_PAIRS), help="Pairs of allocations.")
 @click.option(
     "--size",
-    type=click.IntRange(MIN_SIZE, MAX_SIZE),
+    type=Whole(MIN_SIZE, MAX_SIZE),
     default=172,
     show_default=True,
     metavar="BYTES",
     help="Payload of a packet; 172 is 20 ms of G.711.",
 )
-@click.option(
-    "--window", type=click.IntRange(1, 256), help="Packets a pair keeps under way: all that goes."
-)
-@click.option("--rate", type=click.IntRange(1, 10_000), help="Packets a second and pair, instead.")
+@click.option("--window", type=Whole(1, 256), help="Packets a pair keeps under way: all that goes.")
+@click.option("--rate", type=Whole(1, 10_000), help="Packets a second and pair, instead.")
 @click.option(
     "--duration",
     type=targeting.Seconds(0.2, MAX_DURATION),

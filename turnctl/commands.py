@@ -5,10 +5,11 @@ starting turnctl has to be instant.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
-__all__ = ["Failure", "Misuse", "turnctl"]
+__all__ = ["Failure", "Misuse", "Whole", "turnctl"]
 
 COMMANDS = {
     "bench": "Load through the relay: allocations, packets and bits a second, round trips, loss.",
@@ -35,6 +36,16 @@ class Failure(click.ClickException):
     """turnctl could not do its job. Exit status 3."""
 
     exit_code = 3
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds; what is no number is told the bounds too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number from {self.min} to {self.max}", param, ctx)
 
 
 class _Lazy(click.Group):

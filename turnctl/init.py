@@ -21,7 +21,7 @@ from click.core import ParameterSource
 
 from turnctl import coturn, datadir, dotenv, reflectors, targets
 from turnctl.allowance import LIMIT
-from turnctl.commands import Failure
+from turnctl.commands import Failure, Whole
 from turnctl.domain import parse as parse_domain
 from turnctl.installation import Installation, install
 from turnctl.keyring import finish_overdue
@@ -100,10 +100,10 @@ def _option(name: str, variable: str | None = None, **more: Any) -> Callable[...
     return click.option(name, envvar=variable, show_envvar=variable is not None, **more)
 
 
-_PORT = click.IntRange(1, 65535)
-_RELAY_PORT = click.IntRange(1024, 65535)
-_COUNT = click.IntRange(1, 10_000_000)
-_BYTES = click.IntRange(10_000, 1_000_000_000_000)
+_PORT = Whole(1, 65535)
+_RELAY_PORT = Whole(1024, 65535)
+_COUNT = Whole(1, 10_000_000)
+_BYTES = Whole(10_000, 1_000_000_000_000)
 
 
 @click.command()

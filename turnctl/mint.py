@@ -10,7 +10,7 @@ import click
 
 from signalpost import credentials
 from signalpost.iceservers import IceServer, IceUriError, parse_uri
-from turnctl.commands import Misuse
+from turnctl.commands import Misuse, Whole
 from turnctl.secretfile import SecretFileError, read_secrets
 
 __all__ = ["mint"]
@@ -31,7 +31,7 @@ MAX_TTL = 10 * 365 * 86_400
 )
 @click.option(
     "--ttl",
-    type=click.IntRange(1, MAX_TTL),
+    type=Whole(1, MAX_TTL),
     default=3600,
     show_default=True,
     metavar="SECONDS",

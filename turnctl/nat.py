@@ -78,7 +78,7 @@ def _only_uris(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 @click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.5, targeting.MAX_TIMEOUT),
+    type=targeting.Seconds(0.5, targeting.MAX_TIMEOUT),
     default=2.0,
     show_default=True,
     metavar="SECONDS",

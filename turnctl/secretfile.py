@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from signalpost.credentials import Secret
 
 __all__ = ["SecretFileError", "read_secrets"]
+
+MAX_CHARACTERS = 65_536
+"""A secret file is a few lines; more is a wrong path (a device, an image)."""
 
 
 class SecretFileError(ValueError):
@@ -18,14 +22,15 @@ class SecretFileError(ValueError):
 def read_secrets(path: Path) -> list[Secret]:
     """The secrets in a file, one a line, the first one mints. "-" reads standard input.
 
-    Raises SecretFileError when it is missing, unreadable, empty, open to others, or holds a
-    secret that coturn would read differently.
+    Raises SecretFileError when it is missing, unreadable, empty, too large, open to others, or
+    holds a secret that coturn would read differently.
     """
     try:
         if str(path) == "-":
-            text, mode = sys.stdin.read(), 0
+            text, mode = sys.stdin.read(MAX_CHARACTERS + 1), 0
         else:
-            text, mode = path.read_text(), path.stat().st_mode
+            with path.open(encoding="utf-8") as file:
+                text, mode = file.read(MAX_CHARACTERS + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
         raise SecretFileError(
             f"secret file {path}: {error.strerror}; give a readable file with one secret a line"
@@ -36,6 +41,11 @@ def read_secrets(path: Path) -> list[Secret]:
         raise SecretFileError(
             f"secret file {path}: others may read it (mode {stat.S_IMODE(mode):04o}); "
             f"run: chmod 600 {path}"
+        )
+    if len(text) > MAX_CHARACTERS:
+        raise SecretFileError(
+            f"secret file {path}: has more than {MAX_CHARACTERS} characters; "
+            "put one secret on a line"
         )
     secrets = [Secret(line) for line in text.splitlines() if line.strip()]
     if not secrets:

@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +33,8 @@ __all__ = ["DEFAULT_TARGET", "Access", "Source", "SourceError", "load"]
 
 DEFAULT_TARGET = "http://127.0.0.1:8080"
 ICE_SERVERS_PATH = "/v1/ice-servers"
+MAX_CHARACTERS = 1_048_576
+"""A list of iceServers has a few hundred; more is a wrong path (a device, an image)."""
 CREDENTIAL_TTL = 600
 """Seconds for credentials minted here: longer than any check, short when one leaks."""
 
@@ -132,6 +133,10 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"target {name}: {reason}; give {ACCEPTED}") from error
+    if len(text) > MAX_CHARACTERS:
+        raise SourceError(
+            f"target {name}: has more than {MAX_CHARACTERS} characters; give {ACCEPTED}"
+        )
     try:
         servers = parse_ice_servers(json.loads(text))
     except json.JSONDecodeError as error:
@@ -139,7 +144,9 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
             f"target {name}: line {error.lineno}, column {error.colno}: {error.msg}; "
             "expected JSON with iceServers"
         ) from error
-    except (IceServersError, RecursionError) as error:
+    except RecursionError:
+        raise SourceError(f"target {name}: JSON nested too deep") from None
+    except IceServersError as error:
         raise SourceError(f"target {name}: {error}") from error
     if not servers:
         raise SourceError(f"target {name}: has an empty list of iceServers")
@@ -147,11 +154,9 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
 
 
 def _read(target: str) -> str:
-    if target != "-":
-        return Path(target).read_text(encoding="utf-8")
     # Not sys.stdin: a thread that is still reading it would make Python abort at exit.
-    with open(0, encoding="utf-8", closefd=False) as stdin:
-        return stdin.read()
+    with open(0 if target == "-" else target, encoding="utf-8", closefd=target != "-") as file:
+        return file.read(MAX_CHARACTERS + 1)
 
 
 async def _from_service(

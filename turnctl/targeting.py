@@ -29,9 +29,13 @@ class Seconds(click.FloatRange):
     """A number of seconds within bounds."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        seconds = float(super().convert(value, param, ctx))
+        try:
+            seconds = float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            seconds = math.nan
         if math.isnan(seconds):  # which is neither below the minimum nor above the maximum
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+            bounds = f"from {self.min:g} to {self.max:g}"
+            self.fail(f"{value!r} is not a number of seconds {bounds}", param, ctx)
         return seconds
 
 

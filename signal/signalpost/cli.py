@@ -1,88 +1,48 @@
-"""The command `signalpost`: serve, and show the effective settings.
+"""The entry point of `signalpost`: exit statuses, and one line for whatever was typed wrong.
 
-Exit status: 0 ended as asked · 2 wrong usage or configuration · 3 a listener cannot be opened.
+Everything is imported inside `main`, so that Ctrl-C ends quietly even while modules load. Once the
+service listens both signals are its own.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-
-import click
-
-import signalpost
-from signalpost.config import ConfigError, find_config, load, show
-from signalpost.settings import Settings
-from signalpost.sources import Sources
+from typing import NoReturn
 
 __all__ = ["main"]
 
-EXIT_CONFIG = 2
-EXIT_LISTEN = 3
-
-_CONFIG = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    help="Configuration file. Default: $SIGNALPOST_CONFIG, ./.signalpost/signalpost.yaml or"
-    " /var/lib/signalpost/signalpost.yaml, whichever is there first.",
-)
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(signalpost.__version__, prog_name="signalpost")
-def main() -> None:
-    """Signaling, TURN credentials and iceServers for WebRTC."""
-
-
-def _settings(read: Callable[[], Settings]) -> Settings:
+def main() -> NoReturn:
+    """Run signalpost. 0 ended as asked, 2 wrong usage or configuration, 3 could not do its job."""
     try:
-        return read()
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            click.echo(f"signalpost: {mistake}", err=True)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
-@main.command()
-@_CONFIG
-@click.option("--host", help="Address to listen on, instead of http.host.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Port, instead of http.port.")
-def serve(path: Path | None, host: str | None, port: int | None) -> None:
-    """Run the service until SIGTERM or Ctrl-C."""
-    path = path or find_config(os.environ)
+def _run() -> int:
+    import click
 
-    def read(opening: Callable[[Path], object]) -> Settings:
-        settings = load(path, os.environ, opening)
-        http = settings.http
-        http = dataclasses.replace(
-            http, host=host or http.host, port=http.port if port is None else port
-        )
-        return dataclasses.replace(settings, http=http)
+    from signalpost.commands import command
 
-    sources = Sources(read)
-    settings = _settings(sources.load)
-
-    # Imported late: `signalpost config` and --help need none of it.
-    import uvloop
-
-    from signalpost import logs
-    from signalpost.web import server
-
-    logs.configure(settings.log)
     try:
-        uvloop.run(server.serve(settings, sources))
-    except server.CannotListen as error:
-        click.echo(f"signalpost: {error}", err=True)
-        sys.exit(EXIT_LISTEN)
-
-
-@main.command()
-@_CONFIG
-def config(path: Path | None) -> None:
-    """Print the effective settings, secrets masked."""
-    settings = _settings(lambda: load(path or find_config(os.environ), os.environ))
-    click.echo(show(settings), nl=False)
+        # Not `command.main`: its answer to wrong usage is four lines.
+        with command.make_context("signalpost", sys.argv[1:]) as context:
+            command.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "signalpost"
+        reason = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"{where}: {reason} (see {where} --help)", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"signalpost: {error.format_message()}", err=True)
+        return error.exit_code
+    return 0

@@ -42,6 +42,8 @@ CONFIG_VARIABLE = "SIGNALPOST_CONFIG"
 SEARCHED = (Path(".signalpost/signalpost.yaml"), Path("/var/lib/signalpost/signalpost.yaml"))
 
 MAX_DEPTH = 20
+MAX_BYTES = 1_048_576
+"""A file of settings has a few hundred; more is a wrong path (a device, an image)."""
 
 _INJECTED = re.compile(r"SIGNALPOST_(SERVICE_(HOST|PORT(_.*)?)|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")
 """What Kubernetes and old Docker links inject for a service called `signalpost`."""
@@ -225,7 +227,13 @@ def _syntax(error: Exception) -> tuple[int | None, str]:
 
 def _from_file(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[str, _Given]]:
     try:
-        root = _compose(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            problem = f"has more than {MAX_BYTES} bytes: not a configuration file"
+            mistakes.append(Mistake(str(path), "", problem))
+            return
+        root = _compose(text.decode("utf-8"))
     except OSError as error:
         mistakes.append(Mistake(str(path), "", f"cannot be read: {error.strerror}"))
         return
@@ -308,10 +316,13 @@ def _from_environment(
                 mistakes.append(Mistake(name, "", problem))
             continue
         if name not in known:
-            problem = f"is no setting; {readers.suggestion(name, known)}"
-            if not problem.count("did you mean"):
-                problem = "is no setting; `signalpost config` shows what there is"
-            mistakes.append(Mistake(name, "", problem))
+            # Without what all have in common, or anything would be like anything.
+            short = {variable.removeprefix(PREFIX) for variable in known}
+            meant = readers.closest(name.removeprefix(PREFIX), short)
+            how = (
+                f"did you mean {PREFIX}{meant}?" if meant else "docs/configuration.md has them all"
+            )
+            mistakes.append(Mistake(name, "", f"is no setting; {how}"))
             continue
         setting, from_file = known[name]
         if not text:  # compose writes ${NAME:-}: empty is unset

@@ -27,6 +27,7 @@ __all__ = [
     "Reader",
     "Unusable",
     "choice",
+    "closest",
     "dns_name",
     "entries",
     "hook_secret",
@@ -69,9 +70,14 @@ def is_null(node: yaml.Node) -> bool:
 
 def suggestion(word: str, accepted: Iterable[str]) -> str:
     """How to go on from an unknown word: the one that was meant, or all there are."""
-    names = sorted(accepted)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"accepted: {', '.join(names)}"
+    meant = closest(word, accepted)
+    return f"did you mean {meant}?" if meant else f"accepted: {', '.join(sorted(accepted))}"
+
+
+def closest(word: str, accepted: Iterable[str]) -> str | None:
+    """The accepted word that an unknown one is like, None when it is like none of them."""
+    close = difflib.get_close_matches(word, sorted(accepted), n=1, cutoff=0.6)
+    return close[0] if close else None
 
 
 def _text(node: yaml.Node, what: str) -> str:

@@ -263,6 +263,13 @@ def test_unreadable_file(folder: Path) -> None:
     assert str(mistake).endswith("nowhere.yaml: cannot be read: No such file or directory")
 
 
+def test_a_variable_like_no_setting(folder: Path) -> None:
+    """The prefix that all have in common makes no word like another."""
+    assert _mistakes(folder, "", SIGNALPOST_FOO="1")[0] == (
+        "SIGNALPOST_FOO: is no setting; docs/configuration.md has them all"
+    )
+
+
 def test_orchestrators_variables(folder: Path) -> None:
     """What Kubernetes injects is explained once, not reported name by name."""
     mistakes = _mistakes(

@@ -159,14 +159,77 @@ def test_nothing_configured() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["serve", "--port", "x"], ["serve", "--port", "70000"], ["dance"], ["--nope"]]
+    ("arguments", "said"),
+    [
+        (["serve", "--port", "x"], ["--port", "'x'", "from 0 to 65535", "signalpost serve --help"]),
+        (["serve", "--port", "70000"], ["--port", "'70000'", "from 0 to 65535"]),
+        (["serve", "--host", "a..b"], ["--host", "'a..b'", "a host name or an address"]),
+        (["serve", "--host", ""], ["--host", "a host name or an address"]),
+        (["serve", "--host", "x" * 300], ["--host", "a host name or an address"]),
+        (["serve", "--host"], ["--host", "requires an argument"]),
+        (["serve", "extra"], ["extra", "signalpost serve --help"]),
+        (["dance"], ["dance", "signalpost --help"]),
+        (["--nope"], ["--nope", "signalpost --help"]),
+    ],
 )
-def test_wrong_usage(arguments: list[str]) -> None:
-    """Wrong usage is status 2 and says so."""
+def test_wrong_usage(arguments: list[str], said: list[str]) -> None:
+    """Wrong usage is status 2 and one line that names what was wrong and what is accepted."""
     done = _run(*arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "Error: " in done.stderr
+    assert (2, "") == (done.returncode, done.stdout)
+    [line] = done.stderr.splitlines()
+    for words in said:
+        assert words in line
+
+
+def test_no_command() -> None:
+    """Without a command the help is shown, with the status of wrong usage."""
+    done = _run()
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "serve" in done.stderr
+
+
+def test_the_settings_cannot_be_written(config: Path) -> None:
+    """A standard output that takes nothing is one line and status 3."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [SIGNALPOST, "config", "--config", config],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+    assert (3, "signalpost: standard output: No space left on device\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+def test_control_c_before_it_listens(tmp_path: Path) -> None:
+    """Ctrl-C while it still reads its settings ends it at once, with 130 and without a word."""
+    pipe = tmp_path / "settings"
+    os.mkfifo(pipe)
+    command = [SIGNALPOST, "serve", "--config", str(pipe)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with pipe.open("w"):  # opens once the other end is read
+                process.send_signal(signal.SIGINT)
+                assert "" == process.communicate(timeout=10)[1]
+        finally:
+            process.kill()
+    assert 130 == process.returncode
+
+
+def test_a_configuration_without_end() -> None:
+    """A file that is far too large is refused before it fills the memory."""
+    done = _run("config", "--config", "/dev/zero")
+    assert (
+        2,
+        "signalpost: /dev/zero: has more than 1048576 bytes: not a configuration file\n",
+    ) == (
+        done.returncode,
+        done.stderr,
+    )
 
 
 def test_config_prints_what_holds(config: Path) -> None:
@@ -185,7 +248,7 @@ def test_version() -> None:
 def test_optional_parts_are_not_imported(config: Path) -> None:
     """Accounts, Socket.IO, Redis and the prober's ICE are not imported by a service without."""
     code = (
-        "import sys, signalpost.cli, signalpost.web.server;"
+        "import sys, signalpost.commands, signalpost.web.server;"
         "print([m for m in ('sqlalchemy', 'socketio', 'redis', 'aioice', 'docker', 'rich')"
         " if m in sys.modules])"
     )

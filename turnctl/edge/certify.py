@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from turnctl.commands import Misuse
+from turnctl.commands import Misuse, Whole
 from turnctl.domain import parse as parse_domain
 from turnctl.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.edge.keeper import Keeper
@@ -20,7 +20,7 @@ from turnctl.edge.source import Own, Source, utc_now
 
 __all__ = ["certify"]
 
-PORT = click.IntRange(1, 65535)
+PORT = Whole(1, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 

@@ -1,0 +1,121 @@
+"""The commands of `signalpost`: serve, and show the effective settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+import signalpost
+from signalpost import readers
+from signalpost.config import ConfigError, find_config, load, show
+from signalpost.settings import Settings
+from signalpost.sources import Sources
+
+__all__ = ["Failure", "command"]
+
+EXIT_CONFIG = 2
+
+
+class Failure(click.ClickException):
+    """The command could not do its job. Exit status 3."""
+
+    exit_code = 3
+
+
+def _reads(read: readers.Reader) -> Callable[..., Any]:
+    """A click callback that accepts what the setting of the same name does."""
+
+    def callback(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        try:
+            return read(yaml.ScalarNode("tag:yaml.org,2002:str", value))
+        except readers.Unusable as unusable:
+            raise click.BadParameter(str(unusable)) from None
+
+    return callback
+
+
+_CONFIG = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Configuration file. Default: $SIGNALPOST_CONFIG, ./.signalpost/signalpost.yaml or"
+    " /var/lib/signalpost/signalpost.yaml, whichever is there first.",
+)
+
+
+@click.group("signalpost", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(signalpost.__version__, prog_name="signalpost")
+def command() -> None:
+    """Signaling, TURN credentials and iceServers for WebRTC."""
+
+
+def _settings(read: Callable[[], Settings]) -> Settings:
+    try:
+        return read()
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            click.echo(f"signalpost: {mistake}", err=True)
+        sys.exit(EXIT_CONFIG)
+
+
+@command.command()
+@_CONFIG
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    callback=_reads(readers.host),
+    help="Address to listen on, instead of http.host.",
+)
+@click.option(
+    "--port",
+    metavar="PORT",
+    callback=_reads(readers.integer(0, 65_535)),
+    help="Port, instead of http.port; 0 takes a free one.",
+)
+def serve(path: Path | None, host: str | None, port: int | None) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    path = path or find_config(os.environ)
+
+    def read(opening: Callable[[Path], object]) -> Settings:
+        settings = load(path, os.environ, opening)
+        http = settings.http
+        http = dataclasses.replace(
+            http, host=host or http.host, port=http.port if port is None else port
+        )
+        return dataclasses.replace(settings, http=http)
+
+    sources = Sources(read)
+    settings = _settings(sources.load)
+
+    # Imported late: `signalpost config` and --help need none of it.
+    import uvloop
+
+    from signalpost import logs
+    from signalpost.web import server
+
+    logs.configure(settings.log)
+    try:
+        uvloop.run(server.serve(settings, sources))
+    except server.CannotListen as error:
+        raise Failure(str(error)) from None
+
+
+@command.command()
+@_CONFIG
+def config(path: Path | None) -> None:
+    """Print the effective settings, secrets masked."""
+    settings = _settings(lambda: load(path or find_config(os.environ), os.environ))
+    try:
+        click.echo(show(settings), nl=False)
+    except OSError as error:
+        sys.stdout = None  # what it still holds could not be written at exit either
+        raise Failure(f"standard output: {error.strerror}") from None
