@@ -10,8 +10,7 @@ authentication, limits, numbers and metrics; 1.1 times Socket.IO's messages a se
 connections a message costs at most 1.1 times what it costs among 100; an idle connection holds at
 most 20 KiB.
 
-Socket.IO is measured where node finds it: `npm i socket.io@4.8.4`, and NODE_PATH set to that
-directory's node_modules.
+Socket.IO comes from npm, once.
 """
 
 from __future__ import annotations
@@ -32,6 +31,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.browser.npm import package
+from tests.lab.parts import find
 
 SERVER_CORE, LOAD_CORE = "0", "1"
 PAIRS, WINDOW, ROUNDS = 50, 4, 5
@@ -304,12 +308,12 @@ def served(kind: str, command: list[str], port: int, log: Path) -> Iterator[Serv
             process.terminate()
 
 
-def has_socketio() -> bool:
-    argv = ["node", "-e", 'require("socket.io")']
-    try:
-        return subprocess.run(argv, capture_output=True, check=False, timeout=20).returncode == 0
-    except FileNotFoundError:
-        return False
+def socketio() -> list[str] | None:
+    """The command that serves it; None where there is no npm."""
+    if find("npm") is None:
+        return None
+    modules = package("socket.io", "4.8.4").parent
+    return ["env", f"NODE_PATH={modules}", "node", "-e", SOCKETIO, "--"]
 
 
 # --- the rounds ----------------------------------------------------------------------------------
@@ -330,10 +334,10 @@ def main(seconds: float) -> int:
         config.chmod(0o600)
         serve = [sys.executable, "-c", SERVE, "serve", "--config", str(config), "--port"]
         commands = {"bare": [sys.executable, "-c", BARE], "native": serve}
-        if has_socketio():
-            commands["socket.io"] = ["node", "-e", SOCKETIO, "--"]
+        if (theirs := socketio()) is not None:
+            commands["socket.io"] = theirs
         else:
-            print("socket.io is not measured: node does not find it (see NODE_PATH above)")
+            print("socket.io is not measured: there is no npm")
         servers = {}
         for port, (kind, command) in enumerate(commands.items(), 18_490):
             running = served(kind, [*command, str(port)], port, folder / f"{kind}.log")

