@@ -223,11 +223,10 @@ class _Run:
 
     async def _relay(self, attempt: Attempt, session: Session) -> bool:
         """The allocation and what it must carry; whether it carried data."""
-        async with asyncio.TaskGroup() as beside:
-            beside.create_task(allocate.try_wrong_credential(attempt))
-            if attempt.probe.protocol == "tls":
-                beside.create_task(alpn.offer(attempt))
-            granted = await allocate.allocate(attempt, session)
+        others = [allocate.try_wrong_credential(attempt)]
+        if attempt.probe.protocol == "tls":
+            others.append(alpn.offer(attempt))
+        granted, *_ = await asyncio.gather(allocate.allocate(attempt, session), *others)
         if granted is None:
             await self._explain(attempt)
             return False

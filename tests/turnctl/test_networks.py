@@ -172,7 +172,7 @@ def test_no_relay_over_ipv6(tmp_path: Path) -> None:
                 tmp_path / "ice.json", [server.uri("tcp")], server.credential()
             )
             checked = check(path, inside=site.client)
-    assert "ipv6-relay-missing" in checked.codes("warn")
+    assert {"ipv6-relay-missing", "no-tls-443"} == checked.codes("warn")
     assert set() == checked.codes("fail")
 
 

@@ -62,20 +62,13 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if wrong and wrong.outcome is Outcome.OK:
         yield about(case, "open-relay", FAIL, "takes a made-up password", wrong)
         return
-    agreement = case.first(Agreement)
-    if agreement and agreement.taken and agreement.refused:
+    taken, refused = _shown(case)
+    if taken and refused:
         summary = (
-            f"takes the credential {agreement.taken} times and refuses it {agreement.refused} "
-            "times: two servers share the port"
+            f"takes the credential {taken} times and refuses it {refused} times: two servers share "
+            "the port"
         )
-        yield about(
-            case,
-            "two-servers-one-port",
-            FAIL,
-            summary,
-            taken=agreement.taken,
-            refused=agreement.refused,
-        )
+        yield about(case, "two-servers-one-port", FAIL, summary, taken=taken, refused=refused)
         return
     for seen in case.each(Allocation):
         if seen.label not in {"a", "b"} or seen.outcome is Outcome.OK:
@@ -89,6 +82,20 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
         else:
             yield _refused(case, seen)
         return
+
+
+def _shown(case: Case) -> tuple[int, int]:
+    """How often the credential was taken and refused, by allocations or by the sockets that showed
+    it after a refusal, whichever disagree.
+
+    Never both together: a server may answer their requests in another order of checks.
+    """
+    own = [one for one in case.each(Allocation) if one.label in {"a", "b"}]
+    taken = sum(one.outcome is Outcome.OK for one in own)
+    if taken and any(one.code == 401 for one in own):
+        return taken, len(own) - taken
+    agreement = case.first(Agreement)
+    return (agreement.taken, agreement.refused) if agreement else (0, 0)
 
 
 def _quota(case: Case, seen: Allocation) -> Finding:

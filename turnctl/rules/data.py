@@ -30,8 +30,8 @@ __all__ = ["data", "ice", "nat"]
 
 TOLERABLE_LOSS = 0.05
 
-TOLERABLE_GROWTH = 1.6
-"""What a hardened coturn's answer to a Binding takes of its request's 20 bytes."""
+TOLERABLE_GROWTH = {4: 1.6, 6: 2.2}
+"""Of a family: an answer to a Binding with the mapped address alone, by its request's 20 bytes."""
 
 
 def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def _audit(case: Case) -> Iterator[Finding]:
         summary = f"lets clients reach {inside} through the relay"
         yield about(case, "private-peers-allowed", FAIL, summary, asked=policy.asked)
     grown = case.first(Amplification)
-    if grown and grown.response > TOLERABLE_GROWTH * grown.request:
+    if grown and grown.response > TOLERABLE_GROWTH[case.probe.family] * grown.request:
         summary = f"answers {grown.request} bytes with {grown.response}: a reflector for attacks"
         yield about(
             case, "amplification", WARN, summary, request=grown.request, response=grown.response

@@ -117,3 +117,10 @@ def test_sockets_that_do_not_agree(taken: int, refused: int, code: str) -> None:
     shown = Agreement(url=UDP, family=4, taken=taken, refused=refused)
     seen = [*story(step(Allocation, outcome=ERROR, code=401, username=USER)), shown]
     assert [(code, "fail")] == codes(plan(UDP), seen)
+
+
+def test_allocations_that_do_not_agree() -> None:
+    """So does one that is granted an allocation and refused the next, whatever others say then."""
+    pair = [step(Allocation), step(Allocation, label="b", outcome=ERROR, code=401, username=USER)]
+    shown = Agreement(url=UDP, family=4, taken=0, refused=12)
+    assert [("two-servers-one-port", "fail")] == codes(plan(UDP), [*story(*pair), shown])

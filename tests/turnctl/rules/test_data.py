@@ -176,6 +176,15 @@ def test_the_audit(audited: list[Observation], software: str, expected: Codes) -
     assert expected == codes(plan(UDP), seen)
 
 
+@pytest.mark.parametrize(("response", "expected"), [(44, []), (45, [("amplification", "warn")])])
+def test_what_an_ipv6_address_takes(response: int, expected: Codes) -> None:
+    """Twelve bytes more than an IPv4 one, which no server can save."""
+    grown = Amplification(url=UDP, family=6, request=20, response=response)
+    granted = step(Allocation, family=6, relayed=("2001:db8::7", 50000))
+    seen = [*story(granted, family=6), grown]
+    assert expected == codes(plan(UDP, families=(6,)), seen)
+
+
 def test_what_the_audit_names() -> None:
     """The addresses that lead inside, and the version's holes."""
     inside = PeerPolicy(url=UDP, family=4, asked=13, allowed=("10.0.0.1", "169.254.169.254"))

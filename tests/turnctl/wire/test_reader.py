@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import tracemalloc
+from collections.abc import Awaitable, Callable
 
 from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import stun
-from turnctl.wire.errors import NotStun
+from turnctl.wire.binding import BindingSocket
+from turnctl.wire.errors import NotStun, WireError
 from turnctl.wire.links import Frames
-from turnctl.wire.session import Session
+from turnctl.wire.session import Login, Session
 from turnctl.wire.stun import Attribute, Class, Method
 
 CASES = 200_000 if os.environ.get("SOAK") else 2_000
+PATIENCE = 0.001
+"""Seconds: what is not answered at once is not answered."""
+
 FLAT = 256 * 1024
 """Bytes that may be held in the end: the reader's own bounds, and nothing a message leaves."""
 
@@ -35,9 +41,8 @@ class Silent:
         pass
 
 
-def samples() -> list[bytes]:
+def samples(tid: bytes = bytes(12)) -> list[bytes]:
     """Messages as a TURN server sends them."""
-    tid = bytes(12)
     address = stun.xor_address(("203.0.113.9", 50_000), tid)
     return [
         stun.build(
@@ -101,6 +106,50 @@ async def feed_datagrams(chance: random.Random, cases: int) -> None:
             session.attach(Silent())
 
 
+class Answering(Silent):
+    """A link to a server that answers each request at once, with something mutated."""
+
+    protocol: RelayProtocol = "tcp"
+
+    def __init__(self, chance: random.Random, session: Session) -> None:
+        self._chance, self._session = chance, session
+
+    def send(self, data: bytes) -> None:
+        tid = data[8:20]
+        answer = mutated(self._chance, self._chance.choice(samples(tid)))
+        if self._chance.randrange(4):
+            answer = answer[:8].ljust(8, b"\0") + tid + answer[20:]  # so that it is taken for one
+        self._session.frame(answer)
+
+
+REQUESTS: tuple[Callable[[Session], Awaitable[object]], ...] = (
+    lambda session: session.binding(patience=PATIENCE),
+    lambda session: session.challenge(patience=PATIENCE),
+    lambda session: session.allocate(patience=PATIENCE),
+    lambda session: session.bind(("203.0.113.9", 50_000), patience=PATIENCE),
+)
+
+
+async def answer_requests(chance: random.Random, cases: int) -> int:
+    """Each case is a request and its answer; how many were taken for a success."""
+    taken = 0
+    for number in range(cases):
+        session = Session(Login("1:lab", "password"))
+        session.attach(Answering(chance, session))
+        with contextlib.suppress(WireError):
+            await REQUESTS[number % len(REQUESTS)](session)
+            taken += 1
+    return taken
+
+
+def feed_a_socket(chance: random.Random, cases: int) -> None:
+    """Each case is a datagram from anywhere, to a socket that asks several servers."""
+    heard = BindingSocket()
+    heard.on_data = lambda _: None
+    for _ in range(cases):
+        heard.datagram_received(mutated(chance, chance.choice(samples())), ("203.0.113.9", 3478))
+
+
 def feed_streams(chance: random.Random, cases: int) -> None:
     """Each case is a chunk of a stream; a stream that cannot be STUN is begun anew."""
     frames = Frames()
@@ -112,17 +161,26 @@ def feed_streams(chance: random.Random, cases: int) -> None:
             frames = Frames()
 
 
+async def feed_everything(chance: random.Random, cases: int) -> int:
+    """A quarter of the cases each; how many answers were taken for a success."""
+    await feed_datagrams(chance, cases // 4)
+    feed_streams(chance, cases // 4)
+    feed_a_socket(chance, cases // 4)
+    return await answer_requests(chance, cases // 4)
+
+
 def test_the_reader_takes_whatever_comes() -> None:
-    """Nothing but NotStun ends a stream, nothing ends a session but its own bound."""
+    """Nothing but NotStun ends a stream, nothing ends a session but its own bound, and a request
+    ends in an answer or a WireError.
+    """
     chance = random.Random(20_261_121)  # noqa: S311  the same cases each time
-    asyncio.run(feed_datagrams(chance, 200))  # imports and caches settle
-    feed_streams(chance, 200)
+    asyncio.run(feed_everything(chance, 400))  # imports and caches settle
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        asyncio.run(feed_datagrams(chance, CASES // 2))
-        feed_streams(chance, CASES // 2)
+        taken = asyncio.run(feed_everything(chance, CASES))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    assert taken  # some mutations leave an answer what it was
     assert after - before < FLAT
