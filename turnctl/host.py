@@ -21,7 +21,7 @@ from turnctl.opening import Answer, Port
 from turnctl.placement import Own, Seen
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
-from turnctl.wire.links import open_datagram
+from turnctl.wire.links import connect_stream, open_datagram, open_stream
 from turnctl.wire.resolve import NO_ADDRESS, ResolutionFailed, resolve
 from turnctl.wire.session import Session
 
@@ -202,11 +202,15 @@ def comes_back(public: str, own: str, port: int) -> bool:
 
 
 def connects(public: str, own: str, port: int) -> bool:
-    """The same over TCP; False too where the port cannot be had to try it."""
+    """The same over TCP. A port that cannot be had for another reason proves nothing: False."""
     token = os.urandom(16)
+    try:
+        listener = socket.create_server((own, port))
+    except OSError:
+        return asyncio.run(_answers(public, port))
     with (
+        listener,
         contextlib.suppress(OSError),
-        socket.create_server((own, port)) as listener,
         socket.create_connection((public, port), timeout=HAIRPIN_PATIENCE) as probe,
     ):
         # A router may have answered instead, with a page of its own.
@@ -215,5 +219,21 @@ def connects(public: str, own: str, port: int) -> bool:
         with accepted:
             accepted.settimeout(HAIRPIN_PATIENCE)
             probe.sendall(token)
-            return accepted.recv(64) == token
+            passed = accepted.recv(64) == token
+            # The first to close keeps its port for a minute, and this one is about to be needed.
+            probe.close()
+            return passed
     return False
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Whether a STUN server answers there over TCP."""
+    session = Session()
+    try:
+        sock = await connect_stream((host, port), patience=HAIRPIN_PATIENCE)
+        session.attach(await open_stream(sock, session, patience=HAIRPIN_PATIENCE))
+        return (await session.binding(patience=HAIRPIN_PATIENCE)).mapped is not None
+    except WireError:
+        return False
+    finally:
+        await session.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from tests.lab import coturn
+from tests.lab import coturn, web
 from turnctl import host
 from turnctl.placement import Seen
 
@@ -59,11 +59,15 @@ def test_a_packet_to_nowhere_does_not(own_address: str) -> None:
 
 
 def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
-    """Where the port is free; one that is taken, by whomever, proves nothing."""
-    with socket.create_server((own_address, 0)) as taken:
-        port = taken.getsockname()[1]
+    """Over TCP: through a port that is free, or to coturn that has it; another program's proves
+    nothing."""
+    with web.serving(web.answering(b"It works!"), host=own_address) as url:
+        port = int(url.rpartition(":")[2])
         assert not host.connects(own_address, own_address, port)
     assert host.connects(own_address, own_address, port)
+    with coturn.running(own_address) as server:
+        assert host.connects(own_address, own_address, server.port)
+    assert not host.connects("203.0.113.250", own_address, port)
 
 
 def closed_port(address: str) -> int:
