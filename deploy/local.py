@@ -8,17 +8,17 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from deploy.options import Options
 from deploy.ports import require_free
 from deploy.processes import Child, Failed, kept, output_of, run
 from deploy.running import Running, Say, accepts_tcp, is_ready
+from signalpost.config import ConfigError, load
+from signalpost.settings import Http, Settings
 
 __all__ = ["local"]
 
@@ -31,30 +31,18 @@ STEADY = 60.0
 APT_PATIENCE = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where the written configuration puts things."""
-
-    http_host: str
-    http_port: int
-    turn_host: str
-    turn_port: int
-
-    @property
-    def url(self) -> str:
-        host = "127.0.0.1" if self.http_host in {"0.0.0.0", "::"} else self.http_host  # noqa: S104  compared, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
-
-
 @contextlib.asynccontextmanager
 async def local(options: Options, say: Say) -> AsyncIterator[Running]:
     """Bring everything up; leaving the block ends it, the service first. Raises Failed."""
     turnserver = await _turnserver(say)
     data = options.root / ".signalpost"
     await _init(options, data)
-    addresses = _read(data / "signalpost.yaml", options)
-    require_free("PORT", addresses.http_host, addresses.http_port, udp=False)
-    require_free("TURN_PORT", addresses.turn_host, addresses.turn_port, udp=True)
+    settings = _settings(data / "signalpost.yaml", options)
+    url, uri = _url(settings.http), settings.turn.relays[0].turn_uris()[0]
+    require_free("PORT", settings.http.host, settings.http.port, udp=False)
+    if settings.metrics.port is not None:
+        require_free("METRICS_PORT", settings.metrics.host, settings.metrics.port, udp=False)
+    require_free("TURN_PORT", uri.host, uri.port, udp=True)
     if os.geteuid() == 0:
         say("coturn runs as root here, since you do; for more than trying out take ENGINE=docker")
     for log in (data / "coturn.log", data / "signalpost.log"):
@@ -64,15 +52,20 @@ async def local(options: Options, say: Say) -> AsyncIterator[Running]:
         _supervised(coturn, data / "coturn.log", say) as relay,
         kept("the service", _service(options, data), data / "signalpost.log") as service,
     ):
-        await _ready(addresses, relay, service)
-        say(f"relay: {addresses.turn_host} port {addresses.turn_port}, log {relay.log}")
-        say(f"service: {addresses.url}, log {service.log}")
+        await _ready(
+            {
+                relay: lambda: accepts_tcp(uri.host, uri.port),
+                service: lambda: is_ready(url),
+            }
+        )
+        say(f"relay: {uri.host} port {uri.port}, log {relay.log}")
+        say(f"service: {url}, log {service.log}")
 
         async def ended() -> str:
             status = await service.process.wait()
             return f"the service ended with status {status}:\n{service.last_words()}"
 
-        yield Running(addresses.url, ended)
+        yield Running(url, ended)
 
 
 @contextlib.asynccontextmanager
@@ -146,31 +139,30 @@ def _service(options: Options, data: Path) -> list[str]:
     return argv if options.port is None else [*argv, "--port", str(options.port)]
 
 
-def _read(path: Path, options: Options) -> Addresses:
-    """Where things will listen. An edited file may hold anything; the service judges it."""
+def _settings(path: Path, options: Options) -> Settings:
+    """What the service will go by; whoever edited the file may have written anything.
+
+    Raises Failed with every mistake, as the service would name it.
+    """
     try:
-        settings = yaml.safe_load(path.read_text())
-        relay = settings["turn"]["relays"][0]
-        return Addresses(
-            settings["http"]["host"],
-            options.port or settings["http"]["port"],
-            relay["host"],
-            relay["udp"],
-        )
-    except (yaml.YAMLError, LookupError, TypeError) as error:
-        raise Failed(
-            f"{path} was edited and tells no address of service and relay ({error}); mend it, or "
-            "remove it to have it made anew"
-        ) from error
+        settings = load(path, os.environ)
+    except ConfigError as error:
+        raise Failed(str(error)) from None
+    if not settings.turn.relays:
+        raise Failed(f"{path}: turn.relays is empty; remove the file to have it made anew")
+    if options.port is None:
+        return settings
+    return replace(settings, http=replace(settings.http, port=options.port))
 
 
-async def _ready(addresses: Addresses, relay: Child, service: Child) -> None:
-    """Wait until both answer. Raises Failed as soon as one has died."""
+def _url(http: Http) -> str:
+    host = "127.0.0.1" if http.host in {"0.0.0.0", "::"} else http.host  # noqa: S104  compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{http.port}"
+
+
+async def _ready(waiting: Mapping[Child, Callable[[], Awaitable[bool]]]) -> None:
+    """Wait until each answers. Raises Failed as soon as one has died."""
     deadline = time.monotonic() + READY_DEADLINE
-    waiting: dict[Child, Callable[[], Awaitable[bool]]] = {
-        relay: lambda: accepts_tcp(addresses.turn_host, addresses.turn_port),
-        service: lambda: is_ready(addresses.url),
-    }
     for child, answers in waiting.items():
         while not await answers():
             for each in waiting:

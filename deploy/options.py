@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="make up",
         description="Start the service and a TURN server, check them, and stay until Ctrl-C.",
-        epilog="Also from the environment: ENGINE, ONCE=1, PORT, TURN_PORT, EXTERNAL_IP.",
+        epilog="From the environment: ENGINE, ONCE=1, PORT, TURN_PORT, METRICS_PORT, EXTERNAL_IP.",
     )
     parser.add_argument("--engine", default=environment.get("ENGINE") or "auto")
     parser.add_argument(

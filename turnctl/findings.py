@@ -44,7 +44,7 @@ FIXES: Mapping[str, str] = {
     "issuer-unreachable": "Start the service, or correct the URL; see that its port is open.",
     "issuer-refused": (
         "Give --api-key-file FILE with a key of that service (signalpost: the file `api-key` in "
-        "its data directory), or admit guests there (auth.guests)."
+        "its data directory), or admit guests there (auth.guests); after a 404 correct the URL."
     ),
     "issuer-bad-response": (
         "Give the URL that returns iceServers as JSON, each turn: or turns: entry with username "

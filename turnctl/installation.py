@@ -58,6 +58,7 @@ class Installation:
             hosts=self.where.advertised,
             port=self.handed_out.port,
             http=self.http,
+            metrics=self.figures["signalpost"],
             note=self.where.note,
             domain=self.domain,
             https_port=self.edge_https,

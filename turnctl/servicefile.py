@@ -28,12 +28,15 @@ def render(
     hosts: Sequence[str],
     port: int,
     http: tuple[str, int],
+    metrics: int,
     note: str,
     domain: str | None = None,
     https_port: int = 443,
 ) -> str:
     """The settings: a relay at each of `hosts`, or under the domain over TLS too. `http` is the
-    service's own address and port. `note` tells how the relay's address was found."""
+    service's own address and port, `metrics` the port of its figures. `note` tells how the relay's
+    address was found.
+    """
     listener: dict[str, object] = {"host": http[0], "port": http[1]}
     relays: list[dict[str, object]] = [{"host": host, "udp": port, "tcp": port} for host in hosts]
     if domain is not None:
@@ -42,6 +45,7 @@ def render(
     body = yaml.safe_dump(
         {
             "http": listener,
+            "metrics": {"port": metrics},
             "turn": {"secrets_file": "turn-secret", "relays": relays},
             "auth": {
                 "api_keys_file": "api-key",

@@ -96,7 +96,8 @@ def _named(path: Path) -> Iterator[None]:
             raise Unusable(
                 f"{path}: another program holds it and does not let go; end that and run this again"
             ) from error
-        raise Unusable(f"{path}: {error}") from error
+        full = "; see that the disk is not full" if "disk" in str(error) else ""
+        raise Unusable(f"{path}: {error}{full}") from error
     except sqlite3.DatabaseError as error:
         raise Unusable(
             f"{path}: {error}; stop coturn, remove the file and run `turnctl init`: the secrets "

@@ -51,7 +51,7 @@ def environment(**more: str) -> dict[str, str]:
         "ENGINE": "local",
         "PORT": str(free_port()),
         "TURN_PORT": str(free_port()),
-        "SIGNALPOST_METRICS__PORT": "0",
+        "METRICS_PORT": str(free_port()),
         **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))},
         **more,
     }
@@ -159,12 +159,12 @@ def test_coturn_is_started_again(clone: Path) -> None:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize("name", ["PORT", "TURN_PORT"])
+@pytest.mark.parametrize("name", ["PORT", "TURN_PORT", "METRICS_PORT"])
 def test_a_busy_port_is_named(clone: Path, own_address: str, name: str) -> None:
     """A port somebody has is told with how to choose another, and nothing is left running."""
     port = free_port()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1" if name == "PORT" else own_address, port))
+        taken.bind((own_address if name == "TURN_PORT" else "127.0.0.1", port))
         taken.listen()
         done = make_up(clone, **{name: str(port)})
     assert done.returncode != 0
@@ -175,12 +175,45 @@ def test_a_busy_port_is_named(clone: Path, own_address: str, name: str) -> None:
 
 
 def test_a_service_that_cannot_start_ends_it_all(clone: Path) -> None:
-    """When the service refuses its configuration, its reason is shown and coturn is ended."""
-    done = make_up(clone, SIGNALPOST_HTTP__PORT="nonsense")
+    """When the service ends by itself, its reason is shown and coturn is ended."""
+    done = make_up(clone, SIGNALPOST_HTTP__HOST="198.51.100.1")
     assert done.returncode != 0
-    assert "the service ended with status 2" in done.stderr
-    assert "nonsense" in done.stderr
+    assert "the service ended with status 3" in done.stderr
+    assert "this machine has no such address" in done.stderr
     assert not is_listening(relay(clone))
+
+
+def test_settings_that_cannot_be_used(clone: Path) -> None:
+    """Every mistake in the settings is told, the environment's too, before anything starts."""
+    done = make_up(clone, SIGNALPOST_HTTP__PORT="nonsense", SIGNALPOST_LOG__LEVEL="loud")
+    assert done.returncode != 0
+    assert "SIGNALPOST_HTTP__PORT: http.port 'nonsense' is not a whole number" in done.stderr
+    assert "SIGNALPOST_LOG__LEVEL: log.level 'loud' is unknown" in done.stderr
+    assert "relay: " not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"http: [", "is not YAML"),
+        (b"[" * 10_000, "nested deeper than"),
+        (b"\xff\xfe", "codec can't decode"),
+        (b"turn: {secrets_file: turn-secret}\nauth: {id_key_file: id-key}\n", "relays is empty"),
+        (b"http: {port: eighty}\n", "http.port 'eighty' is not a whole number"),
+    ],
+)
+def test_a_file_that_was_edited_badly(clone: Path, content: bytes, said: str) -> None:
+    """What is wrong with an edited signalpost.yaml is told in a line, not by a traceback."""
+    path = clone / ".signalpost/signalpost.yaml"
+    before = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        done = make_up(clone)
+    finally:
+        path.write_bytes(before)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_failed_check_is_told_by_the_status(clone: Path) -> None:

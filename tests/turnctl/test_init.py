@@ -46,6 +46,7 @@ def test_a_fresh_directory_gets_everything(tmp_path: Path, own_address: str) -> 
         assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
     assert settings(tmp_path / "data") == {
         "http": {"host": "0.0.0.0", "port": 8080},
+        "metrics": {"port": 9464},
         "turn": {
             "secrets_file": "turn-secret",
             "relays": [{"host": own_address, "udp": 3478, "tcp": 3478}],
@@ -119,6 +120,12 @@ def test_local_service_listens_on_loopback(tmp_path: Path) -> None:
     assert settings(tmp_path)["http"]["host"] == "127.0.0.1"
     run(tmp_path, VERSION, "--local", "--http-host", "0.0.0.0")
     assert settings(tmp_path)["http"]["host"] == "0.0.0.0"
+
+
+def test_the_services_figures_have_the_port_that_was_asked_for(tmp_path: Path) -> None:
+    """One option tells the service where they are and Prometheus where to find them."""
+    run(tmp_path, VERSION, "--metrics-port", "9999")
+    assert {"port": 9999} == settings(tmp_path)["metrics"]
 
 
 def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
