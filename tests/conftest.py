@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -17,6 +18,13 @@ OUTCOMES = pytest.StashKey[list[tuple[str, str, str]]]()
 
 WORDS = {"passed": "found", "skipped": "skipped", "failed": "NOT FOUND"}
 """Outcomes of a test in the fault matrix, the worst last: that of several tests counts."""
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts into the background with SIGINT ignored, and so would everything
+    be that tests start, and stop as Ctrl-C does.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
