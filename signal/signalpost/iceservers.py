@@ -6,11 +6,12 @@ HTTP and clocks. At most four URLs leave this module: browsers warn at five.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from email.utils import format_datetime
 from typing import Any, Literal, cast
 
 from signalpost.credentials import Credential
@@ -237,7 +238,8 @@ def _draft(servers: Sequence[IceServer], credential: Credential) -> dict[str, An
 
 def _twilio(servers: Sequence[IceServer], credential: Credential) -> dict[str, Any]:
     """Twilio's Network Traversal token: ttl is text, and each URL is an entry of its own."""
-    made = formatdate(credential.expires - credential.ttl, usegmt=False)
+    issued = datetime.datetime.fromtimestamp(credential.expires - credential.ttl, datetime.UTC)
+    made = format_datetime(issued)
     entries = [
         {"url": url, **IceServer((url,), server.username, server.credential).as_json(), "urls": url}
         for server in servers
