@@ -98,9 +98,9 @@ class Terminal:
         for case, verdict in shown_verdicts(report):
             verdicts.add(url_row(case, verdict), STYLES.get(verdict, "dim"))
         if verdicts:
-            self._console.print(Padding(verdicts, (1, 0)))
-        for note in notes(report):
-            self._console.print(Text(note))
+            self._console.print(Padding(verdicts, (1, 0, 0, 0)))
+        if told := notes(report):
+            self._console.print(Text("\n" + "\n".join(told)))
         for first_finding, group in finding_groups(report.findings):
             severity = str(first_finding.severity)
             self._console.print()
