@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from turnctl.commands import Misuse, Whole
+from turnctl.commands import Misuse
 from turnctl.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.edge.keeper import Keeper
 from turnctl.edge.runtime import Edge
@@ -24,7 +24,7 @@ LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 NAME = re.compile(rf"(?:{LABEL}\.)+(?![0-9]+\Z){LABEL}\Z", re.IGNORECASE)
 """Two labels or more, the last one no number as an address has it: no CA certifies less."""
 
-PORT = Whole(1, 65535)
+PORT = click.IntRange(1, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
