@@ -18,6 +18,7 @@ from turnctl.reports.text import (
     closing,
     finding_groups,
     notes,
+    printable,
     shown_verdicts,
     url_row,
 )
@@ -48,7 +49,7 @@ class _Rows:
 
     def add(self, cells: tuple[str, ...], style: str = "") -> None:
         """`style` is the first cell's."""
-        self._rows.append((cells, "", style))
+        self._rows.append((tuple(map(printable, cells)), "", style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         cells = zip(*(row for row, _, _ in self._rows), strict=True)
@@ -79,7 +80,7 @@ class Terminal:
         self._live = Live(Text("gathering …", style="dim"), console=console, refresh_per_second=20)
 
     def start(self, target: str) -> None:
-        self._console.print(Text.assemble(("turnctl check ", "bold"), target))
+        self._console.print(Text.assemble(("turnctl check ", "bold"), printable(target)))
         self._live.start()
 
     def observe(self, one: Observation) -> None:
@@ -100,7 +101,7 @@ class Terminal:
         if verdicts:
             self._console.print(Padding(verdicts, (1, 0, 0, 0)))
         if told := notes(report):
-            self._console.print(Text("\n" + "\n".join(told)))
+            self._console.print(Text("\n" + "\n".join(map(printable, told))))
         for first_finding, group in finding_groups(report.findings):
             severity = str(first_finding.severity)
             self._console.print()
@@ -109,8 +110,11 @@ class Terminal:
                     (severity.upper(), STYLES[severity]), "  ", (first_finding.code, "bold")
                 )
             )
-            lines = [Text.assemble((one.url, "dim"), ": ", one.summary) for one in group]
-            fix = Text.assemble(("→ ", "bold"), first_finding.fix)
+            lines = [
+                Text.assemble((printable(one.url), "dim"), ": ", printable(one.summary))
+                for one in group
+            ]
+            fix = Text.assemble(("→ ", "bold"), printable(first_finding.fix))
             self._console.print(Padding(Group(*lines, fix), (0, 0, 0, 2)))
         self._console.print()
         self._console.print(Text(closing(report), style=STYLES[report.verdict]))

@@ -30,6 +30,7 @@ __all__ = [
     "closing",
     "finding_groups",
     "notes",
+    "printable",
     "shown_verdicts",
     "url_row",
 ]
@@ -48,6 +49,15 @@ CANDIDATE_COLUMNS = (
 """The columns of the trickle-ice page, and the protocol that runs to the relay."""
 
 URL_COLUMNS = ("verdict", "URL", "over", "mapped", "relayed", "allocated", "rtt ms", "lost")
+
+
+def printable(text: str) -> str:
+    """One line for a terminal. Servers' words may hold what moves its cursor or reverses its text:
+    that is shown as Python would write it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def candidate_row(one: CandidateSeen) -> tuple[str, ...]:
@@ -165,8 +175,11 @@ class Plain:
     WIDTHS = (6, 5, 10, 8, 15, 5, 17, 0, 0)
 
     def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
+        self._give = write
         self._begun = False
+
+    def _write(self, line: str) -> None:
+        self._give(printable(line))
 
     def observe(self, one: Observation) -> None:
         if not isinstance(one, CandidateSeen):

@@ -7,7 +7,7 @@ import re
 
 from rich.console import Console
 
-from tests.turnctl.reports.sample import SEEN, report
+from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, UDP, hostile, report
 from turnctl.observations import CandidateSeen
 from turnctl.reports import Report
 from turnctl.reports.live import Terminal
@@ -75,6 +75,12 @@ def test_a_usual_terminal_shows_every_cell() -> None:
         for cell in filter(None, row):
             assert shown.count(cell) >= 1, cell
     assert max(len(line.rstrip()) for line in screen.splitlines()) <= 80
+
+
+def test_a_servers_words_are_one_line() -> None:
+    """What a server says cannot move the cursor, forge a line or turn the text round."""
+    lines = [line.strip() for line in drawn(hostile()).splitlines()]
+    assert f"{UDP}: {SHOWN_WORDS}" in lines
 
 
 def test_nothing_is_left_where_nothing_was_gathered() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.turnctl.reports.sample import SEEN, STUN, UDP, report
+from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, STUN, UDP, hostile, report
 from turnctl.observations import Binding, IceLeg, Outcome, Resolution, TlsHandshake
 from turnctl.reports import Report
 from turnctl.reports.text import Plain, closing, notes
@@ -68,6 +68,11 @@ def test_nobody_could_be_asked() -> None:
     """Where every URL was passed over there is no talk of STUN servers that did not answer."""
     unknown = report((UDP,), [], ("skipped", "skipped"), ())
     assert "FAIL  no server was asked, 1.23 s" == closing(unknown)
+
+
+def test_a_servers_words_are_one_line() -> None:
+    """What a server says cannot move the cursor, forge a line or turn the text round."""
+    assert f"  {UDP}: {SHOWN_WORDS}" in plain(hostile()).splitlines()
 
 
 def test_one_blank_line_between_parts() -> None:
