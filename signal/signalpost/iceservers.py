@@ -321,10 +321,15 @@ def _entry(item: object, where: str) -> IceServer:
     urls = item.get("urls", item.get("url"))
     if isinstance(urls, str):
         urls = [urls]
-    if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
+    if not isinstance(urls, list) or not urls or not all(map(_is_text, urls)):
         raise IceServersError(f"{where}.urls is not a URL or a list of URLs")
     username, credential = item.get("username"), item.get("credential")
     for name, value in (("username", username), ("credential", credential)):
-        if value is not None and not isinstance(value, str):
+        if value is not None and not _is_text(value):
             raise IceServersError(f"{where}.{name} is not a string")
     return IceServer(tuple(urls), username, credential)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be sent: JSON holds half characters, UTF-8 does not."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

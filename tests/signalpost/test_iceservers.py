@@ -225,6 +225,8 @@ def test_twilio() -> None:
         {},
         {"iceServers": [1]},
         {"iceServers": [{}]},
+        {"iceServers": [{"urls": "turn:x", "username": "a", "credential": "\ud800"}]},
+        {"iceServers": [{"urls": ["turn:\udfff"]}]},
         {"iceServers": [{"urls": []}]},
         {"iceServers": [{"urls": [1]}]},
         {"iceServers": [{"urls": "turn:x", "username": 1}]},

@@ -76,6 +76,11 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
         (["check", "--stun-echo", "turns:x"], ["--stun-echo", "over UDP", "stun:HOST:3478"]),
         (["check", "--username", "a", NOWHERE], ["--username and --credential go together"]),
         (["check", "--credential", "b", NOWHERE], ["--username and --credential go together"]),
+        (["check", "--username", "\udcff", "--credential", "b", NOWHERE], ["--username", "UTF-8"]),
+        (
+            ["check", "--username", "a", "--credential", "\x1b", NOWHERE],
+            ["--credential", "printed"],
+        ),
         (["check", "--secret-file", "x", *LOGIN], ["--secret-file or --username", "not both"]),
         (["check", NOWHERE], [NOWHERE, "needs a credential", "--secret-file", "--username"]),
         (["check", "--family", "6", *LOGIN, NOWHERE], ["--family", "no URL"]),
