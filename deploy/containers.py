@@ -24,9 +24,11 @@ BUILD_PATIENCE = 900.0
 
 async def obstacle(options: Options, say: Say) -> str | None:
     """Why Docker cannot be used here, None when it can: then every image is there."""
-    status, _ = await output_of(["docker", "info"], patience=10)
+    status, output = await output_of(["docker", "info"], patience=10)
     if status == 127:
         return "Docker is not installed"
+    if status != 0 and "permission denied" in output.lower():
+        return "this user may not reach the Docker engine"
     if status != 0:
         return "no Docker engine answers"
     status, _ = await output_of(["docker", "compose", "version"], patience=10)

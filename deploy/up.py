@@ -1,8 +1,9 @@
 """`make up`: service and relay through Docker or as local processes, a check that moves data, and
 then in the foreground until Ctrl-C, which ends everything that was started.
 
-Exit status: that of the check (0: a relay carries data) with ONCE=1 or after Ctrl-C; 1 when the
-service ended by itself, or when it could not come up; 2 for a wrong option.
+Exit status: that of the check (0: a relay carries data) with ONCE=1 or after Ctrl-C; 130 when it
+was stopped before there was one; 1 when the service ended by itself, or when it could not come up;
+2 for a wrong option.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from deploy.options import Options, parse
 from deploy.processes import Failed, run
 
 __all__ = ["main"]
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
 
 
 def say(text: str) -> None:
@@ -45,7 +49,7 @@ class _Deployment:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.status = 0
+        self.status = INTERRUPTED
 
     async def go(self) -> None:
         start = containers if await _is_docker(self.options) else local

@@ -99,11 +99,12 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
     from turnctl.examination import NothingLeft, examine
+    from turnctl.reports.text import printable
     from turnctl.sources import SourceError
 
     def record(one: Observation) -> None:
         if verbose:
-            click.echo(_trace(one), err=True)
+            click.echo(printable(_trace(one)), err=True)
         observe(one)
 
     async def run() -> Report:

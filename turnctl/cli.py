@@ -8,7 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["main"]
 
@@ -78,12 +81,12 @@ def _reports_to_nagios(argv: list[str]) -> bool:
     return "--format=nagios" in argv or ("--format", "nagios") in pairwise(argv)
 
 
-def _one_line(error: object) -> str:
+def _one_line(error: click.ClickException) -> str:
     import click
 
-    message = (
-        " ".join(error.format_message().split()) if isinstance(error, click.ClickException) else ""
-    )
+    from turnctl.reports.text import printable
+
+    message = printable(" ".join(error.format_message().split()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{message.rstrip('.')} (see {error.ctx.command_path} --help)"
     return message

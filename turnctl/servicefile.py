@@ -78,8 +78,10 @@ def put(path: Path, settings: str, *, force: bool, must: str | None = None) -> s
             present = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             pass
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unusable(f"{path}: {error}") from error
+        except OSError as error:
+            raise Unusable(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise Unusable(f"{path}: is not text; mend it, or remove it") from error
     if present is not None and not force and _is_edited(present):
         relays = json.dumps(yaml.safe_load(settings)["turn"]["relays"])
         if must is not None:

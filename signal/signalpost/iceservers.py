@@ -6,11 +6,12 @@ HTTP and clocks. At most four URLs leave this module: browsers warn at five.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from email.utils import format_datetime
 from typing import Any, Literal, cast
 
 from signalpost.credentials import Credential
@@ -237,7 +238,8 @@ def _draft(servers: Sequence[IceServer], credential: Credential) -> dict[str, An
 
 def _twilio(servers: Sequence[IceServer], credential: Credential) -> dict[str, Any]:
     """Twilio's Network Traversal token: ttl is text, and each URL is an entry of its own."""
-    made = formatdate(credential.expires - credential.ttl, usegmt=False)
+    issued = datetime.datetime.fromtimestamp(credential.expires - credential.ttl, datetime.UTC)
+    made = format_datetime(issued)
     entries = [
         {"url": url, **IceServer((url,), server.username, server.credential).as_json(), "urls": url}
         for server in servers
@@ -319,10 +321,15 @@ def _entry(item: object, where: str) -> IceServer:
     urls = item.get("urls", item.get("url"))
     if isinstance(urls, str):
         urls = [urls]
-    if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
+    if not isinstance(urls, list) or not urls or not all(map(_is_text, urls)):
         raise IceServersError(f"{where}.urls is not a URL or a list of URLs")
     username, credential = item.get("username"), item.get("credential")
     for name, value in (("username", username), ("credential", credential)):
-        if value is not None and not isinstance(value, str):
+        if value is not None and not _is_text(value):
             raise IceServersError(f"{where}.{name} is not a string")
     return IceServer(tuple(urls), username, credential)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be sent: JSON holds half characters, UTF-8 does not."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

@@ -146,6 +146,17 @@ def test_a_signal_ends_everything(clone: Path, number: signal.Signals) -> None:
         assert not is_listening(address)
 
 
+def test_a_signal_before_the_check(clone: Path) -> None:
+    """Stopped before the check was made it does not say that a relay carries data."""
+    argv = [str(clone / ".venv/bin/python"), "-m", "deploy.up", "--once"]
+    with subprocess.Popen(argv, cwd=clone, env=environment(), stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"local processes" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert b"stopping" in process.stderr.read()
+    assert 130 == process.returncode
+
+
 def test_coturn_is_started_again(clone: Path) -> None:
     """A coturn that dies is replaced, and that is told."""
     with staying_up(clone) as (_, log):
@@ -197,7 +208,7 @@ def test_settings_that_cannot_be_used(clone: Path) -> None:
     [
         (b"http: [", "is not YAML"),
         (b"[" * 10_000, "nested deeper than"),
-        (b"\xff\xfe", "codec can't decode"),
+        (b"\xff\xfe", "is not text; mend it, or remove it"),
         (b"turn: {secrets_file: turn-secret}\nauth: {id_key_file: id-key}\n", "relays is empty"),
         (b"http: {port: eighty}\n", "http.port 'eighty' is not a whole number"),
     ],

@@ -69,6 +69,7 @@ async def test_shapes(shape: str) -> None:
         ("", BEARER, 14_400),
         ("?ttl=60", BEARER, 60),
         ("?ttl=999999", BEARER, 86_400),
+        ("?ttl=999999999", BEARER, 86_400),
         ("?ttl=60", {}, 60),
         ("?ttl=999999", {}, 3_600),
     ],
@@ -77,6 +78,17 @@ async def test_ttl(query: str, headers: dict[str, str], ttl: int) -> None:
     """Who asks decides how long a credential lasts, and ?ttl= is capped."""
     async with running() as run:
         assert (await _get(run, f"/v1/ice-servers{query}", headers))[1]["ttl"] == ttl
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v1/ice-servers", "/turn"])
+async def test_head(path: str) -> None:
+    """HEAD is answered as GET is, without the body: load balancers and monitors ask so."""
+    async with running() as run:
+        async with run.client.get(path) as get:
+            length = str(len(await get.read()))
+        async with run.client.head(path) as head:
+            assert (get.status, length) == (head.status, head.headers["Content-Length"])
+            assert b"" == await head.read()
 
 
 async def test_one_user_one_id() -> None:
@@ -337,7 +349,7 @@ CORS = {
             },
         ),
         ("OPTIONS", "/v1/tokens", {}, {**COMMON, "Allow": "OPTIONS, POST"}),
-        ("DELETE", "/healthz", {}, {**COMMON, "Allow": "GET"}),
+        ("DELETE", "/healthz", {}, {**COMMON, "Allow": "GET,HEAD"}),
     ],
 )
 async def test_headers(

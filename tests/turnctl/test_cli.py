@@ -14,6 +14,7 @@ import pytest
 from tests.lab import parts
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
+from tests.lab.responders import issuer
 from turnctl.commands import COMMANDS
 
 USAGE, FAILED = 2, 3
@@ -76,6 +77,11 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
         (["check", "--stun-echo", "turns:x"], ["--stun-echo", "over UDP", "stun:HOST:3478"]),
         (["check", "--username", "a", NOWHERE], ["--username and --credential go together"]),
         (["check", "--credential", "b", NOWHERE], ["--username and --credential go together"]),
+        (["check", "--username", "\udcff", "--credential", "b", NOWHERE], ["--username", "UTF-8"]),
+        (
+            ["check", "--username", "a", "--credential", "\x1b", NOWHERE],
+            ["--credential", "printed"],
+        ),
         (["check", "--secret-file", "x", *LOGIN], ["--secret-file or --username", "not both"]),
         (["check", NOWHERE], [NOWHERE, "needs a credential", "--secret-file", "--username"]),
         (["check", "--family", "6", *LOGIN, NOWHERE], ["--family", "no URL"]),
@@ -227,6 +233,13 @@ def test_a_bad_file_of_ice_servers(tmp_path: Path, content: bytes, said: str) ->
 def test_bad_ice_servers_from_standard_input(content: bytes, said: str) -> None:
     """As from a file, under its own name."""
     assert_refused(run("check", "-", given=content), "target standard input", said)
+
+
+def test_a_services_words_are_one_line() -> None:
+    """What a service says of itself cannot move the cursor of who asked."""
+    with issuer(b'{"detail": "no\\u001b[2J\\u202e"}', status=500) as url:
+        done = run("nat", url)
+    assert_refused(done, r"HTTP 500: no\x1b[2J\u202e", status=FAILED)
 
 
 def test_a_bundle_that_cannot_be_used(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "closing",
     "finding_groups",
     "notes",
+    "printable",
     "shown_verdicts",
     "url_row",
 ]
@@ -48,6 +49,15 @@ CANDIDATE_COLUMNS = (
 """The columns of the trickle-ice page, and the protocol that runs to the relay."""
 
 URL_COLUMNS = ("verdict", "URL", "over", "mapped", "relayed", "allocated", "rtt ms", "lost")
+
+
+def printable(text: str) -> str:
+    """One line for a terminal. Servers' words may hold what moves its cursor or reverses its text:
+    that is shown as Python would write it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def candidate_row(one: CandidateSeen) -> tuple[str, ...]:
@@ -146,14 +156,15 @@ def _leg_line(leg: IceLeg) -> str:
 
 def closing(report: Report) -> str:
     """The last line."""
-    relays = [(case, v) for case, v in report.verdicts if case.probe.uri.relays and v != "skipped"]
-    if not report.verdicts:
+    asked = [case for case, verdict in report.verdicts if verdict != "skipped"]
+    relays = [case for case in asked if case.probe.uri.relays]
+    if not asked:
         what = "no server was asked"
     elif relays:
-        good = sum(case.carries_data for case, _ in relays)
+        good = sum(case.carries_data for case in relays)
         what = f"{good} of {len(relays)} relay paths carry data"
     else:
-        answered = sum(case.answered for case, _ in report.verdicts)
+        answered = sum(case.answered for case in asked)
         what = f"{answered} STUN servers answer" if answered != 1 else "1 STUN server answers"
     return f"{report.verdict.upper()}  {what}, {report.elapsed_ms / 1000:.2f} s"
 
@@ -164,8 +175,11 @@ class Plain:
     WIDTHS = (6, 5, 10, 8, 15, 5, 17, 0, 0)
 
     def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
+        self._give = write
         self._begun = False
+
+    def _write(self, line: str) -> None:
+        self._give(printable(line))
 
     def observe(self, one: Observation) -> None:
         if not isinstance(one, CandidateSeen):
@@ -176,23 +190,23 @@ class Plain:
         self._write(_line(candidate_row(one), self.WIDTHS))
 
     def finish(self, report: Report) -> None:
-        if self._begun:
-            self._write("")
         rows = [url_row(case, verdict) for case, verdict in shown_verdicts(report)]
-        if rows:
-            table = [URL_COLUMNS, *rows]
-            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-            for row in table:
-                self._write(_line(row, widths))
-            self._write("")
-        for note in notes(report):
-            self._write(note)
+        blocks = [_table(URL_COLUMNS, rows) if rows else [], notes(report)]
         for first, group in finding_groups(report.findings):
-            self._write(f"\n{first.severity.upper()}  {first.code}")
-            for one in group:
-                self._write(f"  {one.url}: {one.summary}")
-            self._write(f"  → {first.fix}")
-        self._write(f"\n{closing(report)}")
+            seen = [f"  {one.url}: {one.summary}" for one in group]
+            blocks.append([f"{first.severity.upper()}  {first.code}", *seen, f"  → {first.fix}"])
+        for block in filter(None, [*blocks, [closing(report)]]):
+            if self._begun:
+                self._write("")
+            self._begun = True
+            for line in block:
+                self._write(line)
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    table = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [_line(row, widths) for row in table]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -79,6 +79,8 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     for method, path, handler in (*http.ROUTES, *api.ROUTES):
         app.router.add_route(method, path, handler)
+        if method == "GET":  # RFC 9110, section 9.1; monitors ask so
+            app.router.add_route("HEAD", path, handler)
     for path, page in pages.ROUTES:
         app.router.add_get(path, page)
     app.router.add_get("/v1/signal", ws.signal, allow_head=False)

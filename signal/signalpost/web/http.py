@@ -84,7 +84,7 @@ def _seconds(query: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit()) or not 1 <= len(text) <= 9 or int(text) == 0:
-        raise BadParameter("ttl must be a whole number of seconds, 1 or more")
+        raise BadParameter("ttl must be a whole number of seconds from 1 to 999999999")
     return int(text)
 
 

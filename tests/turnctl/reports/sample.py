@@ -24,7 +24,17 @@ from turnctl.observations import (
 from turnctl.plan import make_plan
 from turnctl.reports import Report
 
-__all__ = ["FINDINGS", "SEEN", "STUN", "TCP", "TLS", "UDP", "report"]
+__all__ = [
+    "FINDINGS",
+    "SEEN",
+    "SHOWN_WORDS",
+    "STUN",
+    "TCP",
+    "TLS",
+    "UDP",
+    "hostile",
+    "report",
+]
 
 STUN, UDP = "stun:turn.example", "turn:turn.example"
 TCP, TLS = "turn:turn.example?transport=tcp", "turns:turn.example"
@@ -125,4 +135,16 @@ def report(
         findings=tuple(findings),
         verdict=verdict,
         verdicts=tuple(zip(record.cases, verdicts, strict=True)),
+    )
+
+
+SHOWN_WORDS = r"no\x1b[2J\nPASS  2 of 2\u202e"
+"""What `hostile` says, as a terminal may see it."""
+
+
+def hostile() -> Report:
+    """A report with the words of a server that would like to write it."""
+    words = "no\x1b[2J\nPASS  2 of 2\u202e"
+    return report(
+        (UDP,), [], ("fail", "fail"), [finding("unreachable", Severity.FAIL, words, url=UDP)]
     )

@@ -7,11 +7,19 @@ import re
 
 from rich.console import Console
 
-from tests.turnctl.reports.sample import SEEN, report
+from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, UDP, hostile, report
 from turnctl.observations import CandidateSeen
 from turnctl.reports import Report
 from turnctl.reports.live import Terminal
-from turnctl.reports.text import candidate_row, closing, notes, shown_verdicts, url_row
+from turnctl.reports.text import (
+    CANDIDATE_COLUMNS,
+    URL_COLUMNS,
+    candidate_row,
+    closing,
+    notes,
+    shown_verdicts,
+    url_row,
+)
 
 
 def console(width: int = 200, *, terminal: bool = False) -> tuple[Console, io.StringIO]:
@@ -55,6 +63,24 @@ def test_a_narrow_terminal_keeps_addresses_whole() -> None:
     screen = drawn(report(), width=100)
     for address in ("192.0.2.5:40000", "203.0.113.7:50000", "10.0/19.0/19.0"):
         assert address in screen
+
+
+def test_a_usual_terminal_shows_every_cell() -> None:
+    """In 80 columns a row takes two lines, and no cell is cut or folded."""
+    made, screen = report(), drawn(report(), width=80)
+    rows = [candidate_row(one) for one in SEEN if isinstance(one, CandidateSeen)]
+    rows += [url_row(case, verdict) for case, verdict in shown_verdicts(made)]
+    shown = [cell for line in screen.splitlines() for cell in re.split(r"\s{2,}", line.strip())]
+    for row in (CANDIDATE_COLUMNS, URL_COLUMNS, *rows):
+        for cell in filter(None, row):
+            assert shown.count(cell) >= 1, cell
+    assert max(len(line.rstrip()) for line in screen.splitlines()) <= 80
+
+
+def test_a_servers_words_are_one_line() -> None:
+    """What a server says cannot move the cursor, forge a line or turn the text round."""
+    lines = [line.strip() for line in drawn(hostile()).splitlines()]
+    assert f"{UDP}: {SHOWN_WORDS}" in lines
 
 
 def test_nothing_is_left_where_nothing_was_gathered() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.turnctl.reports.sample import SEEN, STUN, UDP, report
+from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, STUN, UDP, hostile, report
 from turnctl.observations import Binding, IceLeg, Outcome, Resolution, TlsHandshake
 from turnctl.reports import Report
 from turnctl.reports.text import Plain, closing, notes
@@ -61,7 +61,25 @@ def test_candidates_are_printed_as_they_come() -> None:
 
 def test_a_report_of_nothing() -> None:
     """Without any server there is the closing line alone."""
-    assert "\nFAIL  no server was asked, 1.23 s\n" == plain(report((), (), (), ()))
+    assert "FAIL  no server was asked, 1.23 s\n" == plain(report((), (), (), ()))
+
+
+def test_nobody_could_be_asked() -> None:
+    """Where every URL was passed over there is no talk of STUN servers that did not answer."""
+    unknown = report((UDP,), [], ("skipped", "skipped"), ())
+    assert "FAIL  no server was asked, 1.23 s" == closing(unknown)
+
+
+def test_a_servers_words_are_one_line() -> None:
+    """What a server says cannot move the cursor, forge a line or turn the text round."""
+    assert f"  {UDP}: {SHOWN_WORDS}" in plain(hostile()).splitlines()
+
+
+def test_one_blank_line_between_parts() -> None:
+    """Whatever a report leaves out, its parts stand apart by one line."""
+    for made in (report(), report((UDP,), [], ("skipped", "skipped")), report((), (), ())):
+        assert "\n\n\n" not in plain(made)
+        assert not plain(made).startswith("\n")
 
 
 def test_ipv6_addresses_stand_in_brackets() -> None:
