@@ -81,7 +81,7 @@ def bench(
     \b
     Exit status:
       0  the load was made
-      1  it was not granted, or nothing came back
+      1  it was not granted, broke off, or nothing came back
       2  wrong usage
       3  the run could not be made
     """
@@ -99,7 +99,7 @@ def bench(
         text = "\n".join(load.as_text(rows)) + "\n"
     delivery.deliver(text, output)
     failed = any(f.severity == "fail" for row in rows for f in load.findings(row))
-    return 1 if failed else 0
+    return 1 if failed or any(row.broke for row in rows) else 0
 
 
 _UNUSED = {"relay_only": True, "stun_echo": None, "audit": False}

@@ -105,6 +105,10 @@ class _Run:
 
     async def everything(self, plan: Plan) -> None:
         relays_udp = any(probe.uri.relays and probe.protocol == "udp" for probe in plan.probes)
+        if any(probe.protocol == "tls" for probe in plan.probes):
+            # Either takes some 30 ms, which would count as other URLs' round trips.
+            self._context(not self._options.insecure)
+            tls.prepare()
         async with asyncio.TaskGroup() as legs:
             async with asyncio.TaskGroup() as probes:
                 for probe in plan.probes:

@@ -26,7 +26,7 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     """
     record = Record.of(plan, seen)
     found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
-    found += listing.ports(plan)
+    found += [*listing.reference(record), *listing.ports(plan)]
     for case in record.cases:
         found += _case(record, case, now)
     found += [*listing.fallbacks(plan, record), *data.nat(record)]

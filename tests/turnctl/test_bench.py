@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,9 +24,10 @@ from turnctl.load import OWN, REMOTE, Demand, Limit, Measured, Wanted, is_own, l
 from turnctl.plan import make_plan
 from turnctl.reports.load import findings
 from turnctl.wire import stun
-from turnctl.wire.errors import ErrorResponse
+from turnctl.wire.errors import Closed, ErrorResponse, Unroutable
 
 DEADLINE = 60.0
+LOST = "relay-data-lost"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,16 @@ def test_relays_that_may_not_reach_each_other() -> None:
     assert "403 Forbidden IP" in finding.summary
 
 
+def test_a_load_that_broke_off() -> None:
+    """A network of our own that went away is no fault of the relay's; a lost connection may be."""
+    (probe,) = make_plan([IceServer(("turn:192.0.2.1",), "a", "b")], families=(4,)).probes
+    for broke, code in ((Unroutable("gone"), "client-network-lost"), (Closed("it"), LOST)):
+        measured = Measured(probe, "192.0.2.1", OWN, sent=100, received=99, broke=broke)
+        (finding,) = findings(measured)
+        assert (code, "warn") == (finding.code, finding.severity)
+        assert f"broke off within 0.0 s: {broke}" in finding.summary
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
     [
@@ -127,6 +139,27 @@ def test_what_is_no_relay(url: str, code: str) -> None:
         login = ["--username", "a", "--credential", "b", "--timeout", "1"]
         status, report = bench(*login, "--pairs", "1", "--duration", "0.3", target)
     assert (1, [code]) == (status, [one["code"] for one in report["findings"]])
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_server_that_ends_meanwhile(
+    own_address: str, transport: Literal["udp", "tcp"], tmp_path: Path
+) -> None:
+    """What was measured until then is told, and that it was not the whole."""
+    with coturn.running(own_address, lines=["verbose"]) as server:
+        url = server.uri(transport)
+        path = write_ice_servers(tmp_path / "ice.json", [url], server.credential())
+        argv = [TURNCTL, "bench", "--format", "json", "--pairs", "1", "--duration", "60", path]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + DEADLINE
+        while 2 > len(re.findall("peer .* lifetime updated", server.log())):
+            assert time.monotonic() < deadline, server.log()
+        os.kill(server.pid, signal.SIGKILL)
+        stdout, _ = process.communicate(timeout=DEADLINE)
+    report = json.loads(stdout)
+    assert 1 == process.returncode
+    assert ["relay-data-lost"] == [one["code"] for one in report["findings"]]
+    assert report["urls"][0]["seconds"] < 60
 
 
 @pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

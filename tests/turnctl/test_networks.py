@@ -74,6 +74,27 @@ def test_a_server_without_stun(
     assert checked.report["urls"][0]["relayPorts"]["samples"] >= 2
 
 
+@pytest.mark.parametrize("version", coturn.VERSIONS)
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("alternate-server=198.51.100.7:3478", "alternate-server", "198.51.100.7 port 3478"),
+        ("no-udp-relay", "allocation-refused", "442"),
+    ],
+)
+@fault("alternate-server", "alternate-server=198.51.100.7:3478")
+@fault("allocation-refused", "no-udp-relay")
+def test_a_server_that_does_not_relay_itself(
+    own_address: str, version: coturn.Version, line: str, code: str, said: str, tmp_path: Path
+) -> None:
+    """Where it sends clients instead is told, and its error where it says no more."""
+    with coturn.running(own_address, lines=[line], version=version) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        checked = check(path)
+    assert_only(code, checked)
+    assert said in checked.report["findings"][0]["summary"]
+
+
 @fault("allocation-refused", "a small TURN server that answers 437")
 def test_an_error_without_a_cause_of_its_own() -> None:
     """An Allocate error that no other code stands for is told as it is."""

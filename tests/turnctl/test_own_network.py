@@ -119,6 +119,23 @@ def test_a_watch_outlives_its_network(site: netns.Site, tmp_path: Path) -> None:
     assert (0, "") == (process.returncode, err)
 
 
+def test_a_bench_whose_interface_vanishes(site: netns.Site, tmp_path: Path) -> None:
+    """The load breaks off at once, which is told, and nothing of the relay's is blamed."""
+    lines = ["verbose"]
+    with coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server:
+        path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
+        process = site.popen([TURNCTL, "bench", "--format", "json", "--duration", "10", path])
+        deadline = time.monotonic() + 30
+        while server.log().count("lifetime updated") < 4:
+            assert time.monotonic() < deadline, server.log()
+        subprocess.run(["ip", "-n", site.client.name, "link", "delete", "eth0"], check=True)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert (1, "") == (process.returncode, err)
+    assert ["client-network-lost"] == [one["code"] for one in json.loads(out)["findings"]]
+
+
 def set_link(site: netns.Site, state: str) -> None:
     subprocess.run(["ip", "-n", site.client.name, "link", "set", "eth0", state], check=True)
 

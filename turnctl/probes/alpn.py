@@ -6,10 +6,9 @@ web server as well often refuses every name that it does not know.
 
 from __future__ import annotations
 
-import ssl
-
 from turnctl.observations import Alpn
 from turnctl.probes.attempt import Attempt
+from turnctl.wire import tls
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_stream
 from turnctl.wire.session import Session
@@ -23,8 +22,7 @@ OFFERED = "stun.turn"
 async def offer(attempt: Attempt) -> None:
     """One more handshake, with the name in it. The certificate was judged before."""
     begun = attempt.clock()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = tls.context(verify=False)
     context.set_alpn_protocols([OFFERED])
     session = Session()
     try:

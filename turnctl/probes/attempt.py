@@ -111,6 +111,8 @@ class Attempt:
         }
         if isinstance(error, ErrorResponse):
             facts |= {"code": error.code, "reason": error.reason}
+            if error.alternate is not None:
+                facts["detail"] = f"{error.alternate[0]} port {error.alternate[1]}"
         elif error is not None:
             facts["detail"] = str(error)
         return facts

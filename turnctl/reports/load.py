@@ -63,12 +63,20 @@ def findings(measured: Measured) -> Iterator[Finding]:
     elif isinstance(measured.broke, ErrorResponse) and measured.broke.code == 403:
         said = f"does not let its relays reach each other: {measured.broke}"
         yield finding("own-relay-refused", Severity.FAIL, said, **about)
+    elif measured.broke is not None and measured.broke.outcome is Outcome.UNROUTABLE:
+        yield finding("client-network-lost", Severity.WARN, _broke_off(measured), **about)
     elif measured.received == 0 or measured.loss > TOLERABLE_LOSS:
         said = f"{measured.sent - measured.received} of {measured.sent} packets did not return"
         if measured.broke is not None:
             said += f": {measured.broke}"
         severity = Severity.WARN if measured.received else Severity.FAIL
         yield finding("relay-data-lost", severity, said, **about)
+    elif measured.broke is not None:
+        yield finding("relay-data-lost", Severity.WARN, _broke_off(measured), **about)
+
+
+def _broke_off(measured: Measured) -> str:
+    return f"the load broke off within {measured.seconds:.1f} s: {measured.broke}"
 
 
 def _code(error: WireError) -> str:

@@ -24,7 +24,7 @@ OWN_SHARE = 4
 of ours around is the server's limit; with more it may be this check's own doing."""
 
 ALLOCATE_ERRORS = {
-    300: ("alternate-server", "sends clients to another server"),
+    300: ("alternate-server", "sends clients to another server (300)"),
     403: ("server-draining", "takes no new allocations (403)"),
     438: ("nonce-loop", "calls each nonce stale at once (438)"),
     441: ("realm-mismatch", "finds the credential under another realm (441)"),
@@ -53,6 +53,8 @@ def _refused(case: Case, seen: Exchange) -> Finding:
     code, what = ALLOCATE_ERRORS.get(
         seen.code or 0, ("allocation-refused", f"refuses the allocation: {seen.code} {seen.reason}")
     )
+    if code == "alternate-server" and seen.detail:
+        what += f", {seen.detail}"
     return about(case, code, FAIL, what, seen)
 
 
@@ -105,8 +107,9 @@ def _quota(case: Case, seen: Allocation) -> Finding:
         summary = "refuses another user as well (486): the server's own limit is reached"
         return about(case, "quota-total", FAIL, summary, seen)
     counts = {"held": seen.held, "released": seen.released}
+    doubt = "" if other else "; it may be the server's own limit as well (--secret-file tells)"
     if around < OWN_SHARE:
-        summary = f"refuses allocation {around + 1} of one user (486)"
+        summary = f"refuses allocation {around + 1} of one user (486){doubt}"
         return about(case, "quota-user", FAIL, summary, seen, **counts)
     summary = f"refuses one user more than {around} allocations (486), all of them this check's"
     return about(case, "quota-user", WARN, summary, seen, **counts)

@@ -13,7 +13,7 @@ from turnctl.observations import Binding, Issuer, Outcome, Resolution
 from turnctl.plan import Plan
 from turnctl.rules import FAIL, WARN
 
-__all__ = ["fallbacks", "issuer", "names", "ports", "rejected"]
+__all__ = ["fallbacks", "issuer", "names", "ports", "reference", "rejected"]
 
 SHORT_TTL = 300
 """Seconds: a page may wait longer for its call than a credential below this lasts."""
@@ -132,6 +132,25 @@ def names(record: Record) -> Iterator[Finding]:
             host=uri.host,
             resolver=said,
         )
+
+
+def reference(record: Record) -> Iterator[Finding]:
+    """An independent server that cannot be looked up tells nothing apart, which is to be known."""
+    listed = {case.probe.url for case in record.cases}
+    asked = [one for one in record.each(Resolution) if one.url not in listed]
+    if not asked or any(one.addresses for one in asked):
+        return
+    unanswered = any(one.outcome is Outcome.SILENT for one in asked)
+    said = "; ".join(dict.fromkeys(one.detail for one in asked if one.detail))
+    what = "could not be looked up" if unanswered else "has no address"
+    yield finding(
+        "dns-unanswered" if unanswered else "dns-no-address",
+        WARN,
+        f"the independent server {asked[0].host} {what}" + (f": {said}" if said else ""),
+        url=asked[0].url,
+        host=asked[0].host,
+        resolver=said,
+    )
 
 
 def _unanswered(record: Record, url: str, uri: IceUri, said: str) -> Finding:

@@ -16,8 +16,8 @@ import errno
 import os
 from typing import ClassVar, Literal
 
-from turnctl.observations import Outcome
-from turnctl.wire.stun import Message
+from turnctl.observations import Address, Outcome
+from turnctl.wire.stun import Attribute, Message
 
 __all__ = [
     "Closed",
@@ -92,6 +92,11 @@ class ErrorResponse(WireError):
         self.response = response
         self.code, self.reason = response.error or (0, "an error response without ERROR-CODE")
         super().__init__(f"{self.code} {self.reason}".strip())
+
+    @property
+    def alternate(self) -> Address | None:
+        """Where a 300 sends the client instead (RFC 8489 section 10)."""
+        return self.response.address(Attribute.ALTERNATE_SERVER)
 
 
 _NO_ROUTE = {

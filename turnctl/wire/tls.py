@@ -11,7 +11,7 @@ from typing import Any
 
 from turnctl.wire.errors import TlsFailed, TlsProblem
 
-__all__ = ["Certificate", "chain_length", "context", "failure", "read_certificate"]
+__all__ = ["Certificate", "chain_length", "context", "failure", "prepare", "read_certificate"]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, as Python gives them in `verify_code`.
 _EXPIRED = {9, 10}  # not yet valid, has expired
@@ -43,7 +43,10 @@ def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
     """A client's context as a browser would use it; `ca` is a PEM bundle used instead of the
     system's. Raises OSError (ssl.SSLError is one) when the bundle cannot be used.
     """
-    made = ssl.create_default_context(cafile=str(ca) if ca else None)
+    if verify or ca:
+        made = ssl.create_default_context(cafile=str(ca) if ca else None)
+    else:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's bundle takes 30 ms to load
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -84,9 +87,13 @@ def _words(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).lower().replace("_", " ")
 
 
+def prepare() -> None:
+    """Import what takes certificates apart: it costs 30 ms, and only TLS URLs need it."""
+    import cryptography.x509  # noqa: F401
+
+
 def read_certificate(der: bytes) -> Certificate | None:
     """Take a DER certificate apart; None when it cannot be."""
-    # Imported here: it costs 30 ms, and only TLS URLs need it.
     from cryptography import x509
     from cryptography.x509.oid import AuthorityInformationAccessOID as Access
     from cryptography.x509.oid import NameOID

@@ -9,6 +9,7 @@ import pytest
 from tests.turnctl.rules.stories import (
     CLOSED,
     ERROR,
+    NOW,
     OK,
     SILENT,
     UDP,
@@ -20,6 +21,7 @@ from tests.turnctl.rules.stories import (
     step,
     story,
 )
+from turnctl.judge import judge
 from turnctl.observations import (
     Agreement,
     Allocation,
@@ -124,3 +126,21 @@ def test_allocations_that_do_not_agree() -> None:
     pair = [step(Allocation), step(Allocation, label="b", outcome=ERROR, code=401, username=USER)]
     shown = Agreement(url=UDP, family=4, taken=0, refused=12)
     assert [("two-servers-one-port", "fail")] == codes(plan(UDP), [*story(*pair), shown])
+
+
+def test_whose_quota_it_is() -> None:
+    """Without another user to try, the summary says that it may be the whole server's."""
+    refused = step(Allocation, outcome=ERROR, code=486, held=1, username=USER)
+    other = step(Allocation, label="other-user")
+    [alone] = judge(plan(UDP), story(refused), now=NOW)
+    [tried] = judge(plan(UDP), [*story(refused), other], now=NOW)
+    assert ("quota-user", "quota-user") == (alone.code, tried.code)
+    assert "the server's own limit as well" in alone.summary
+    assert "server's own" not in tried.summary
+
+
+def test_where_a_server_sends_its_clients() -> None:
+    """The address of ALTERNATE-SERVER, where it came with the error."""
+    sent = step(Challenge, code=300, detail="198.51.100.7 port 3478")
+    [finding] = judge(plan(UDP), story(sent), now=NOW)
+    assert "sends clients to another server (300), 198.51.100.7 port 3478" == finding.summary

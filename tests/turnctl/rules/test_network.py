@@ -8,6 +8,7 @@ import pytest
 
 from tests.turnctl.rules.stories import (
     ADDRESS,
+    ADDRESS6,
     HOST,
     NOW,
     OK,
@@ -120,6 +121,20 @@ def test_an_address_is_no_answer_of_a_resolver() -> None:
         ),
     ]
     assert [("dns-unanswered", "warn")] == codes(plan(UDP, literal), seen)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([{"addresses": ()}, {"addresses": ()}], [("dns-no-address", "warn")]),
+        ([UNANSWERED, {"addresses": ()}], [("dns-unanswered", "warn")]),
+        ([{"addresses": ()}, {"addresses": (ADDRESS6,)}], []),
+    ],
+)
+def test_a_reference_without_address(answers: list[dict[str, Any]], expected: Codes) -> None:
+    """It would tell nothing apart, and whoever named it shall know."""
+    seen = [looked_up("stun:stun.example.net", **facts) for facts in answers]
+    assert expected == codes(plan(UDP), [*story(), *seen])
 
 
 def test_what_the_resolver_said() -> None:
