@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost.auth import Authenticator, Kind, Permission
 from signalpost.credentials import Secret
 from signalpost.errors import GuestRefused, NotConfigured, PermissionDenied, Unauthorized
 from signalpost.settings import Guests
+from tests.signalpost.cases import CASES
 from tests.signalpost.running import API_KEY, NOW, SETTINGS, TOKEN_KEY
 
 AUTH = SETTINGS.auth
@@ -120,6 +121,7 @@ def test_headers_that_name_keys_are_ignored() -> None:
     assert _authenticator().token(token).kind is Kind.USER
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(text=st.text())
 def test_any_bearer_is_judged(text: str) -> None:
     """Whatever the text, the answer is Unauthorized."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost.credentials import Credential
@@ -21,6 +21,7 @@ from signalpost.iceservers import (
     parse_ice_servers,
     parse_uri,
 )
+from tests.signalpost.cases import CASES
 
 CREDENTIAL = Credential("1700000600:u", "secret", 1_700_000_600, 600)
 ONE = (Relay("t.example.org", tls=5349),)
@@ -105,6 +106,7 @@ def test_malformed_uri(text: str, reason: str) -> None:
     assert refused.value.uri == text
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(text=st.text() | st.text(st.sampled_from("turnsd:[]@/?=.0129-%")).map(lambda s: f"turn:{s}"))
 def test_parse_uri_never_crashes(text: str) -> None:
     """Any text is a URI that writes back to itself, or an IceUriError."""

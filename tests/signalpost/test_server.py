@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,21 @@ def test_a_second_signal_ends_it_at_once(config: Path, number: signal.Signals) -
         service.event("stopping")
         service.process.send_signal(number)
         assert 128 + number == service.process.wait(timeout=1)
+
+
+def test_connections_beyond_the_soft_limit_of_files(config: Path) -> None:
+    """A shell's limit of open files does not limit connections: the service takes what the hard
+    one allows."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    with ExitStack() as stack:
+        try:
+            service = stack.enter_context(serving(config))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for _ in range(100):
+            stack.enter_context(service.connect())
+        assert service.answers()
 
 
 def test_a_request_in_flight_is_finished(config: Path) -> None:

@@ -79,6 +79,7 @@ class Churner:
             pass
 
 
+@pytest.mark.usefixtures("many_files")
 async def test_memory_is_flat(tmp_path: Path) -> None:
     """However many have come and gone, the service holds no more than it did early on."""
     before, _, _ = CONFIG.partition("limits:")

@@ -120,12 +120,13 @@ async def test_a_lost_peer_has_left() -> None:
     ],
 )
 async def test_refused_messages(message: dict[str, object], code: str) -> None:
-    """A message that is refused gets its code, and the connection goes on."""
+    """A message that is refused gets its code, the connection goes on, and who else is in the room
+    hears nothing of it."""
     async with running() as run:
-        peer = await run.peer()
-        await peer.ask(type="join", room="r")
+        peer, other = await _pair(run)
         assert code == (await peer.ask(**message))["code"]
         assert (await peer.ask(type="leave", room="r"))["type"] == "left"
+        assert "peer-left" == (await other.receive())["type"]
 
 
 async def test_error_names_the_message() -> None:
@@ -211,6 +212,32 @@ async def test_a_bad_token_closes() -> None:
         peer = await run.connect()
         assert (await peer.ask(type="hello", token="a.b.c"))["code"] == "unauthorized"
         assert await peer.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+async def test_a_clock_that_jumps(jump: float) -> None:
+    """When the wall clock jumps by a day, who is in goes on, is called and can resume; a token is
+    judged by the clock as it is now, and what is minted from now on ends by it."""
+    async with running() as run:
+        token = run.token("ann")
+        one, two = await run.peer(token), await run.peer(reliable=True)
+        await one.ask(type="join", room="r")
+        await two.say(type="join", room="r")
+        for each in (one, two):
+            assert "r" == (await each.news())["room"]
+        run.clocks.unix += jump
+        await one.send(type="signal", to=two.id, data=1)
+        assert 1 == (await two.news())["data"]
+        two.lose()
+        await one.send(type="signal", to=two.id, data=2)
+        back = await run.back(two)
+        assert back.welcome["resumed"]
+        assert 2 == (await back.news())["data"]
+        late = await run.connect()
+        assert "unauthorized" == (await late.ask(type="hello", token=token))["code"]
+        assert 1008 == await late.closed()
+        newcomer = await run.peer(run.token("ann"))
+        assert int(NOW + jump) + 600 == newcomer.welcome["expires"]
 
 
 async def test_guests_off() -> None:

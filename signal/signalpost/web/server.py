@@ -10,10 +10,11 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -136,10 +137,20 @@ async def _open(
     return bound
 
 
+def _take_files() -> None:
+    """As many open files as this process may have: each connection takes one, and the 1,024 that
+    shells and systemd begin with are kept for programs that call select(2).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says unlimited, and means less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve(settings: Settings, sources: Sources) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once. `sources` gave the
     settings, and is looked at for others; SIGHUP has it read at once.
     """
+    _take_files()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     service = Service.make(settings)

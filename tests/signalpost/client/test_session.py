@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost import messages
 from signalpost.client.errors import Refused
 from signalpost.client.session import Gap, Message, Session
 from signalpost.rooms import RoomId
+from tests.signalpost.cases import CASES
 
 
 def leave(room: int) -> Message:
@@ -91,6 +92,7 @@ def test_what_cannot_be_sent_takes_no_number() -> None:
     assert [(1, "1")] == frames(session)
 
 
+@settings(max_examples=CASES, deadline=None)
 @given(st.lists(st.sampled_from(["send", "write", "take", "ack", "cut"]), max_size=60))
 def test_the_service_takes_each_once_and_in_order(steps: list[str]) -> None:
     """Whatever is written, lost, acknowledged and resumed in whatever order."""
