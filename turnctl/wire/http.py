@@ -88,7 +88,9 @@ async def get(
     except TimeoutError:
         raise FetchFailed(f"no complete answer in {patience:.1f} s") from None
     except http.client.HTTPException as error:
-        raise FetchFailed(f"no HTTP there: {type(error).__name__} {error}") from error
+        name, words = type(error).__name__, str(error)[:80]
+        said = words if words.startswith(name) else f"{name} {words}"
+        raise FetchFailed(f"no HTTP there: {said}") from error
     except (OSError, ValueError) as error:
         raise FetchFailed(_cause(error)) from error
 
