@@ -43,7 +43,11 @@ class Churner:
         self.came = 0
 
     async def run(self, seconds: float) -> None:
+        """Until TimeoutError. They come one by one: in a crowd at the door their own process would
+        be the one that is slow to say hello.
+        """
         async with asyncio.timeout(seconds):
+            await asyncio.sleep(self._dice.uniform(0, STAY[1]))
             while True:
                 await self._visit()
 
@@ -95,7 +99,8 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
                 await asyncio.wait(runs, timeout=SECONDS / 40)
                 samples.append(service.kib())
             ends = await asyncio.gather(*runs, return_exceptions=True)
-        assert {TimeoutError} == {type(end) for end in ends}, "every client was served to the end"
+        turned_away = [end for end in ends if not isinstance(end, TimeoutError)]
+        assert [] == turned_away, "every client is served to the end"
         assert sum(churner.came for churner in churners) > 3 * CLIENTS
         quarter = len(samples) // 4
         assert mean(samples[-quarter:]) <= MAX_GROWTH * mean(samples[quarter : 2 * quarter])
