@@ -6,6 +6,7 @@ Everything is imported inside `main`, so that Ctrl-C ends quietly even while mod
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -27,16 +28,20 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 def main() -> NoReturn:
     """Run turnctl. 0 done, 1 a failing finding, 2 wrong usage, 3 could not do its job."""
     try:
-        _open_what_is_closed()
+        _ready_standard_streams()
         sys.exit(_run())
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def _open_what_is_closed() -> None:
-    """The caller may have closed a standard stream: nothing to read then, and nobody to tell."""
+def _ready_standard_streams() -> None:
+    """The caller may have closed one: nothing to read then, and nobody to tell. And a terminal that
+    does not have an arrow gets a question mark.
+    """
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  open until the end
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _run() -> int:

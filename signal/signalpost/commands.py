@@ -96,11 +96,17 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
     sources = Sources(read)
     settings = _settings(sources.load)
 
-    # Imported late: `signalpost config` and --help need none of it.
-    import uvloop
+    # Imported late: `signalpost config` and --help need none of it, and `pip install signalpost`
+    # without the extra brings none of it.
+    try:
+        import uvloop
 
-    from signalpost import logs
-    from signalpost.web import server
+        from signalpost import logs
+        from signalpost.web import server
+    except ModuleNotFoundError as error:
+        raise Failure(
+            f"{error.name} is not installed: pip install 'signalpost[server]' brings the service"
+        ) from error
 
     logs.configure(settings.log)
     try:

@@ -237,6 +237,20 @@ def test_control_c_before_it_listens(tmp_path: Path) -> None:
     assert 130 == process.returncode
 
 
+def test_turnctl_alone_is_installed(config: Path) -> None:
+    """Without the extra that brings the service, serve says which it is, with status 3."""
+    code = "import sys; sys.modules['uvloop'] = None; from signalpost.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "--config", config],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    said = "uvloop is not installed: pip install 'signalpost[server]' brings the service"
+    assert (3, f"signalpost: {said}\n") == (done.returncode, done.stderr)
+
+
 def test_a_configuration_without_end() -> None:
     """A file that is far too large is refused before it fills the memory."""
     done = _run("config", "--config", "/dev/zero")

@@ -353,6 +353,20 @@ def test_a_full_standard_output(arguments: list[str]) -> None:
     )
 
 
+def test_a_terminal_of_another_alphabet() -> None:
+    """Where an arrow cannot be written a question mark is, and the report goes on."""
+    done = subprocess.run(
+        [TURNCTL, "check", *LOGIN, NOWHERE],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+    )
+    assert (1, b"") == (done.returncode, done.stderr)
+    assert b"\n  ? See that the server runs" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith(b"FAIL  0 of 1 relay paths carry data")
+
+
 @pytest.mark.parametrize("arguments", PRINTING)
 def test_nobody_reads_the_output(arguments: list[str]) -> None:
     """`turnctl … | head -0` ends quietly."""
