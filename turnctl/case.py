@@ -155,8 +155,11 @@ class Record:
         None when there is nobody else.
         """
         answers = [one.outcome in ANSWERED for one in self.each(Reference)]
+        relaying = {
+            (one.url, one.family) for one in self.each(Challenge) if one.outcome in ANSWERED
+        }
         answers += [
-            one.outcome in ANSWERED
+            one.outcome in ANSWERED or (one.url, one.family) in relaying
             for one in self.each(Binding)
             if one.protocol == "udp" and not _same(one.remote[0], case.address)
         ]

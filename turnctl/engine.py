@@ -183,10 +183,11 @@ class _Run:
                 return probe.uri.relays and await allocate.challenge(attempt, session)
             # Both end together, and leave enough to try the other transport.
             beside = allocate.challenge(attempt, session, STEP_SHARE * attempt.timeout - pause)
-            challenged, _ = await asyncio.gather(beside, binding, return_exceptions=True)
+            challenged, bound = await asyncio.gather(beside, binding, return_exceptions=True)
             if isinstance(challenged, BaseException):
                 raise challenged
-            attempt.deadline += attempt.timeout * STEP_SHARE  # STUN's silence is not TURN's time
+            if isinstance(bound, WireError):  # STUN's silence is not TURN's time
+                attempt.deadline += STEP_SHARE * attempt.timeout
             return challenged
         finally:
             binding.cancel()

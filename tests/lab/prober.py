@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from signalpost.iceservers import IceServer
 from tests.lab.clocks import shifted
 from tests.lab.netns import Namespace
 
-__all__ = ["TURNCTL", "Checked", "check", "write_ice_servers"]
+__all__ = ["TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
 TURNCTL = str(Path(sys.executable).with_name("turnctl"))
 
@@ -59,6 +59,21 @@ def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> C
     if done.returncode not in (0, 1):
         raise AssertionError(f"turnctl check ended with {done.returncode}: {done.stderr}")
     return Checked(done.returncode, json.loads(done.stdout), done.stderr, seconds)
+
+
+def assert_only(
+    code: str, checked: Checked, severity: str = "fail", *, beside: Collection[str] = ()
+) -> None:
+    """The one code of this severity, those apart that may stand `beside` it, and no failing one
+    besides. Each finding says what was seen and what to do.
+    """
+    findings = checked.report["findings"]
+    assert {code} == checked.codes(severity) - {*beside}, findings
+    assert all(finding["summary"] and finding["fix"] for finding in findings), findings
+    if severity == "fail":
+        assert (1, "fail") == (checked.status, checked.report["verdict"])
+    else:
+        assert set() == checked.codes("fail"), findings
 
 
 def write_ice_servers(path: Path, urls: Sequence[str], credential: Credential) -> str:

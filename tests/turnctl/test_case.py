@@ -10,6 +10,7 @@ from signalpost.iceservers import IceServer
 from turnctl.case import Case, Record
 from turnctl.observations import (
     Binding,
+    Challenge,
     Connection,
     Control,
     Echo,
@@ -123,6 +124,10 @@ def test_a_host_that_is_alive(
     assert alive == whole.alive_over(case, transport, port=port)
 
 
+RELAYS = Challenge(url=URL, family=4, outcome=Outcome.ERROR, code=401)
+"""TURN answers where STUN may not."""
+
+
 def reference(outcome: Outcome, tcp: Outcome | None = None) -> Reference:
     return Reference(url="stun:stun.example", family=4, outcome=outcome, tcp=tcp)
 
@@ -137,6 +142,7 @@ def reference(outcome: Outcome, tcp: Outcome | None = None) -> Reference:
         ([reference(Outcome.SILENT), binding(Outcome.OK, address=ELSEWHERE)], True),
         ([binding(Outcome.OK, address=ELSEWHERE, protocol="tcp")], None),
         ([binding(Outcome.SILENT, address="::ffff:198.51.100.9")], False),
+        ([binding(Outcome.SILENT, address=ELSEWHERE), RELAYS], True),
     ],
 )
 def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> None:

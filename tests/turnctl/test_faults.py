@@ -6,12 +6,13 @@ import datetime as dt
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from signalpost.credentials import Secret, mint
-from tests.lab import coturn, netns
+from tests.lab import coturn, netns, prober
 from tests.lab.certs import Authority
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
@@ -19,16 +20,8 @@ from tests.lab.responders import Misbehaviour, issuer, responder
 
 ANY = ["--username", "1:nobody", "--credential", "none"]
 
-
-def assert_only(code: str, checked: Checked, *, among: str = "fail") -> None:
-    """The one failing code is this one, and it comes with evidence and a fix."""
-    # What a list should offer besides is no fault of this kind, and the lab's lists are short.
-    assert {code} == checked.codes(among) - {"no-tls-443"}, checked.report["findings"]
-    for finding in checked.report["findings"]:
-        assert finding["summary"]
-        assert finding["fix"]
-    if among == "fail":
-        assert (1, "fail") == (checked.status, checked.report["verdict"])
+# What a list should offer besides is no fault of this kind, and the lab's lists are short.
+assert_only = partial(prober.assert_only, beside={"no-tls-443"})
 
 
 def prove(server: coturn.Server, tmp_path: Path, *arguments: str) -> Checked:
@@ -62,25 +55,11 @@ def site() -> Iterator[netns.Site]:
         yield made
 
 
-def drop(site: netns.Site, rule: str) -> None:
-    """A firewall in front of the server."""
-    site.server.nft(
-        f"""
-table inet firewall {{
-  chain input {{
-    type filter hook input priority filter
-    iifname "eth0" {rule} drop
-  }}
-}}
-"""
-    )
-
-
 @fault("unreachable", "nft drops everything at the server")
 def test_a_black_hole(site: netns.Site, tmp_path: Path) -> None:
     """A server that swallows everything ends within the timeout, as unreachable."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        drop(site, "meta l4proto { tcp, udp }")
+        site.server.drop('iifname "eth0" meta l4proto { tcp, udp }')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
@@ -96,7 +75,7 @@ def test_udp_closed_with_a_reference_that_answers(site: netns.Site, tmp_path: Pa
         coturn.running(site.server.address, namespace=site.server.name) as server,
         coturn.running(second, namespace=site.server.name) as reference,
     ):
-        drop(site, f"udp dport {server.port}")
+        site.server.drop(f'iifname "eth0" udp dport {server.port}')
         path = write_ice_servers(tmp_path / "ice.json", [server.uri("udp")], server.credential())
         echo = f"stun:{second}:{reference.port}"
         checked = check("--timeout", "2", "--stun-echo", echo, path, inside=site.client)
@@ -107,11 +86,11 @@ def test_udp_closed_with_a_reference_that_answers(site: netns.Site, tmp_path: Pa
 def test_udp_closed_without_reference_and_tcp_works(site: netns.Site, tmp_path: Path) -> None:
     """Without a reference both causes are possible: a warning while TCP carries data."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        drop(site, f"udp dport {server.port}")
+        site.server.drop(f'iifname "eth0" udp dport {server.port}')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
-    assert_only("udp-blocked", checked, among="warn")
+    assert_only("udp-blocked", checked, severity="warn")
     assert (0, set()) == (checked.status, checked.codes("fail"))
 
 
@@ -127,7 +106,7 @@ def test_a_network_that_blocks_udp(tmp_path: Path) -> None:
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         echo = f"stun:{reference.host}:{reference.port}"
         checked = check("--timeout", "2", "--stun-echo", echo, path, inside=site.client)
-    assert_only("client-network-blocks-udp", checked, among="warn")
+    assert_only("client-network-blocks-udp", checked, severity="warn")
     assert (0, set()) == (checked.status, checked.codes("fail"))
 
 
@@ -135,7 +114,7 @@ def test_a_network_that_blocks_udp(tmp_path: Path) -> None:
 def test_tcp_closed(site: netns.Site, tmp_path: Path) -> None:
     """TCP is dropped at the server while UDP answers."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        drop(site, f"tcp dport {server.port}")
+        site.server.drop(f'iifname "eth0" tcp dport {server.port}')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
@@ -295,7 +274,7 @@ def test_a_closed_relay_range(site: netns.Site, tmp_path: Path) -> None:
     """Packets from outside do not reach the relay ports, although relay to relay works."""
     lines = ["min-port=20000", "max-port=20100"]
     with coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server:
-        drop(site, "udp dport 20000-20100")
+        site.server.drop('iifname "eth0" udp dport 20000-20100')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check(path, inside=site.client)
@@ -332,7 +311,7 @@ def test_turns_over_udp(own_address: str, authority: Authority, tmp_path: Path) 
         url = server.uri("tls").replace("transport=tcp", "transport=udp")
         path = write_ice_servers(tmp_path / "ice.json", [url], server.credential())
         checked = check("--ca", str(authority.root), path)
-    assert_only("turns-over-udp", checked, among="warn")
+    assert_only("turns-over-udp", checked, severity="warn")
     assert (0, ["warn"]) == (checked.status, checked.verdicts())
 
 

@@ -17,19 +17,12 @@ from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.matrix import fault
 from tests.lab.names import names
-from tests.lab.prober import Checked, check, write_ice_servers
+from tests.lab.prober import assert_only, check, write_ice_servers
 from tests.lab.responders import turn_responder
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
-
-
-def assert_only(code: str, checked: Checked, severity: str = "fail") -> None:
-    """The one code of this severity, and no failing one beside it."""
-    assert {code} == checked.codes(severity), checked.report["findings"]
-    if severity != "fail":
-        assert set() == checked.codes("fail"), checked.report["findings"]
 
 
 @pytest.fixture

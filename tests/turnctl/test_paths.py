@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.lab import coturn, netns
+from tests.lab import coturn, netns, prober
 from tests.lab.matrix import fault
 from tests.lab.names import names
-from tests.lab.prober import Checked, check, write_ice_servers
+from tests.lab.prober import check, write_ice_servers
 
 LIST_ADVICE = {"no-tcp-fallback", "no-tls-443"}
 """What a list should offer besides: the lab's lists are short."""
+
+assert_only = partial(prober.assert_only, beside=LIST_ADVICE)
 
 
 @pytest.fixture
 def site() -> Iterator[netns.Site]:
     with netns.site() as made:
         yield made
-
-
-def assert_only(code: str, checked: Checked, severity: str = "fail") -> None:
-    """The one code of this severity, and no failing one beside it."""
-    assert {code} == checked.codes(severity) - LIST_ADVICE, checked.report["findings"]
-    if severity != "fail":
-        assert set() == checked.codes("fail"), checked.report["findings"]
 
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)
