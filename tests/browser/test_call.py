@@ -71,6 +71,22 @@ def test_a_call_that_is_cancelled(people: People) -> None:
     assert "The call was cancelled." == bob.page.inner_text("#announcer")
 
 
+def test_a_second_caller(people: People) -> None:
+    """Who calls somebody that is being asked already hears that they are busy; the first call is
+    asked about still."""
+    ada, bob, eve = people("Ada"), people("Bob"), people("Eve")
+    for one in (ada, bob, eve):
+        one.enter_lobby()
+    bob.call(ada)
+    ada.page.wait_for_selector("#incoming[open]")
+    eve.call(ada)
+    eve.page.wait_for_selector("#lobby:not([hidden])")
+    assert "Ada is in another call." == eve.page.inner_text("#announcer")
+    assert "Bob is calling" == ada.page.inner_text("#incoming-text")
+    ada.page.click("#accept")
+    bob.sees()
+
+
 def test_two_who_call_each_other_at_once(people: People) -> None:
     """Glare: one call comes of it, and nobody is asked."""
     ada, bob = people("Ada"), people("Bob")

@@ -183,7 +183,10 @@ export class Call extends Emitter<CallEvents> {
   readonly reason: string | null;
   readonly error: SignalpostError | null;
   accept(options?: MediaOptions): void;
+  /** For all of the user's devices. */
   reject(reason?: string): void;
+  /** For this device alone. */
+  busy(): void;
   /** Ends the call in any state. */
   hangUp(reason?: string): void;
   setTrack(kind: "audio" | "video", track: MediaStreamTrack | null): Promise<void>;

@@ -266,7 +266,7 @@ async function enterRoom(name) {
 }
 
 function rung(made) {
-  if (incoming !== null) return made.reject("busy");
+  if (incoming !== null) return made.busy();
   incoming = made;
   const name = made.name || language.text("nameless");
   $("incoming-text").textContent = language.text("incoming-text", { name });

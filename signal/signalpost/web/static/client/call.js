@@ -45,12 +45,18 @@ export class Call extends EventTarget {
     this.ended({ outcome: "rejected", reason });
   }
 
+  /** No, for this device alone: the user's others ring on. */
+  busy() {
+    this.#say("busy");
+    this.ended({ outcome: "busy" });
+  }
+
   /** Ends the call in any state. */
   hangUp(reason) {
     if (this.state === "ended") return;
     this.#say("hang-up", reason);
-    const outcome = this.#connected ? "completed" : this.direction === "outgoing" ? "cancelled" : "rejected";
-    this.ended({ outcome, reason });
+    const unanswered = this.direction === "outgoing" ? "cancelled" : "rejected";
+    this.ended({ outcome: this.#connected ? "completed" : this.link !== null ? "failed" : unanswered, reason });
   }
 
   /** What to send, before the link is there. */
