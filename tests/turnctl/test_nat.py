@@ -296,7 +296,7 @@ table inet closed {{
         (["ftp://example.org"], 2, "ftp:// is unknown"),
         (["stun:1.2.3"], 2, "not an IPv4 address"),
         (["--stun", "http://example.org"], 2, "must begin with stun:"),
-        (["--timeout", "0", "stun:127.0.0.1"], 2, "not in the range"),
+        (["--timeout", "0", "stun:127.0.0.1"], 2, "number of seconds from 0.5 to 120"),
         (["--ca", "/nonexistent", "stun:127.0.0.1"], 2, "--ca /nonexistent"),
         (["stun:nowhere.invalid"], 3, "no address of nowhere.invalid"),
         (["--family", "6", "stun:127.0.0.1"], 3, "no address of 127.0.0.1"),
