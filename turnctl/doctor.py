@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl import reflectors
 from turnctl.commands import Failure, Misuse
-from turnctl.coturn import Version, parse_version
-from turnctl.reflectors import Server
+from turnctl.deployment import reflectors
+from turnctl.deployment.coturn import Version, parse_version
+from turnctl.deployment.reflectors import Server
 from turnctl.reports import delivery
 
 if TYPE_CHECKING:
+    from turnctl.deployment.placement import Seen
     from turnctl.inside import Look
     from turnctl.inside.deployment import Deployment
     from turnctl.inside.docker import Project
-    from turnctl.placement import Seen
 
 __all__ = ["doctor"]
 
@@ -149,7 +149,7 @@ def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Projec
 
 
 def _ask(asked: tuple[Server, ...]) -> Seen | str:
-    from turnctl import host
+    from turnctl.deployment import host
 
     return host.ask(asked)
 

@@ -19,15 +19,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from turnctl import coturn, datadir, dotenv, reflectors, targets
 from turnctl.allowance import LIMIT
 from turnctl.commands import Failure, Whole
-from turnctl.domain import parse as parse_domain
-from turnctl.installation import Installation, install
-from turnctl.keyring import finish_overdue
-from turnctl.placement import NoPlace, Own, Placement, place
-from turnctl.reflectors import Server
-from turnctl.relays import relays
+from turnctl.deployment import coturn, datadir, dotenv, reflectors, targets
+from turnctl.deployment.domain import parse as parse_domain
+from turnctl.deployment.installation import Installation, install
+from turnctl.deployment.keyring import finish_overdue
+from turnctl.deployment.placement import NoPlace, Own, Placement, place
+from turnctl.deployment.reflectors import Server
+from turnctl.deployment.relays import relays
 
 __all__ = ["init"]
 
@@ -377,7 +377,7 @@ def _require_ports(directory: Path, wanted: Installation) -> None:
 
 def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
     """What has to be open outside of this host, each with what can be told from here."""
-    from turnctl import host, opening
+    from turnctl.deployment import host, opening
 
     came_back = dict.fromkeys(opening.ports(wanted), False)
     if whole and wanted.where.external is not None:
@@ -426,7 +426,7 @@ def _place(
     asked: tuple[Server, ...],
     port: int,
 ) -> Placement:
-    from turnctl import host
+    from turnctl.deployment import host
 
     return place(
         host.own_addresses() if not listen else Own(()),

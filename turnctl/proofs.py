@@ -16,9 +16,9 @@ import click
 
 from signalpost.credentials import Secret, opaque_user_id
 from signalpost.iceservers import parse_uri
-from turnctl import datadir
 from turnctl.commands import Failure
-from turnctl.confirmation import (
+from turnctl.deployment import datadir
+from turnctl.deployment.confirmation import (
     USER,
     Answer,
     Minted,
@@ -28,7 +28,7 @@ from turnctl.confirmation import (
     offer,
     token,
 )
-from turnctl.keyring import Keyring, Relay, relays
+from turnctl.deployment.keyring import Keyring, Relay, relays
 from turnctl.rotation import LONGEST_TOKEN, Kind
 
 __all__ = ["PATIENCE", "QUICK", "Asking", "IdProof", "KeyProof", "Proof", "TurnProof"]

@@ -17,10 +17,10 @@ import click
 import yaml
 
 from signalpost.credentials import Secret
-from turnctl import datadir
 from turnctl.commands import Failure
-from turnctl.confirmation import Service
-from turnctl.keyring import Keyring, Standing
+from turnctl.deployment import datadir
+from turnctl.deployment.confirmation import Service
+from turnctl.deployment.keyring import Keyring, Standing
 from turnctl.proofs import PATIENCE, QUICK, Asking, IdProof, KeyProof, Proof, TurnProof
 from turnctl.rotation import Kind, Step
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from signalpost.credentials import Secret
-from turnctl import keyring
-from turnctl.confirmation import Reception, offer
+from turnctl.deployment import keyring
+from turnctl.deployment.confirmation import Reception, offer
+from turnctl.deployment.installation import Installation
 from turnctl.inside.listeners import TABLES, Listener, read_sockets
-from turnctl.installation import Installation
 
 __all__ = ["Holder", "Need", "Taken", "listeners", "needs", "taken"]
 

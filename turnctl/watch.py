@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl import reflectors, targeting
+from turnctl import targeting
 from turnctl.commands import Failure, Misuse
-from turnctl.reflectors import Server
+from turnctl.deployment import reflectors
+from turnctl.deployment.reflectors import Server
 
 if TYPE_CHECKING:
     from signalpost.iceservers import IceServer
     from turnctl.changes import Change, Key, Standing
+    from turnctl.deployment.whereabouts import Watch
     from turnctl.exporter import Exporter
     from turnctl.reports import Report
-    from turnctl.whereabouts import Watch
 
 __all__ = ["Log", "Loop", "watch"]
 
@@ -140,8 +141,9 @@ def _checks(given: dict[str, Any]) -> Callable[[], Awaitable[Report]]:
 
 
 def _whereabouts(given: dict[str, Any], asked: tuple[Server, ...], log: Log) -> Watch:
-    from turnctl import host, sources
-    from turnctl.whereabouts import Watch
+    from turnctl import sources
+    from turnctl.deployment import host
+    from turnctl.deployment.whereabouts import Watch
 
     async def servers() -> list[IceServer]:
         request = targeting.request_from(given)

@@ -19,7 +19,7 @@ from tests.lab import docker
 from tests.lab.docker import ROOT, Project
 from tests.lab.parts import SYSTEM_PATH
 from tests.lab.ports import free_port
-from turnctl.coturn import is_too_old_for_public, parse_version
+from turnctl.deployment.coturn import is_too_old_for_public, parse_version
 
 HEALTHY_DEADLINE = 60.0
 SERVICES = ("init", "signal", "coturn", "probe")

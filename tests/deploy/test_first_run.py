@@ -21,7 +21,7 @@ import pytest
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
 from tests.lab.ports import free_port
-from turnctl.servicefile import EDGE_ADDRESS
+from turnctl.deployment.servicefile import EDGE_ADDRESS
 
 DEADLINE = 60.0
 DOMAIN = "turn.example.org"

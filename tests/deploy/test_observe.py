@@ -23,7 +23,7 @@ from signalpost.web.metrics import Metrics
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
 from tests.lab.ports import free_port
-from turnctl import targets
+from turnctl.deployment import targets
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"

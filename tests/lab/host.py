@@ -21,8 +21,8 @@ from tests.lab import coturn
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 from tests.lab.programs import accepts, started
-from turnctl import turndb
-from turnctl.confirmation import PROXY_LOCAL
+from turnctl.deployment import turndb
+from turnctl.deployment.confirmation import PROXY_LOCAL
 from turnctl.wire.errors import ErrorResponse
 from turnctl.wire.links import connect_stream, open_datagram, open_stream
 from turnctl.wire.session import Login, Session

@@ -17,7 +17,7 @@ from tests.lab import coturn
 from tests.lab.docker import ROOT
 from tests.lab.parts import require
 from tests.lab.ports import free_port
-from turnctl.coturn import Configuration, Version, render
+from turnctl.deployment.coturn import Configuration, Version, render
 from turnctl.doctor import doctor
 
 LOOKS = [

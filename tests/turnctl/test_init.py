@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from signalpost.credentials import Secret
 from tests.lab import coturn, names, netns
-from turnctl import turndb
+from turnctl.deployment import turndb
 from turnctl.init import init
 
 VERSION = "--coturn-version=4.18.0"

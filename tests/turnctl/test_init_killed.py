@@ -10,14 +10,14 @@ from pathlib import Path
 import yaml
 
 from signalpost.credentials import Secret
-from turnctl import turndb
+from turnctl.deployment import turndb
 
 RELAYS = ("coturn", "coturn-edge", "coturn-next", "coturn-edge-next")
 KEYS = ("turn-secret", "api-key", "token-key", "id-key")
 
 RUNS = """
 import os, shutil, signal, sys
-import sqlite3, turnctl.edge.placeholder, turnctl.host
+import sqlite3, turnctl.edge.placeholder, turnctl.deployment.host
 from turnctl.init import init
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.chmod", "sqlite3.connect"}

@@ -21,8 +21,8 @@ import pytest
 from signalpost.credentials import Secret, mint
 from tests.lab.host import RELAYS, Credential, Host, hosted
 from tests.lab.prober import TURNCTL
-from turnctl.confirmation import token
-from turnctl.keyring import NOTE
+from turnctl.deployment.confirmation import token
+from turnctl.deployment.keyring import NOTE
 
 KILLED = 137
 KILLER = """

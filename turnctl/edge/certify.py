@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from turnctl.commands import Misuse, Whole
-from turnctl.domain import parse as parse_domain
+from turnctl.deployment.domain import parse as parse_domain
 from turnctl.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.edge.keeper import Keeper
 from turnctl.edge.runtime import Edge

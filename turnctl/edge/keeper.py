@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from turnctl import datadir
+from turnctl.deployment import datadir
 from turnctl.edge.certificate import Bad, Certificate, flaw, read
 from turnctl.edge.runtime import NotThere, Refused
 from turnctl.edge.source import Clock, Source, Unobtainable, utc_now

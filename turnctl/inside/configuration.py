@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 from signalpost.credentials import Secret
 from turnctl.addresses import DENIED, Range, is_private
-from turnctl.coturn import Version
+from turnctl.deployment.coturn import Version
+from turnctl.deployment.options import BOOLEAN, FALSE, KNOWN, TRUE, standing
+from turnctl.deployment.turnserver import Conf, Line
 from turnctl.findings import Finding, Severity
 from turnctl.inside.catalogue import found
-from turnctl.inside.options import BOOLEAN, FALSE, KNOWN, TRUE, standing
-from turnctl.inside.turnserver import Conf, Line
 
 __all__ = ["judge"]
 

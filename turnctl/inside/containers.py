@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
 from turnctl.inside.catalogue import found
-from turnctl.inside.turnserver import Conf
 
 __all__ = ["Container", "Published", "judge_ports", "judge_states", "spans"]
 

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 
 from turnctl.addresses import is_private, is_public
+from turnctl.deployment.placement import Seen
+from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
 from turnctl.inside import Look
 from turnctl.inside.catalogue import found
-from turnctl.inside.turnserver import Conf
-from turnctl.placement import Seen
 
 __all__ = ["judge", "look", "present"]
 

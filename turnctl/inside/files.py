@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
+from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
 from turnctl.inside import Unseen
 from turnctl.inside.catalogue import found
-from turnctl.inside.turnserver import Conf
 
 __all__ = [
     "NAMES",

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
 from turnctl.inside import Look
 from turnctl.inside.catalogue import found
 from turnctl.inside.containers import spans
-from turnctl.inside.turnserver import Conf
 
 __all__ = ["Packet", "Rules", "judge", "look", "parse"]
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
 from turnctl.inside import Look
 from turnctl.inside.catalogue import found
-from turnctl.inside.turnserver import Conf
 
 __all__ = ["Listener", "judge", "look", "read_sockets"]
 

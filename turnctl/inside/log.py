@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from turnctl.coturn import Version, parse_version
+from turnctl.deployment.coturn import Version, parse_version
 from turnctl.findings import Finding, Severity
 from turnctl.inside.catalogue import found
 

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from signalpost.credentials import Secret
 from turnctl.addresses import is_public
-from turnctl.coturn import Version, holes, parse_version
+from turnctl.deployment.coturn import Version, holes, parse_version
+from turnctl.deployment.options import NEWEST
+from turnctl.deployment.placement import Seen
+from turnctl.deployment.turnserver import Conf, parse
 from turnctl.findings import Finding, Severity
 from turnctl.inside import (
     Look,
@@ -31,9 +34,6 @@ from turnctl.inside import (
 from turnctl.inside.catalogue import found
 from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
 from turnctl.inside.docker import Project
-from turnctl.inside.options import NEWEST
-from turnctl.inside.turnserver import Conf, parse
-from turnctl.placement import Seen
 
 __all__ = ["Host", "lint", "looks"]
 

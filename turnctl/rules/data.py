@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from turnctl import relayports
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
-from turnctl.coturn import holes, parse_version
+from turnctl.deployment.coturn import holes, parse_version
 from turnctl.findings import Finding, finding
 from turnctl.observations import (
     Allocation,

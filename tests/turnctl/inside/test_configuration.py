@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from turnctl.addresses import DENIED
-from turnctl.coturn import Configuration, Version, render
+from turnctl.deployment.coturn import Configuration, Version, render
+from turnctl.deployment.turnserver import parse
 from turnctl.inside.configuration import judge
-from turnctl.inside.turnserver import parse
 
 SECRET = "0123456789abcdef0123456789abcdef"
 DENY = "".join(f"denied-peer-ip={one}\n" for one in DENIED)

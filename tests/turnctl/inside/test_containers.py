@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from turnctl.deployment.turnserver import parse
 from turnctl.inside.containers import Container, Published, judge_ports, judge_states, spans
-from turnctl.inside.turnserver import parse
 
 RUNNING = [
     Container("init", "p-init-1", "signalpost:latest", "exited"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.lab import coturn
-from turnctl import host
+from turnctl.deployment import host
+from turnctl.deployment.placement import Seen
+from turnctl.deployment.turnserver import parse
 from turnctl.inside.external import judge, look, present
-from turnctl.inside.turnserver import parse
-from turnctl.placement import Seen
 
 SEEN = Seen("198.18.0.7", "stun.example:3478")
 PUBLIC = Seen("8.8.8.8", "stun.example:3478")

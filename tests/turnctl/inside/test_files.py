@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from signalpost.credentials import Secret
-from turnctl import turndb
+from turnctl.deployment import turndb
+from turnctl.deployment.turnserver import parse
 from turnctl.inside import Unseen
 from turnctl.inside.files import (
     File,
@@ -21,7 +22,6 @@ from turnctl.inside.files import (
     secret_file,
     stored,
 )
-from turnctl.inside.turnserver import parse
 
 GOOD, OTHER = "0123456789abcdef0123", "fedcba98765432100123"
 

@@ -11,9 +11,9 @@ import pytest
 from tests.lab import netns
 from tests.lab.netns import Namespace
 from tests.lab.parts import require
+from turnctl.deployment.turnserver import parse as parse_conf
 from turnctl.findings import Finding
 from turnctl.inside.firewall import judge, look, parse
-from turnctl.inside.turnserver import parse as parse_conf
 
 CONF = parse_conf("f", "listening-port=3478\nmin-port=50000\nmax-port=50099\n")
 HEAD = "type filter hook input priority 0;"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.lab import coturn
 from tests.lab.parts import require
+from turnctl.deployment.turnserver import Conf, parse
 from turnctl.inside.listeners import Listener, judge, look, read_sockets
-from turnctl.inside.turnserver import Conf, parse
 
 
 def conf(port: int, *lines: str) -> Conf:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab import coturn
 from tests.lab.parts import require
-from turnctl.coturn import Version
+from turnctl.deployment.coturn import Version
 from turnctl.inside.log import judge, version_in
 
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from turnctl.coturn import Version, parse_version
-from turnctl.inside.options import BOOLEAN, FALSE
+from turnctl.deployment.coturn import Version, parse_version
+from turnctl.deployment.options import BOOLEAN, FALSE
 
 __all__ = ["Conf", "Line", "parse"]
 

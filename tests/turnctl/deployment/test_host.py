@@ -6,8 +6,8 @@ import socket
 import time
 
 from tests.lab import coturn, web
-from turnctl import host
-from turnctl.placement import Seen
+from turnctl.deployment import host
+from turnctl.deployment.placement import Seen
 
 
 def test_the_primary_address_comes_first(own_address: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.docker import ROOT
-from turnctl import datadir
-from turnctl.dotenv import follow_domain, keep, put
+from turnctl.deployment import datadir
+from turnctl.deployment.dotenv import follow_domain, keep, put
 
 
 def test_other_lines_stay() -> None:

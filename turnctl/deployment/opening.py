@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnctl.addresses import is_private
-from turnctl.installation import Installation
+from turnctl.deployment.installation import Installation
 
 __all__ = ["Answer", "Port", "Record", "ports", "records", "render"]
 

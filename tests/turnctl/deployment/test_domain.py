@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.domain import parse
+from turnctl.deployment.domain import parse
 
 
 @pytest.mark.parametrize(

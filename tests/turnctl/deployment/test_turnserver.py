@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from tests.lab.parts import require
-from turnctl.coturn import Version
-from turnctl.inside.options import BOOLEAN, KNOWN, standing
-from turnctl.inside.turnserver import Line, parse
+from turnctl.deployment.coturn import Version
+from turnctl.deployment.options import BOOLEAN, KNOWN, standing
+from turnctl.deployment.turnserver import Line, parse
 
 TEXT = """# Made by `turnctl init`, which writes it anew each time it runs: do not edit.
 # For coturn 4.17.0.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from signalpost.iceservers import IceServer, parse_uri
 from turnctl.addresses import is_private
-from turnctl.placement import Seen
+from turnctl.deployment.placement import Seen
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import resolve
 

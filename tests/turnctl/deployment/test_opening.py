@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from turnctl import host
-from turnctl.coturn import Limits, Version
-from turnctl.installation import Installation
-from turnctl.opening import Answer, Port, ports, records, render
-from turnctl.placement import Placement
-from turnctl.relays import relays
+from turnctl.deployment import host
+from turnctl.deployment.coturn import Limits, Version
+from turnctl.deployment.installation import Installation
+from turnctl.deployment.opening import Answer, Port, ports, records, render
+from turnctl.deployment.placement import Placement
+from turnctl.deployment.relays import relays
 
 
 def wanted(*listen: str, external: str | None = None) -> Installation:

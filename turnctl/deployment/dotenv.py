@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from turnctl import datadir
+from turnctl.deployment import datadir
 
 __all__ = ["follow_domain", "keep", "put"]
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl import datadir, rotation, turndb
-from turnctl.datadir import Unusable
-from turnctl.inside import turnserver
-from turnctl.inside.turnserver import Conf
-from turnctl.relays import SHARES
+from turnctl import rotation
+from turnctl.deployment import datadir, turndb, turnserver
+from turnctl.deployment.datadir import Unusable
+from turnctl.deployment.relays import SHARES
+from turnctl.deployment.turnserver import Conf
 from turnctl.rotation import Kind, Rotation, Step
 
 __all__ = ["NOTE", "Keyring", "Relay", "Standing", "finish_overdue", "relays"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnctl.coturn import Version
+from turnctl.deployment.coturn import Version
 
 __all__ = ["BOOLEAN", "FALSE", "KNOWN", "NEWEST", "TRUE", "standing"]
 

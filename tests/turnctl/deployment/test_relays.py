@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from turnctl.relays import Relay, relays
+from turnctl.deployment.relays import Relay, relays
 
 ALL = {"next_port": 3479, "edge_port": 3480, "edge_next_port": 3482}
 

@@ -17,7 +17,7 @@ import pytest
 
 from signalpost.credentials import Secret, mint
 from tests.lab import coturn
-from turnctl import datadir, turndb
+from turnctl.deployment import datadir, turndb
 from turnctl.wire.errors import ErrorResponse
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from signalpost import credentials
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceServersError, parse_ice_servers
-from turnctl.keyring import Relay
+from turnctl.deployment.keyring import Relay
 from turnctl.wire import http
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import Link, connect_stream, open_datagram, open_stream

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.coturn import Version
-from turnctl.placement import NoPlace, Own, Placement, Seen, place
+from turnctl.deployment.coturn import Version
+from turnctl.deployment.placement import NoPlace, Own, Placement, Seen, place
 
 CURRENT, OLD = Version(4, 18, 0), Version(4, 6, 1)
 LAPTOP = Own(("192.168.1.5", "172.17.0.1"))

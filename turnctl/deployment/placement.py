@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from turnctl.addresses import is_documentation, is_private, is_public
-from turnctl.coturn import FIRST_SAFE, Version, holes, is_too_old_for_public
+from turnctl.deployment.coturn import FIRST_SAFE, Version, holes, is_too_old_for_public
 
 __all__ = ["NoPlace", "Own", "Placement", "Seen", "place"]
 

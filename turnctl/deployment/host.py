@@ -1,5 +1,5 @@
 """This host's addresses: of its interfaces, as a STUN server sees it, and whether packets sent to
-that address find their way back. The sockets behind `turnctl.placement`.
+that address find their way back. The sockets behind `turnctl.deployment.placement`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import ifaddr
 
-from turnctl.opening import Answer, Port
-from turnctl.placement import Own, Seen
+from turnctl.deployment.opening import Answer, Port
+from turnctl.deployment.placement import Own, Seen
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_datagram, open_stream

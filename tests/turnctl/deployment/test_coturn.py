@@ -11,9 +11,9 @@ import pytest
 
 from tests.lab import parts
 from tests.lab.coturn import running
-from turnctl import coturn
 from turnctl.addresses import DENIED
-from turnctl.coturn import Configuration, Version
+from turnctl.deployment import coturn
+from turnctl.deployment.coturn import Configuration, Version
 
 CURRENT = Configuration(
     version=Version(4, 18, 0),

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import pytest
 
 from signalpost.iceservers import IceServer
-from turnctl.placement import Seen
-from turnctl.whereabouts import INTERVAL, Watch, judge, led_to
+from turnctl.deployment.placement import Seen
+from turnctl.deployment.whereabouts import INTERVAL, Watch, judge, led_to
 from turnctl.wire.errors import WireError
 
 SEEN = Seen("8.8.4.4", "stun.example.org:3478")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl import coturn, datadir, servicefile, targets, turndb
-from turnctl.placement import Placement
-from turnctl.relays import Relay
+from turnctl.deployment import coturn, datadir, servicefile, targets, turndb
+from turnctl.deployment.placement import Placement
+from turnctl.deployment.relays import Relay
 
 __all__ = ["KEY_FILES", "Installation", "install"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import parts
-from turnctl import datadir
+from turnctl.deployment import datadir
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
