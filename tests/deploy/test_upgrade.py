@@ -30,6 +30,8 @@ OTHER, UNDRAINABLE, BROKEN = (
     f"signalpost-test/coturn:{tag}" for tag in ("other", "undrainable", "broken")
 )
 DEADLINE = 120.0
+STEPS = ".*" if os.environ.get("SOAK") else "starting coturn .*"
+"""Lines of an upgrade after which it is interrupted."""
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "METRICS_PORT", "PROBE_PORT", "HTTP_PORT", "HTTPS_PORT",
     "ACME_PORT",
@@ -65,6 +67,15 @@ class Running:
     def wait_for(self, text: str) -> None:
         wait_until(lambda: text in self.said() or self.process.poll() is not None, self.said)
         assert text in self.said()
+
+    def wait_for_news(self, known: set[str]) -> set[str]:
+        """STEPS that are not known yet; none when it ends before."""
+
+        def news() -> set[str]:
+            return {*re.findall(rf"^\S+ upgrade: ({STEPS})$", self.said(), re.MULTILINE)} - known
+
+        wait_until(lambda: bool(news()) or self.process.poll() is not None, self.said)
+        return news() if self.process.poll() is None else set()
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -302,6 +313,24 @@ def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
     assert 0 == run.ended(), run.said()
     assert "already" in run.said()
     assert before == deployment.started()
+
+
+def test_interrupted_after_each_step(deployment: Deployment, images: docker.Images) -> None:
+    """Ctrl-C while it replaces containers (in the long version after every line that it says for
+    the first time), and run again each time: it comes to its end.
+    """
+    new = OTHER if deployment.image() == images.coturn else images.coturn
+    known: set[str] = set()
+    while True:
+        run = deployment.upgrade(new, RELAY_DRAIN="100")
+        if not (news := run.wait_for_news(known)):
+            break
+        known |= news
+        run.interrupt()
+        assert run.ended() in (0, 130), run.said()
+    assert 0 == run.ended(), run.said()
+    assert 2 <= len(known)
+    steady(deployment, new)
 
 
 def test_half_way_back(deployment: Deployment) -> None:
