@@ -164,8 +164,8 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
         yield Composed(made, browser.pin(pem.encode()))
 
 
-# For STUN and TURN over UDP Chromium finds no name that is in /etc/hosts alone, and the sites have no
-# DNS: where the relay has a name it takes TCP. The local one has an address, and there it takes UDP.
+# For STUN and TURN over UDP Chromium finds no name that is in /etc/hosts alone, and the sites have
+# no DNS: where the relay has a name it takes TCP. The local one has an address: it takes UDP.
 @pytest.mark.parametrize(("kind", "over"), [("symmetric", "TCP"), ("only-80-443", "TLS")])
 def test_composed_with_a_name(
     playwright: Playwright, composed: Composed, tmp_path: Path, kind: Kind, over: Transport
