@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
-from tests.lab.browser import OPTIONS, PATIENCE
+from tests.lab.browser import FAKE_MEDIA, OPTIONS, PATIENCE
 from tests.lab.coturn import Server, own_address
 from tests.lab.parts import find, require
 from tests.lab.ports import free_port
@@ -24,12 +24,6 @@ from tests.lab.ports import free_port
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 START_DEADLINE = 20.0
 POLL_MS = 50
-FAKE_MEDIA = [
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--auto-select-desktop-capture-source=Entire screen",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 
 @dataclass(slots=True)

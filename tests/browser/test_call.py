@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,6 +136,37 @@ def test_camera_microphone_and_screen(people: People) -> None:
     bob.goes_on_seeing()
     ada.page.click("#screen")
     bob.page.wait_for_selector(".tile.dark:not(.local)")
+
+
+def test_what_the_path_is_like(people: People) -> None:
+    """In a call the picture's tooltip has protocol, round trip, bit rate and loss."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    _talk(ada, bob)
+    path = ada.tile.locator(".path")
+    told = re.compile(r"direct over UDP, \d+ ms, [1-9]\d* kbit/s, \d+\.\d % lost")
+    until(ada.page, lambda: told.fullmatch(path.get_attribute("title") or ""))
+    assert "direct · good" == path.inner_text().strip()
+
+
+def test_another_camera(people: People) -> None:
+    """A camera that is chosen in a call takes the first one's place, and is the one of the next."""
+    ada, bob = people("Ada"), people("Bob")
+    ada.enter_lobby()
+    bob.enter_lobby()
+    _talk(ada, bob)
+    camera = "document.querySelector('.local video')?.srcObject?.getVideoTracks()[0].label"
+    assert "fake_device_0" == ada.page.evaluate(camera)
+    ada.page.click(".controls .open-devices")
+    ada.page.select_option("#video-device", label="fake_device_1")
+    ada.page.click("#device-dialog button")
+    until(ada.page, lambda: "fake_device_1" == ada.page.evaluate(camera))
+    ada.hang_up()
+    bob.page.wait_for_selector("#lobby:not([hidden])")
+    bob.call(ada)
+    ada.page.click("#accept")
+    until(ada.page, lambda: "fake_device_1" == ada.page.evaluate(camera))
 
 
 def test_the_service_is_killed_in_a_call(people: People, service: Service) -> None:

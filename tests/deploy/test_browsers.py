@@ -1,115 +1,218 @@
-"""Two browsers behind networks that let out TCP 80 and 443 alone: a call through the one port."""
+"""Two people at the call page, each behind a network of their own, and nothing but the relay
+between them: through `docker compose up` with a name, and through `make up` without one.
+
+With SCREENSHOTS=FOLDER what they saw is kept there; the README's pictures are from such a run.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from contextlib import AsyncExitStack
+import contextlib
+import os
+import shutil
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from playwright.async_api import Page
+import pytest
+from playwright.sync_api import Playwright, ViewportSize, sync_playwright
 
-from tests.lab import acme, browser
-from tests.lab.deployment import DOMAIN, Deployment
+from tests.browser import stand
+from tests.browser.stand import Person
+from tests.lab import browser, docker, netns
+from tests.lab.coturn import within
+from tests.lab.deployment import DOMAIN, wait_until
+from tests.lab.docker import Project
 from tests.lab.names import names
-from tests.lab.netns import SERVER, Internet
+from tests.lab.netns import SERVER, Internet, Kind, Site
+from tests.lab.programs import accepts, started
 
-CALL = """
-async (room) => {
-  const seen = [];
-  const socket = new WebSocket(`wss://${location.host}/v1/signal`, "signalpost.v1");
-  const say = (message) => socket.send(JSON.stringify(message));
-  let pc, other, channel;
-  const failed = (why) => ({error: why, seen});
-  return await new Promise((done) => {
-    setTimeout(() => done(failed(pc ? pc.iceConnectionState : "no welcome")), 40000);
-    socket.onclose = (event) => done(failed(`socket closed: ${event.code} ${event.reason}`));
-    const open = (made) => {
-      channel = made;
-      channel.onopen = () => channel.send(`hello from ${room}`);
-      channel.onmessage = async (event) => {
-        const stats = await pc.getStats();
-        const transport = [...stats.values()].find((one) => one.type === "transport");
-        const pair = stats.get(transport.selectedCandidatePairId);
-        const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map(
-          (id) => stats.get(id));
-        // The other one shall have this side's message before the channel goes.
-        if (!channel.told) { channel.told = true; channel.send("bye"); }
-        if (event.data !== "bye") { seen.push(event.data); return; }
-        done({seen, types: [local.candidateType, remote.candidateType],
-              over: local.relayProtocol, url: local.url});
-      };
-    };
-    const connect = (iceServers) => {
-      pc = new RTCPeerConnection({iceServers});
-      pc.onicecandidate = (event) => say({type: "signal", to: other,
-                                          data: {candidate: event.candidate}});
-      pc.ondatachannel = (event) => open(event.channel);
-    };
-    const offer = async () => {
-      open(pc.createDataChannel("call"));
-      await pc.setLocalDescription();
-      say({type: "signal", to: other, data: {description: pc.localDescription}});
-    };
-    socket.onopen = () => say({type: "hello"});
-    socket.onmessage = async (event) => {
-      const message = JSON.parse(event.data);
-      if (message.type === "welcome") {
-        connect(message.iceServers);
-        say({type: "join", room});
-      } else if (message.type === "joined" && message.peers.length) {
-        other = message.peers[0].peer;  // the newcomer calls
-        await offer();
-      } else if (message.type === "peer-joined") {
-        other = message.peer;
-      } else if (message.type === "signal") {
-        if (message.data.description) {
-          await pc.setRemoteDescription(message.data.description);
-          if (message.data.description.type === "offer") {
-            await pc.setLocalDescription();
-            say({type: "signal", to: other, data: {description: pc.localDescription}});
-          }
-        } else if (message.data.candidate) {
-          await pc.addIceCandidate(message.data.candidate);
-        }
-      } else if (message.type === "error") {
-        done(failed(message.code));
-      }
-    };
-  });
-}
-"""
-"""Joins a room by the native protocol, connects with whoever is in it, and tells how."""
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+Transport = Literal["", "TCP", "TLS"]
+"""How the relay has to be reached. Behind a symmetric NAT each way is open and the browser chooses:
+by UDP it finds no name that stands in /etc/hosts alone, as the lab's do."""
 
 
-async def test_two_browsers_behind_443_alone(
-    internet: Internet, deployed: Deployment, ca: acme.Ca, tmp_path: Path
-) -> None:
-    """Page and signaling over HTTPS, data over TURNS: both browsers' selected candidates are
-    relayed over TLS, and what one says the other hears."""
-    sites = [internet.join("only-80-443") for _ in range(2)]
-    pinned = browser.pin(deployed.edge_pem.read_bytes())
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as made:
+        yield made
 
-    async def call(page: Page) -> dict[str, Any]:
-        answer = await page.goto(f"https://{DOMAIN}/healthz", timeout=browser.PATIENCE)
-        assert answer is not None
-        assert 200 == answer.status
-        told: dict[str, Any] = await page.evaluate(CALL, "lobby")
-        return told
 
-    async with AsyncExitStack() as stack:
-        pages = []
-        for number, site in enumerate(sites):
-            stack.enter_context(names(site.client, DOMAIN, [SERVER]))
-            home = tmp_path / f"browser{number}"
-            home.mkdir()
-            pages.append(
-                await stack.enter_async_context(browser.page(site.client, home, pinned=pinned))
+@contextlib.contextmanager
+def people(
+    playwright: Playwright, sites: tuple[Site, Site], url: str, home: Path, *options: str
+) -> Iterator[tuple[Person, Person]]:
+    """Ada at a desk and Bob with a phone, each in one of the sites; neither page may fail."""
+    with contextlib.ExitStack() as stack:
+
+        def come(site: Site, name: str, viewport: ViewportSize) -> Person:
+            window = browser.inside(
+                site.client, home / name, playwright, *options, viewport=viewport
             )
-        results = await asyncio.gather(*map(call, pages))
-    for told in results:
-        assert ["relay", "relay"] == told.get("types"), json.dumps(results, indent=1)
-        assert "tls" == told["over"]
-        assert ["hello from lobby"] == told["seen"]
-        assert told["url"].startswith(f"turns:{DOMAIN}:443")
+            return stand.person(stack.enter_context(window), url, name)
+
+        ada = come(sites[0], "Ada", {"width": 1000, "height": 640})
+        bob = come(sites[1], "Bob", {"width": 360, "height": 640})
+        yield ada, bob
+        assert [] == [*ada.faults, *bob.faults]
+
+
+def keep(one: Person, name: str) -> None:
+    """A screenshot, where they are wanted."""
+    if SCREENSHOTS:
+        one.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+def talk(ada: Person, bob: Person, over: Transport, picture: str) -> None:
+    """Each sees the other through a relay, reached as it must be, and reads what they write."""
+    for one in (ada, bob):
+        one.sees()
+        one.is_with(1, path="relayed")
+        one.tile.locator(f".path[title^='relayed over {over}']").wait_for()
+    ada.say("Good morning, do you see me?")
+    bob.hears("Good morning, do you see me?")
+    bob.say("I do, over the relay.")
+    ada.hears("I do, over the relay.")
+    for one in (ada, bob):
+        one.goes_on_seeing()
+    keep(ada, picture)
+    bob.page.click("#chat-toggle")  # where it lies over the picture
+    keep(bob, f"{picture}-phone")
+
+
+def meet(ada: Person, bob: Person, over: Transport, picture: str) -> None:
+    """A call with its end, and then a room by its link."""
+    for one in (ada, bob):
+        one.enter_lobby()
+    ada.call(bob)
+    bob.page.wait_for_selector("#incoming[open]")
+    keep(bob, f"{picture}-incoming")
+    bob.page.click("#accept")
+    talk(ada, bob, over, f"{picture}-call")
+    bob.hang_up()
+    for one in (ada, bob):
+        one.page.wait_for_selector("#lobby:not([hidden])")
+    ada.page.fill("#room-name", "Tuesday noon")
+    ada.page.press("#room-name", "Enter")
+    ada.page.wait_for_selector("#stage:not([hidden])")
+    bob.page.goto(ada.page.url)
+    bob.page.reload()  # another fragment alone loads nothing
+    bob.enter()
+    talk(ada, bob, over, f"{picture}-room")
+    ada.hang_up()
+    bob.is_with(0, path="relayed")
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """`docker compose up` with a name, in the servers' namespace; `pinned` is its certificate."""
+
+    internet: Internet
+    pinned: str
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    folder = tmp_path_factory.mktemp("composed")
+    shutil.copy(ROOT / "compose.yaml", folder)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(docker.engine())
+        images = docker.images()
+        environment = {
+            "DOMAIN": DOMAIN,
+            "COMPOSE_PROFILES": "tls",
+            "EXTERNAL_IP": SERVER,
+            "NO_STUN": "1",
+            # Nobody answers there, so the edge keeps the certificate that it starts with.
+            "ACME_DIRECTORY": "https://127.0.0.1:1/directory",
+            "PYTHON_IMAGE": images.python,
+            "COTURN_IMAGE": images.coturn,
+            "COTURN_VERSION": images.coturn_version,
+            "EDGE_IMAGE": docker.edge_image(),
+            "ACME_IMAGE": docker.acme_image(),
+            "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
+            "SIGNALPOST_ACME_IMAGE": "signalpost-test/acme:latest",
+        }
+        override = folder / "test.yaml"
+        override.write_text(
+            "services: {init: {build: {network: host}}, acme: {build: {network: host}}}"
+        )
+        building = Project("signalpost-browsers", environment, (ROOT / "compose.yaml", override))
+        building.compose("build", "init", "acme")
+        needed = ("COTURN_IMAGE", "EDGE_IMAGE", "SIGNALPOST_IMAGE", "SIGNALPOST_ACME_IMAGE")
+        made = stack.enter_context(netns.internet())
+        inside = stack.enter_context(
+            docker.engine_inside(made.server, [environment[name] for name in needed])
+        )
+        project = Project(
+            *("signalpost-browsers", environment | {"DOCKER_HOST": inside}),
+            (folder / "compose.yaml",),
+        )
+        stack.callback(project.compose, "down", "--volumes", "--timeout", "5", check=False)
+        project.compose("up", "--detach", "--no-build")
+        wait_until(
+            lambda: (
+                accepts(SERVER, 443, made.server.name) and project.health("signal") == "healthy"
+            ),
+            lambda: project.compose("logs").stdout,
+        )
+        pem = within(made.server.name, lambda: ssl.get_server_certificate((SERVER, 443)))
+        yield Composed(made, browser.pin(pem.encode()))
+
+
+@pytest.mark.parametrize(("kind", "over"), [("symmetric", ""), ("only-80-443", "TLS")])
+def test_composed_with_a_name(
+    playwright: Playwright, composed: Composed, tmp_path: Path, kind: Kind, over: Transport
+) -> None:
+    """Call, pictures both ways, chat, hang up, and again by room link: page and signaling over
+    HTTPS, media through the relay; by TURN over TLS where nothing but 80 and 443 is open."""
+    sites = composed.internet.join(kind), composed.internet.join(kind)
+    # Chromium asks only the system's roots for WebRTC's own TLS, unless it is told so.
+    pinned = f"--ignore-certificate-errors-spki-list={composed.pinned}"
+    with contextlib.ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(names(site.client, DOMAIN, [SERVER]))
+        with people(playwright, sites, f"https://{DOMAIN}/", tmp_path, pinned) as (ada, bob):
+            meet(ada, bob, over, f"composed-{kind}")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
+    """`make up` with local processes, on ports that such networks let through."""
+    clone = tmp_path_factory.mktemp("local")
+    shutil.copytree(ROOT / "deploy", clone / "deploy")
+    (clone / ".venv").symlink_to(ROOT / ".venv")
+    with netns.internet() as made:
+        server = made.server.name
+        with started(
+            [sys.executable, "-m", "deploy.up"],
+            clone / "up.log",
+            ready=lambda: "Ctrl-C stops everything" in (clone / "up.log").read_text(),
+            namespace=server,
+            environment={
+                "PYTHONPATH": str(clone),
+                "ENGINE": "local",
+                "EXTERNAL_IP": SERVER,
+                "PORT": "80",
+                "TURN_PORT": "443",
+                "SIGNALPOST_HTTP__HOST": "0.0.0.0",
+            },
+        ):
+            yield made
+
+
+@pytest.mark.parametrize(("kind", "over"), [("symmetric", ""), ("only-80-443", "TCP")])
+def test_a_local_deployment(
+    playwright: Playwright, local: Internet, tmp_path: Path, kind: Kind, over: Transport
+) -> None:
+    """The same without a name and without TLS; the browser is told to give the page a camera."""
+    sites = local.join(kind), local.join(kind)
+    secure = f"--unsafely-treat-insecure-origin-as-secure=http://{SERVER}"
+    with people(playwright, sites, f"http://{SERVER}/", tmp_path, secure) as (ada, bob):
+        meet(ada, bob, over, f"local-{kind}")

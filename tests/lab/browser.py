@@ -1,4 +1,4 @@
-"""Chromium inside a site, driven by Playwright: a page of the deployment in a client's network."""
+"""Chromium inside a site, driven by Playwright: a person's browser in a network of their own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import base64
 import contextlib
 import hashlib
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from playwright.async_api import Page, async_playwright
+from playwright.sync_api import BrowserContext, Playwright, ViewportSize
 
 from tests.lab.netns import Namespace
 from tests.lab.parts import find, require
 
-__all__ = ["PATIENCE", "page", "pin"]
+__all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "pin"]
 
 PATIENCE = 60_000
 """Milliseconds: Chromium starts in one second, in twenty when the machine is busy."""
@@ -29,6 +29,12 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+]
+FAKE_MEDIA = [
+    "--use-fake-device-for-media-stream=device-count=2",
+    "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
+    "--autoplay-policy=no-user-gesture-required",
 ]
 
 
@@ -43,26 +49,30 @@ def pin(pem: bytes) -> str:
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
-@contextlib.asynccontextmanager
-async def page(inside: Namespace, home: Path, *, pinned: str) -> AsyncIterator[Page]:
-    """A blank page of a new browser in that namespace; `home` is a folder for it alone.
-
-    `pinned` is the certificate that the page and the relay show. Chromium asks only the system's
-    roots for WebRTC's own TLS, unless it is told so.
-    """
+@contextlib.contextmanager
+def inside(
+    namespace: Namespace,
+    home: Path,
+    playwright: Playwright,
+    *options: str,
+    viewport: ViewportSize,
+) -> Iterator[BrowserContext]:
+    """A new browser in that namespace, with fake media; `home` is a folder for it alone."""
     require("chromium", "ip", root=True)
+    home.mkdir()
     start = home / "chromium"
-    argv = ["ip", "netns", "exec", inside.name, str(find("chromium"))]
+    argv = ["ip", "netns", "exec", namespace.name, str(find("chromium"))]
     start.write_text(f'#!/bin/sh\nexec {shlex.join(argv)} "$@"\n')
     start.chmod(0o755)
-    async with async_playwright() as playwright:
-        context = await playwright.chromium.launch_persistent_context(
-            home / "profile",
-            executable_path=start,
-            args=[*OPTIONS, f"--ignore-certificate-errors-spki-list={pinned}"],
-            timeout=PATIENCE,
-        )
-        try:
-            yield context.pages[0] if context.pages else await context.new_page()
-        finally:
-            await context.close()
+    context = playwright.chromium.launch_persistent_context(
+        home / "profile",
+        executable_path=start,
+        args=[*OPTIONS, *FAKE_MEDIA, *options],
+        timeout=PATIENCE,
+        viewport=viewport,
+        locale="en-US",
+    )
+    try:
+        yield context
+    finally:
+        context.close()

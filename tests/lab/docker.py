@@ -18,9 +18,19 @@ from typing import Any
 
 import pytest
 
+from tests.lab.netns import Namespace
 from tests.lab.parts import MISSING, SYSTEM_PATH, require
 
-__all__ = ["Images", "Project", "acme_image", "edge_image", "engine", "images", "prometheus_image"]
+__all__ = [
+    "Images",
+    "Project",
+    "acme_image",
+    "edge_image",
+    "engine",
+    "engine_inside",
+    "images",
+    "prometheus_image",
+]
 
 ENGINE_DEADLINE = 60.0
 PULL_PATIENCE = 300.0
@@ -37,24 +47,62 @@ def engine() -> Iterator[None]:
         yield
         return
     require("dockerd", "iptables", root=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="signalpost-dockerd-") as directory,
+        _daemon(Path(directory), ["dockerd"], ["docker"]),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def engine_inside(namespace: Namespace, names: Sequence[str]) -> Iterator[str]:
+    """A second engine, whose host network is that namespace, with images of the first; yields the
+    value of DOCKER_HOST. It reaches no registry, and its bridge is off."""
+    require("docker", "dockerd", "nsenter", root=True)
     with tempfile.TemporaryDirectory(prefix="signalpost-dockerd-") as directory:
-        log = Path(directory) / "log"
-        with log.open("wb") as output:
-            daemon = subprocess.Popen(
-                ["dockerd", "--pidfile", f"{directory}/pid"],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={"PATH": SYSTEM_PATH, "HOME": directory},
-            )
+        home = Path(directory)
+        address = f"unix://{home}/socket"
+        client = ["docker", "--host", address]
+        # `ip netns exec` would hide the control groups, which lie under /sys.
+        start = ["nsenter", f"--net=/run/netns/{namespace.name}", "dockerd", "--host", address]
+        start += [f"--data-root={home}/data", f"--exec-root={home}/exec"]
+        start += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+        # Where containerd is the system's, both engines have it.
+        start += ["--containerd-namespace=signalpost-test"]
+        start += ["--containerd-plugins-namespace=signalpost-test-plugins"]
         try:
-            deadline = time.monotonic() + ENGINE_DEADLINE
-            while not _ok("docker", "info"):
-                if daemon.poll() is not None or time.monotonic() > deadline:
-                    pytest.skip(f"{MISSING}a Docker engine ({log.read_text()[-300:]})")
-            yield
+            with _daemon(home, start, client):
+                with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as saved:
+                    load = [*client, "load"]
+                    subprocess.run(load, check=True, stdin=saved.stdout, capture_output=True)
+                assert saved.returncode == 0
+                yield address
         finally:
-            daemon.terminate()
-            daemon.wait()
+            # The namespace, which an engine leaves mounted when it ends.
+            mounted = f"{home}/exec/netns/default"
+            subprocess.run(["umount", mounted], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def _daemon(home: Path, argv: Sequence[str], client: Sequence[str]) -> Iterator[None]:
+    """An engine from when `client` reaches it; skips when it does not come up."""
+    log = home / "log"
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(
+            [*argv, "--pidfile", str(home / "pid")],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"PATH": SYSTEM_PATH, "HOME": str(home)},
+        )
+    try:
+        deadline = time.monotonic() + ENGINE_DEADLINE
+        while not _ok(*client, "info"):
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"{MISSING}a Docker engine ({log.read_text()[-300:]})")
+        yield
+    finally:
+        daemon.terminate()
+        daemon.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +172,10 @@ class Project:
     files: tuple[Path, ...] = (ROOT / "compose.yaml",)
     _inherited: Mapping[str, str] = field(default_factory=lambda: {"PATH": SYSTEM_PATH})
 
+    @property
+    def _environ(self) -> dict[str, str]:
+        return {**self._inherited, "HOME": str(Path.home()), **self.environment}
+
     def compose(
         self, *arguments: str, check: bool = True, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
@@ -133,7 +185,7 @@ class Project:
             argv += ["--file", str(file)]
         done = subprocess.run(
             [*argv, *arguments],
-            env={**self._inherited, "HOME": str(Path.home()), **self.environment},
+            env=self._environ,
             capture_output=True,
             text=True,
             check=False,
@@ -158,15 +210,18 @@ class Project:
     def inspect(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the service's container."""
         identity = self.compose("ps", "--all", "--quiet", service).stdout.strip()
-        inspected: list[dict[str, Any]] = json.loads(_run("docker", "inspect", identity).stdout)
+        said = _run("docker", "inspect", identity, environment=self._environ).stdout
+        inspected: list[dict[str, Any]] = json.loads(said)
         return inspected[0]
 
     def health(self, service: str) -> str:
         return str(self.inspect(service)["State"]["Health"]["Status"])
 
 
-def _run(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, check=True, capture_output=True, text=True)
+def _run(
+    *argv: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
 
 
 def _ok(*argv: str, timeout: float = 60) -> bool:
