@@ -159,10 +159,10 @@ class Person:
         self.tile.wait_for()
         until(self.page, lambda: self._decoded() >= frames)
 
-    def goes_on_seeing(self) -> None:
-        """Wait until further pictures are decoded."""
+    def goes_on_seeing(self, frames: int = 10) -> None:
+        """Wait until so many further pictures are decoded."""
         before = self._decoded()
-        until(self.page, lambda: self._decoded() > before)
+        until(self.page, lambda: self._decoded() >= before + frames)
 
     def _decoded(self) -> int:
         return int(self.tile.get_attribute("data-frames") or 0)

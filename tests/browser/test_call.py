@@ -159,14 +159,16 @@ def test_another_camera(people: People) -> None:
     camera = "document.querySelector('.local video')?.srcObject?.getVideoTracks()[0].label"
     assert "fake_device_0" == ada.page.evaluate(camera)
     ada.page.click(".controls .open-devices")
-    ada.page.select_option("#video-device", label="fake_device_1")
+    ada.page.select_option("#video-device", label="fake_device_2")
     ada.page.click("#device-dialog button")
-    until(ada.page, lambda: "fake_device_1" == ada.page.evaluate(camera))
+    until(ada.page, lambda: "fake_device_2" == ada.page.evaluate(camera))
+    bob.goes_on_seeing()
     ada.hang_up()
     bob.page.wait_for_selector("#lobby:not([hidden])")
     bob.call(ada)
     ada.page.click("#accept")
-    until(ada.page, lambda: "fake_device_1" == ada.page.evaluate(camera))
+    until(ada.page, lambda: "fake_device_2" == ada.page.evaluate(camera))
+    bob.sees()
 
 
 def test_the_service_is_killed_in_a_call(people: People, service: Service) -> None:

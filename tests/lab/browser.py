@@ -30,8 +30,9 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Of Chromium's fake cameras the second gives depth (Y16), which makes no picture; the third does.
 FAKE_MEDIA = [
-    "--use-fake-device-for-media-stream=device-count=2",
+    "--use-fake-device-for-media-stream=device-count=3",
     "--use-fake-ui-for-media-stream",
     "--auto-select-desktop-capture-source=Entire screen",
     "--autoplay-policy=no-user-gesture-required",
