@@ -94,7 +94,9 @@ class Acme:
         self._failures += 1
         minutes = BACKOFF[min(self._failures, len(BACKOFF)) - 1]
         self._not_before = self._clock() + datetime.timedelta(minutes=minutes)
-        status, output = await self._lego(renew=stored is not None)
+        status, output = await self._lego("run" if stored is None else "renew")
+        if status != 0 and stored is not None and UNNAMED.search(output):
+            status, output = await self._lego("renew", "--ari-disable")
         if status != 0:
             words = explain(output, self._domain, self._ca.directory)
             if limit := _limited(output, self._clock()):
@@ -127,15 +129,17 @@ class Acme:
             raise Bad(f"it {wrong}")
         return found
 
-    async def _lego(self, *, renew: bool) -> tuple[int, str]:
+    async def _lego(self, *command: str) -> tuple[int, str]:
         """Run it to its end; its status and what it printed. Cancelling ends it."""
         argv = [
             *("--path", str(self._home), "--server", self._ca.directory, "--accept-tos"),
             *("--domains", self._domain, "--http", "--http.port", f"127.0.0.1:{self._port}"),
             *(("--email", self._ca.email) if self._ca.email else ()),
-            # When to renew is decided here: any age will do, and no sleep of lego's own.
-            *(("renew", "--days", "36500", "--no-random-sleep") if renew else ("run",)),
+            *command,
         ]
+        if command[0] == "renew":
+            # When to renew is decided here: any age will do, and no sleep of lego's own.
+            argv += ["--days", "36500", "--no-random-sleep"]
         environment = dict(os.environ)
         if self._ca.root is not None:
             environment["LEGO_CA_CERTIFICATES"] = str(self._ca.root)
@@ -163,6 +167,11 @@ class Acme:
                 await process.wait()
         return process.returncode or 0, output.decode(errors="replace")
 
+
+UNNAMED = re.compile(r"acme:error:(?:serverInternal|badNonce|alreadyReplaced|conflict)\b")
+"""After these the order is made once more without the certificate that it replaces (RFC 9773,
+section 5), which the CA may have failed over. lego sends an order that met a server error again as
+it was, and tells of the nonce that was used up by then: pebble is like that with some serials."""
 
 LIMITED = re.compile(r"rateLimited.*?retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.DOTALL)
 

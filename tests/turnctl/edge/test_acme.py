@@ -173,6 +173,27 @@ async def test_a_rate_limit_is_waited_for(lego: Lego, clock: Clock) -> None:
         clock.advance(hours=-hours, seconds=-2)
 
 
+async def test_a_renewal_that_the_ca_fails_over(
+    lego: Lego, clock: Clock, authority: Authority
+) -> None:
+    """Once more at once, without naming the certificate it replaces; a first one names none."""
+    source = acme(lego, clock)
+    lego.says("POST giving up: acme: error: 400 :: urn:ietf:params:acme:error:badNonce :: used")
+    with pytest.raises(Unobtainable, match="The CA refuses: used"):
+        await source.get()
+    lego.issues(authority)
+    await source.get()
+    assert ["run", "run"] == [call.split("5002 ")[1].split()[0] for call in lego.calls]
+    lego.says("POST giving up: acme: error: 400 :: urn:ietf:params:acme:error:badNonce :: used")
+    source.insist()
+    with pytest.raises(Unobtainable):
+        await source.get()
+    named, unnamed = lego.calls[2:]
+    assert " renew " in named
+    assert "--ari-disable" not in named
+    assert " renew --ari-disable " in unnamed
+
+
 async def test_lego_is_not_there(clock: Clock, tmp_path: Path) -> None:
     """The name of what is missing, instead of a traceback."""
     source = Acme(NAME, Ca(DIRECTORY), tmp_path, 5002, program=str(tmp_path / "lego"), clock=clock)
