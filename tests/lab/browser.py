@@ -6,17 +6,18 @@ import base64
 import contextlib
 import hashlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from playwright.async_api import Page, async_playwright
 from playwright.sync_api import BrowserContext, Playwright, ViewportSize
 
 from tests.lab.netns import Namespace
 from tests.lab.parts import find, require
 
-__all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "pin"]
+__all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "page", "pin"]
 
 PATIENCE = 60_000
 """Milliseconds: Chromium starts in one second, in twenty when the machine is busy."""
@@ -77,3 +78,28 @@ def inside(
         yield context
     finally:
         context.close()
+
+
+@contextlib.asynccontextmanager
+async def page(namespace: Namespace, home: Path, *, pinned: str) -> AsyncIterator[Page]:
+    """A blank page of a new browser in that namespace; `home` is a folder for it alone.
+
+    `pinned` is the certificate that the page and the relay show. Chromium asks only the system's
+    roots for WebRTC's own TLS, unless it is told so.
+    """
+    require("chromium", "ip", root=True)
+    start = home / "chromium"
+    argv = ["ip", "netns", "exec", namespace.name, str(find("chromium"))]
+    start.write_text(f'#!/bin/sh\nexec {shlex.join(argv)} "$@"\n')
+    start.chmod(0o755)
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            home / "profile",
+            executable_path=start,
+            args=[*OPTIONS, f"--ignore-certificate-errors-spki-list={pinned}"],
+            timeout=PATIENCE,
+        )
+        try:
+            yield context.pages[0] if context.pages else await context.new_page()
+        finally:
+            await context.close()
