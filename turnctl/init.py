@@ -400,7 +400,8 @@ def _typed(**values: str | None) -> dict[str, str]:
 
 
 def _http_host(*, loopback: bool) -> str:
-    return "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104  the service's own port is meant to be reached
+    # Over both families: a host may have no IPv4 address.
+    return "127.0.0.1" if loopback else "::"
 
 
 def _installed_version() -> coturn.Version:

@@ -45,7 +45,7 @@ def test_a_fresh_directory_gets_everything(tmp_path: Path, own_address: str) -> 
     for name in ("turn-secret", "api-key", "token-key", "id-key"):
         assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
     assert settings(tmp_path / "data") == {
-        "http": {"host": "0.0.0.0", "port": 8080},
+        "http": {"host": "::", "port": 8080},
         "metrics": {"port": 9464},
         "turn": {
             "secrets_file": "turn-secret",
