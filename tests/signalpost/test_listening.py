@@ -20,7 +20,7 @@ from tests.lab.programs import started
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 
 
-def answers(namespace: Namespace | None, url: str) -> bool:
+def answers(namespace: Namespace, url: str) -> bool:
     """Whether the service answers there, asked from inside of this namespace."""
 
     def ask() -> bool:
@@ -30,7 +30,7 @@ def answers(namespace: Namespace | None, url: str) -> bool:
         except OSError:
             return False
 
-    return within(namespace and namespace.name, ask)
+    return within(namespace.name, ask)
 
 
 @contextmanager

@@ -35,9 +35,7 @@ class Unheard:
 
     told: bool = False
 
-    def hint(
-        self, peer: str | None, headers: Mapping[str, str], trusted: Sequence[Network]
-    ) -> str:
+    def hint(self, peer: str | None, headers: Mapping[str, str], trusted: Sequence[Network]) -> str:
         """What to add to the refusal of a request that `peer` sent; empty when it used no proxy,
         or one that is trusted.
         """
