@@ -229,7 +229,7 @@ DOCUMENT: dict[str, Any] = {
                 "responses": {
                     "101": {"description": "Switching to the native protocol."},
                     "400": {
-                        "description": "No upgrade, one that a proxy dropped, or not this subprotocol."
+                        "description": "No upgrade (a proxy may have dropped it), or not this subprotocol."
                     },
                     "429": {"description": "Too many connections."},
                     "503": {"description": "The service is about to stop."},
