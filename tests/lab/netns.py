@@ -95,6 +95,12 @@ class Namespace:
         chain = f"type filter hook {hook} priority filter\n {rule} drop"
         self.nft(f"table inet firewall {{\n chain {hook} {{\n {chain}\n }}\n}}\n")
 
+    def send_with_ttl(self, ttl: int) -> None:
+        """Every UDP packet over IPv4 leaves with this TTL, as those of coturn 4.17.1 do with 1."""
+        chain = "type filter hook output priority mangle"
+        rule = f"meta l4proto udp ip ttl set {ttl}"
+        self.nft(f"table ip ttl {{\n chain output {{\n {chain}\n {rule}\n }}\n}}\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
