@@ -148,7 +148,7 @@ def test_every_packet_crosses_a_router(kind: netns.Kind) -> None:
             assert (expected, expected) == (came, client.stdout), client.stderr
 
 
-'@pytest.mark.parametrize("kind", ["no-nat", "port-restricted"])
+@pytest.mark.parametrize("kind", ["no-nat", "port-restricted"])
 def test_a_ttl_of_one_reaches_nobody(kind: netns.Kind) -> None:
     """What the servers send with it never arrives, not even where there is no NAT."""
     with (
