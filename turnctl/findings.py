@@ -201,7 +201,7 @@ FIXES: Mapping[str, str] = {
         "Set no-software-attribute, no-stun-backward-compatibility and no-rfc5780 where the "
         "version knows them, or upgrade coturn."
     ),
-    "version-vulnerable": "Upgrade coturn to 4.17 or later, and set no-software-attribute.",
+    "version-vulnerable": "Upgrade coturn to 4.18 or later, and set no-software-attribute.",
     "ice-relay-failed": "See coturn's log: the packets pass, and two ICE agents do not connect.",
     "ice-srflx-failed": (
         "Nothing on the server, most likely: this network lets no direct packets in. Calls from "
