@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from typing import Protocol, cast
 
@@ -21,7 +22,11 @@ from turnctl.wire.datagram import family_of, open_datagram
 from turnctl.wire.errors import Closed, NotStun, Silent, WireError, from_os_error
 from turnctl.wire.stun import COOKIE, HEADER
 
-__all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
+__all__ = ["Link", "Receiver", "StreamLink", "connect_stream", "open_datagram", "open_stream"]
+
+
+_TOTAL_RETRANSMISSIONS = slice(100, 104)
+"""Of Linux's struct tcp_info: tcpi_total_retrans."""
 
 
 class Receiver(Protocol):
@@ -136,6 +141,16 @@ class StreamLink(asyncio.Protocol):
     @property
     def unfinished(self) -> int:
         return self._frames.unfinished
+
+    @property
+    def resent(self) -> int:
+        """Segments sent again so far; 0 where the system does not tell."""
+        sock = self._transport.get_extra_info("socket")
+        try:
+            told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOTAL_RETRANSMISSIONS.stop)
+        except (AttributeError, OSError):
+            return 0
+        return int.from_bytes(told[_TOTAL_RETRANSMISSIONS], sys.byteorder)
 
     def send(self, data: bytes) -> None:
         self._transport.write(data + bytes(-len(data) % 4))

@@ -18,7 +18,7 @@ from turnctl.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.datagram import DatagramLink, HopLimits
 from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, WireError
-from turnctl.wire.links import Link
+from turnctl.wire.links import Link, StreamLink
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
 __all__ = ["Allocated", "Login", "Session"]
@@ -103,6 +103,11 @@ class Session:
     def hops(self) -> HopLimits | None:
         """TTL or hop limit of what came over UDP, None before anything did."""
         return self._link.hops if isinstance(self._link, DatagramLink) else None
+
+    @property
+    def resent(self) -> int:
+        """Segments that TCP has sent again, where the system tells."""
+        return self._link.resent if isinstance(self._link, StreamLink) else 0
 
     @property
     def ended(self) -> bool:
