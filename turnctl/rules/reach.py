@@ -139,6 +139,12 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield about(case, "srflx-missing", FAIL, summary, binding)
         else:
             yield from _mapped(record, case, binding, binding.mapped[0])
+    elif (
+        probe.protocol == "udp"
+        and binding.outcome is Outcome.SILENT
+        and (faded := [*replies.went_silent(record, case)])
+    ):
+        yield from faded
     elif record.relays_over(case, probe.protocol, port=probe.uri.port):
         # Clients get their mapped address with the allocation, and nobody without one.
         summary = "answers TURN, and STUN Binding not at all"
@@ -151,10 +157,6 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         )
         yield about(case, "server-unresponsive", FAIL, summary, binding)
     elif probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
-        faded = [*replies.went_silent(record, case)]
-        if faded and binding.outcome is Outcome.SILENT:
-            yield from faded
-            return
         yield _unreached(record, case, binding)
     else:
         yield no_turn(case, binding, "STUN Binding")
