@@ -36,11 +36,14 @@ class Fault:
     certificate: dt.timedelta = dt.timedelta(days=30)
     last_port: int = RELAYS[-1]
     own_peer: bool = True
+    ttl: int = 64
+    """Of the server's replies over UDP; there is one router between."""
 
 
 FAULTS: Mapping[str, Fault] = {
     "udp-blocked": Fault(drops='iifname "eth0" ip daddr 203.0.113.1 udp dport 3478'),
     "tcp-blocked": Fault(drops='iifname "eth0" tcp dport 3478'),
+    "reply-ttl-low": Fault(ttl=2),
     "tls-expired": Fault(certificate=dt.timedelta(days=-1)),
     "srflx-missing": Fault(lines=("no-stun",)),
     "secret-mismatch": Fault(secret="another-secret-than-coturns"),
@@ -65,7 +68,13 @@ EXCLUSIVE = (
 """Pairs that are one: the same line twice, a secret that is wrong whatever the time."""
 
 
-LEAVE_A_WAY = {"tcp-blocked", "tls-expired", "srflx-missing", "relay-range-blocked"}
+LEAVE_A_WAY = {
+    "tcp-blocked",
+    "reply-ttl-low",
+    "tls-expired",
+    "srflx-missing",
+    "relay-range-blocked",
+}
 """Those beside which every later one shows."""
 
 
@@ -92,9 +101,11 @@ def reference(site: netns.Site) -> Iterator[str]:
 
 
 def firewall(faults: list[Fault]) -> str:
-    """What the server's machine drops on its way in."""
+    """What the server's machine drops on its way in, and with which TTL it answers."""
     rules = [f"{fault.drops} drop" for fault in faults if fault.drops]
     chain = ["chain input {", "type filter hook input priority filter", *rules, "}"]
+    ttl = f"udp sport 3478 ip ttl set {min(fault.ttl for fault in faults)}"
+    chain += ["chain output {", "type filter hook output priority mangle", ttl, "}"]
     return "\n".join(["table inet faults {", *chain, "}", ""])
 
 

@@ -5,6 +5,7 @@ address than was asked.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,6 +25,9 @@ Family = Literal[4, 6]
 
 ADDRESSES = {4: netns.SERVER, 6: netns.SERVER6}
 FIELD = {4: "ip ttl", 6: "ip6 hoplimit"}
+
+
+soak = pytest.mark.skipif(not os.environ.get("SOAK"), reason="one of the long tests: make soak")
 
 
 def low_ttl(port: int, ttl: int, family: Family = 4) -> str:
@@ -155,6 +159,7 @@ def test_replies_that_end_on_the_way(ttl: int, version: coturn.Version, tmp_path
     assert "TCP goes on answering" in found(checked, "reply-ttl-low")
 
 
+@soak
 def test_replies_that_end_on_the_way_of_one_url(tmp_path: Path) -> None:
     """A UDP URL alone is enough: the check asks over TCP itself. So does every URL of the port."""
     with (
@@ -171,7 +176,7 @@ def test_replies_that_end_on_the_way_of_one_url(tmp_path: Path) -> None:
     assert {"reply-ttl-low"} == both.codes("fail")
 
 
-@pytest.mark.parametrize("hole", ["input", "output"])
+@pytest.mark.parametrize("hole", some(("input", "output")))
 def test_an_allocate_that_alone_is_lost(hole: Literal["input", "output"], tmp_path: Path) -> None:
     """While Bindings are answered, no TTL is to blame."""
     with (
@@ -187,6 +192,7 @@ def test_an_allocate_that_alone_is_lost(hole: Literal["input", "output"], tmp_pa
     assert 1 == checked.status
 
 
+@soak
 def test_a_server_that_hangs_with_the_first_allocation(tmp_path: Path) -> None:
     """Silence over TCP as well is no matter of TTL."""
     with (

@@ -30,7 +30,7 @@ __all__ = [
 
 Label = Literal["a", "b", "sample", "other-user"]
 
-LATE = 12.0
+LATE = 8.0
 """Seconds in all for an Allocate that is not answered in its URL's time. coturn tries each port of
 a `relay-ip` that its host does not have, and answers nobody else of that thread meanwhile: an
 answer that comes late at all tells this from one that never does."""
