@@ -88,7 +88,8 @@ class Attempt:
     def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
-        made = kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts)
+        probe = self.probe
+        made = kind(url=probe.url, family=probe.family, entry=probe.entry, at_ms=at_ms, **facts)
         self.report(made)
         return made
 

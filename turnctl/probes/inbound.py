@@ -58,7 +58,7 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
                 f"the relay is IPv{family} and the server was reached by another family"
             )
         async with open_binding_socket(family) as outsider:
-            mapped = await _mapped(attempt, outsider, granted)
+            mapped, guessed = await _mapped(attempt, outsider, granted)
             if not await permit(attempt, session, mapped, "client"):
                 raise WireError(
                     f"the server forbids {mapped[0]}, this machine's own address, as a peer"
@@ -66,6 +66,8 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
             sent, received, replied, aside = await _knock(
                 attempt, session, outsider, granted.relayed
             )
+            if guessed and not received:
+                raise WireError(guessed)
     except WireError as error:
         return attempt.emit(Inbound, **attempt.ending(error, begun), **facts)
     finally:
@@ -86,28 +88,31 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
     )
 
 
-async def _mapped(attempt: Attempt, outsider: BindingSocket, granted: Allocated) -> Address:
-    """The socket's own address as the server sees it, by STUN over UDP. Raises WireError.
+async def _mapped(
+    attempt: Attempt, outsider: BindingSocket, granted: Allocated
+) -> tuple[Address, str]:
+    """The socket's own address as the server sees it, by STUN over UDP, and "". Raises WireError.
 
     Where TURN alone is answered, the allocation's: a permission is for all ports of an address.
+    Where UDP to the server is silent, this machine's address over the URL's own transport, which
+    may be another one, and what to say should nothing come: that proves no firewall then.
     """
     server = (attempt.address, attempt.probe.stun_port)
     if attempt.mapped is None:
         if attempt.probe.protocol == "udp" and granted.mapped is not None:
-            return granted.mapped
+            return granted.mapped, ""
         raise WireError(f"STUN to {server[0]} tells no address, so this machine's is not known")
     try:
-        reply = await outsider.ask(
-            server, patience=attempt.patience(ASKING_SHARE * attempt.timeout)
-        )
+        patience = attempt.patience(ASKING_SHARE * attempt.timeout)
+        reply = await outsider.ask(server, patience=patience)
     except Silent:
-        raise WireError(
+        return attempt.mapped, (
             f"STUN over UDP to {server[0]} port {server[1]} is silent, "
             "so this machine's own address is not known"
-        ) from None
+        )
     if reply.mapped is None:
         raise WireError("STUN answers without a mapped address")
-    return reply.mapped
+    return reply.mapped, ""
 
 
 async def _knock(

@@ -232,12 +232,22 @@ def nat(record: Record) -> Iterator[Finding]:
 
 
 def ice(record: Record, explained: Collection[str]) -> Iterator[Finding]:
-    """The closing legs, but those of URLs whose failure is explained."""
+    """The closing legs, but those of URLs whose failure is explained, if only by packets that this
+    network loses now and then.
+    """
+    lossy = {case.probe.url for case in record.cases if _loses(case)}
     for leg in record.each(IceLeg):
         known = leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}
-        if known or leg.url in explained:
+        if known or leg.url in explained or leg.url in lossy:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO
         summary = f"two ICE agents did not connect over {leg.kind} candidates: {leg.detail}"
         yield finding(code, severity, summary, url=leg.url, family=leg.family)
+
+
+def _loses(case: Case) -> bool:
+    """Whether some packets of this URL got lost and others did not."""
+    return any(0 < echo.received < echo.sent for echo in case.each(Echo)) or any(
+        one.outcome is Outcome.OK and one.sent > 1 for one in case.each(Inbound)
+    )
