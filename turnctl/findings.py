@@ -28,7 +28,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`evidence` holds plain JSON values: what was seen, where and when."""
+    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's."""
 
     code: str
     severity: Severity
@@ -36,6 +36,7 @@ class Finding:
     summary: str
     fix: str
     family: Family | None = None
+    entry: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -235,6 +236,7 @@ def finding(
     host: str = "",
     port: int = 0,
     family: Family | None = None,
+    entry: int = 0,
     **evidence: Any,
 ) -> Finding:
     """A finding with its fix filled in. Evidence that is None is left out."""
@@ -245,5 +247,6 @@ def finding(
         summary=summary,
         fix=FIXES[code].format(host=host, port=port, address=evidence.get("address") or host),
         family=family,
+        entry=entry,
         evidence={name: value for name, value in evidence.items() if value not in (None, "")},
     )

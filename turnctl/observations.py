@@ -74,10 +74,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began."""
+    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began.
+
+    `entry` tells apart the entries of a list that have one URL and several user names.
+    """
 
     url: str
     family: Family | None = None
+    entry: int = 0
     at_ms: float = 0.0
 
 
