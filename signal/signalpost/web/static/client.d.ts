@@ -242,7 +242,8 @@ export class Link extends Emitter<LinkEvents> {
   /** Give it what the other side's `send` was given. */
   take(data: LinkSignal): Promise<void>;
   setTrack(kind: "audio" | "video", track: MediaStreamTrack | null): Promise<void>;
-  /** JSON over the data channel; false when it is not open. */
+  /** JSON over the data channel; false when it is not open. Throws a SignalpostError for what is
+   * no JSON, or larger than the other side takes. */
   say(value: unknown): boolean;
   setIceServers(iceServers: RTCIceServer[]): void;
   /** Restart ICE. */

@@ -43,7 +43,8 @@ export function bytes(text) {
   return ENCODER.encode(text).length;
 }
 
-function points(text) {
+/** Characters, as people and the service count them. */
+export function points(text) {
   let count = 0;
   for (const _ of text) count += 1;
   return count;
@@ -74,6 +75,11 @@ function callName(value) {
   if (typeof value !== "string") return "a call's id is text";
   if (CALL.test(value)) return null;
   return `a call's id has ${LIMITS.callNameLeast} to ${LIMITS.callName} letters, digits, - and _`;
+}
+
+/** Whether the service takes it as a room's name. */
+export function isRoomName(value) {
+  return roomName(value) === null && !hasLoneSurrogate(JSON.stringify(value));
 }
 
 const flag = (noun) => (value) => (typeof value === "boolean" ? null : `${noun} is true or false`);

@@ -8,6 +8,7 @@
  * with a track or without, so that muting, a late camera or a shared screen need no new negotiation.
  */
 
+import { bytes, copied, tooLarge } from "./limits.js";
 import { read } from "./statistics.js";
 
 /** `disconnectedMs`: for as long a lost path may heal by itself. Then the waits between tries, from
@@ -29,6 +30,8 @@ const UNANSWERED = 4;
 const LAST_WORD_MS = 1_000;
 /** Between two connections that the other side has asked for. */
 const AGAIN_MS = 2_000;
+/** What every browser takes over a data channel (RFC 8841, section 6.1). */
+const MESSAGE_BYTES = 65_536;
 const KINDS = ["audio", "video"];
 
 /** Events: `state`, `track` {track, stream}, `message` (what the peer's `say` said), `closed`. */
@@ -100,11 +103,19 @@ export class Link extends EventTarget {
     }
   }
 
-  /** Over the data channel, in order and reliably. False when it is not open. */
+  /** Over the data channel, in order and reliably. False when it is not open, or takes no more.
+   * Throws a SignalpostError for what is no JSON, or larger than the peer takes. */
   say(value) {
-    const { channel } = this.#now;
+    const json = JSON.stringify(copied(value, "a message") ?? null);
+    const { pc, channel } = this.#now;
     if (channel.readyState !== "open") return false;
-    channel.send(JSON.stringify(value));
+    const most = pc.sctp?.maxMessageSize || MESSAGE_BYTES;
+    if (bytes(json) > most) throw tooLarge(most);
+    try {
+      channel.send(json);
+    } catch {
+      return false; // too much is waiting already
+    }
     return true;
   }
 
