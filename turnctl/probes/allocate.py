@@ -92,7 +92,7 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
         realm=realm,
     )
     if isinstance(failure, ErrorResponse):
-        attempt.refusal = failure.code
+        attempt.refusal, attempt.realm = failure.code, realm or ""
         return None
     raise failure
 
