@@ -159,10 +159,19 @@ FIXES: Mapping[str, str] = {
     ),
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
     "secret-mismatch": (
-        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
-        "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
-        "lists those of a realm)."
+        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded (its "
+        "log names the file), and see that use-auth-secret stands there. A secret in coturn's "
+        "database counts only under the realm it stands with: turn_secret.realm has to be realm= "
+        "(turnadmin -S -r REALM lists those of a realm)."
+    ),
+    "credential-malformed": (
+        "Let the issuer make user names as TIMESTAMP:ID, with Unix time in seconds, and passwords "
+        "as base64(HMAC-SHA1(secret, username))."
+    ),
+    "login-refused": (
+        "Compare user name and password with user=NAME:PASSWORD in turnserver.conf (with "
+        "lt-cred-mech), or with turnadmin -l. If coturn has use-auth-secret, issue user names as "
+        "TIMESTAMP:ID; with --secret-file FILE this check finds out which."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
     "static-credential-on-secret-server": (

@@ -32,6 +32,7 @@ __all__ = [
     "Outcome",
     "PeerPolicy",
     "Permission",
+    "Recomputed",
     "Reference",
     "Refresh",
     "RelayEcho",
@@ -280,6 +281,17 @@ class Permission(Exchange):
 
     peer: str
     purpose: Literal["client", "own-relay", "public", "reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed(Observation):
+    """A refused password, made anew from the secret at hand: `right` when it comes out as coturn
+    makes it, and otherwise the `mistakes` by which it does (`turnctl.mistakes`), none when no way
+    leads to it.
+    """
+
+    right: bool
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,8 @@ class Attempt:
     """This machine's address as STUN told it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
+    realm: str = ""
+    """What the server asked for when it refused the allocation."""
     refusal: int = 0
     """The STUN error of the last refused allocation."""
     connected: bool = False
