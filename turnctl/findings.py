@@ -28,7 +28,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's."""
+    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's,
+    and None where all entries of a list with this URL are meant.
+    """
 
     code: str
     severity: Severity
@@ -36,7 +38,7 @@ class Finding:
     summary: str
     fix: str
     family: Family | None = None
-    entry: int = 0
+    entry: int | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -217,7 +219,10 @@ FIXES: Mapping[str, str] = {
         "Behind NAT set external-ip=PUBLIC/PRIVATE; else allow the relay's own address with "
         "allowed-peer-ip: two clients of one relay cannot talk otherwise."
     ),
-    "relay-data-lost": "Look at max-bps and bps-capacity, the MTU, and the host's UDP buffers.",
+    "relay-data-lost": (
+        "Run the check from another network: the loss may be on the way. At the server look at "
+        "max-bps and bps-capacity, the MTU, and the host's UDP buffers."
+    ),
     "private-peers-allowed": (
         "Add the deny list to turnserver.conf (turnctl init writes it): clients can reach the "
         "server's inner network through the relay."
@@ -245,7 +250,7 @@ def finding(
     host: str = "",
     port: int = 0,
     family: Family | None = None,
-    entry: int = 0,
+    entry: int | None = None,
     **evidence: Any,
 ) -> Finding:
     """A finding with its fix filled in. Evidence that is None is left out."""

@@ -67,7 +67,7 @@ def url_verdict(case: Case, findings: Iterable[Finding]) -> str:
 def _of(case: Case, one: Finding) -> bool:
     """Whether a finding is this URL's own over this family."""
     probe = case.probe
-    here = one.family is None or (one.family, one.entry) == (probe.family, probe.entry)
+    here = one.family in (None, probe.family) and one.entry in (None, probe.entry)
     return one.url == probe.url and here and one.code not in LIST_WIDE
 
 

@@ -69,6 +69,8 @@ class Outcome(StrEnum):
     FOREIGN = "foreign"
     """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
     TLS_FAILED = "tls-failed"
+    LOSSY = "lossy"
+    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
     UNKNOWN = "unknown"
     """The step could not be judged from here; `detail` says why."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TypedDict
 
 from signalpost.iceservers import DEFAULT_PORTS, IceUri
@@ -109,10 +110,10 @@ def _is_near(case: Case) -> bool:
 
 def names(record: Record) -> Iterator[Finding]:
     """Judged over both families together: a host with an address of either has one."""
-    by_url: dict[str, list[Case]] = {}
+    by_url: dict[tuple[str, int], list[Case]] = {}
     for case in record.cases:
-        by_url.setdefault(case.probe.url, []).append(case)
-    for url, cases in by_url.items():
+        by_url.setdefault((case.probe.url, case.probe.entry), []).append(case)
+    for (url, entry), cases in by_url.items():
         if any(case.address for case in cases):
             continue
         uri = cases[0].probe.uri
@@ -120,7 +121,7 @@ def names(record: Record) -> Iterator[Finding]:
             dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
         )
         if any(one.outcome is Outcome.SILENT for c in cases for one in c.each(Resolution)):
-            yield _unanswered(record, url, uri, said)
+            yield replace(_unanswered(record, url, uri, said), entry=entry)
             continue
         families = {case.probe.family for case in cases}
         what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
@@ -130,6 +131,7 @@ def names(record: Record) -> Iterator[Finding]:
             f"{uri.host} has {what}" + (f": {said}" if said else ""),
             url=url,
             host=uri.host,
+            entry=entry,
             resolver=said,
         )
 
