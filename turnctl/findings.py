@@ -55,6 +55,22 @@ FIXES: Mapping[str, str] = {
     ),
     "issuer-ttl-short": "Raise the issuer's TTL to some minutes at least (signalpost: turn.ttl).",
     "issuer-cacheable": "Send Cache-Control: no-store with the answer.",
+    "iceservers-not-a-list": (
+        "Put the entries into an array: iceServers: [{{urls, username, credential}}], also when "
+        "there is only one."
+    ),
+    "iceservers-wrapped": (
+        "Let the app take the list out of the answer, under the names that browsers read: urls, "
+        "username, credential. Nothing is wrong with the service."
+    ),
+    "iceserver-malformed": (
+        "Write each entry as {{urls: [URL, …], username: TEXT, credential: TEXT}}; a STUN entry "
+        "needs urls alone."
+    ),
+    "username-too-long": (
+        "Issue user names of at most 508 bytes, timestamp included: put a short id there, and not "
+        "a token or a list of claims."
+    ),
     "url-malformed": "Write it as RFC 7064/7065 have it: turn:HOST:PORT?transport=udp|tcp.",
     "turns-over-udp": (
         "Drop this URL or write ?transport=tcp: browsers take it for TLS over TCP, others for "

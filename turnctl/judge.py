@@ -36,8 +36,8 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     this network. `now` is Unix time.
     """
     record = Record.of(plan, seen)
-    found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
-    found += [*listing.reference(record), *listing.ports(plan)]
+    found = [*listing.issuer(plan, record), *listing.members(record), *listing.rejected(plan)]
+    found += [*listing.names(record), *listing.reference(record), *listing.ports(plan)]
     for case in record.cases:
         found += _case(record, case, now)
     found += [*listing.fallbacks(plan, record), *data.nat(record)]
