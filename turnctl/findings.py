@@ -144,7 +144,8 @@ FIXES: Mapping[str, str] = {
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
+        "single quotes and a comment after it are part of it, double quotes around it and trailing "
+        "blanks are not. A secret in coturn's database counts only "
         "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
         "lists those of a realm)."
     ),

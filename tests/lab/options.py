@@ -35,6 +35,8 @@ FIRST_RANDOM = 32768
 SECRET, USER, PASSWORD = "Zk3Yw8Qp1Lr6Tn0Vx5Ha", "alice", "correct-horse"
 PATIENCE = 15.0
 """Seconds for coturn to start or to end; it takes 0.1 s where nothing else runs."""
+TLS_PATIENCE = 5.0
+"""Seconds for a handshake, which takes some milliseconds."""
 TRIES, PAUSE = 5, 0.3
 """An answer comes within a millisecond; silence is believed after these, in seconds."""
 AGAIN = ", again..."
@@ -415,15 +417,26 @@ def _tls(_: Running) -> str:
 
 def _reloads(running: Running) -> str:
     """Whether it can read its files again, as after a renewal."""
-    log = running.log
-    running.process.send_signal(signal.SIGUSR2)
     deadline = time.monotonic() + PATIENCE
-    said = ""
-    while time.monotonic() < deadline and RELOADED not in said:
+    # Until it has a handler the signal would end it.
+    while not _catches(running.process.pid, signal.SIGUSR2) and time.monotonic() < deadline:
         time.sleep(0.02)
-        said = log.read_text(errors="replace").partition("Reloading TLS certificates")[2]
+    running.process.send_signal(signal.SIGUSR2)
+    said = ""
+    while not running.ended and RELOADED not in said and time.monotonic() < deadline:
+        time.sleep(0.02)
+        said = running.log.read_text(errors="replace").partition("Reloading TLS certificates")[2]
+    if RELOADED not in said:
+        return "says nothing of a reload"
     bad = any(word in said for word in ("ERROR", "cannot find", "not readable"))
     return "cannot reload its certificate" if bad else "reloads its certificate"
+
+
+def _catches(pid: int, number: int) -> bool:
+    """By the mask of caught signals (proc_pid_status(5))."""
+    rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    mask = next(row.split()[1] for row in rows if row.startswith("SigCgt"))
+    return bool(int(mask, 16) >> number - 1 & 1)
 
 
 def _handshake(version: ssl.TLSVersion) -> str:
@@ -431,7 +444,7 @@ def _handshake(version: ssl.TLSVersion) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = context.maximum_version = version
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as over:
-        over.settimeout(2)
+        over.settimeout(TLS_PATIENCE)
         if over.connect_ex((HOST, TLS_PORT)) != 0:
             return "is closed"
         try:

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from tests.lab import coturn, netns
@@ -379,11 +380,16 @@ def tried(trial: Trial, namespace: str, present: Mapping[str, Path]) -> tuple[st
 def doctors(trial: Trial, namespace: str, present: Mapping[str, Path]) -> tuple[list[str], ...]:
     """The findings about it with each version: "fail code" or "warn code". What the base of every
     trial has, such as its missing deny list, is not told."""
-    made = []
-    for version in coturn.VERSIONS:
-        both = [_linted(one, version, namespace, present) for one in (trial, None)]
-        made.append(sorted(both[0] - both[1]))
-    return tuple(made)
+    return tuple(
+        sorted(_linted(trial, version, namespace, present) - _always(version, namespace))
+        for version in coturn.VERSIONS
+    )
+
+
+@lru_cache
+def _always(version: str, namespace: str) -> frozenset[str]:
+    """What is found without a trial."""
+    return frozenset(_linted(None, version, namespace, {}))
 
 
 def _linted(
@@ -434,11 +440,12 @@ INTRODUCTION = """# What coturn does with its options
 Made by `python -m tests.lab.trials`, which starts coturn 4.6.1 and 4.18.0 with each line and asks
 them what came of it. `make test` tries some of the rows again, `make soak` all of them.
 
-The rest of the file has a realm, a secret, `listening-port=20478`, `listening-ip=203.0.113.1` and the
-relay ports 40000 to 40019; the host has 203.0.113.1 and 203.0.113.2. `·` is a blank at the end of a
-line, `\\t` a tab, `\\r` a carriage return, `\\n` the next line, `%cert%` a good certificate. Parentheses
-hold what coturn wrote to its log. The last column is what `turnctl doctor --config` says of the line:
-something wherever a version does not do what was meant, and no failure where both do."""
+The rest of the file has a realm, a secret, `listening-port=20478`, `listening-ip=203.0.113.1` and
+the relay ports 40000 to 40019; the host has 203.0.113.1 and 203.0.113.2. `·` is a blank at the end
+of a line, `\\t` a tab, `\\r` a carriage return, `\\n` the next line, `%cert%` a good certificate.
+Parentheses hold what coturn wrote to its log. The last column is what `turnctl doctor --config`
+says of the line: something wherever a version does not do what was meant, and no failure where
+both do."""
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ DATABASES = (
 
 def judge(conf: Conf) -> Iterator[Finding]:
     """An open relay, mechanisms beside each other, nobody to let in, no realm."""
-    if is_open(conf):
+    if is_open(conf) or conf.line_of("no-auth"):
         yield _open_relay(conf)
         return
     secret = next(conf.each(*SECRET), None)
@@ -69,7 +69,10 @@ def is_open(conf: Conf) -> bool:
 def _open_relay(conf: Conf) -> Finding:
     line: Line | None = conf.line_of("no-auth")
     if line is not None:
-        return found("open-relay", FAIL, conf.at(line), "no-auth relays for everybody")
+        text = "no-auth relays for everybody"
+        if others := [one for one in (*SECRET, "lt-cred-mech") if conf.line_of(one)]:
+            text += f"; coturn does not start with it beside {others[0]}"
+        return found("open-relay", FAIL, conf.at(line), text)
     off = [one for one in conf.each("no-auth", "lt-cred-mech") if truth(one.value) is False]
     if off and any(conf.each(*SECRET, "user")):
         text = (

@@ -19,6 +19,7 @@ DEFAULT_FILES = ("/etc/coturn/turnserver.conf", "/etc/turnserver.conf")
 """Where the official image and Debian's package keep it."""
 FLAGS = "vVofhznaS"
 """Letters that take no value."""
+OWN = {"listening-port", "use-auth-secret", "static-auth-secret", "lt-cred-mech", "external-ip"}
 OPTIONAL = {"stale-nonce", "max-allocate-lifetime", "channel-lifetime", "permission-lifetime"}
 """Beside the switches: they take a value behind an equals sign alone."""
 
@@ -75,10 +76,9 @@ def is_coturn(image: str, words: Sequence[str]) -> bool:
         return True
     if any(word.rpartition("/")[2] == "turnserver" for word in words):
         return True
+    # Without a program the image has one, and these options are nobody else's.
     named = {line.option for line in taken_apart(words).lines}
-    return bool(
-        named & {"listening-port", "min-port", "max-port", "use-auth-secret", "lt-cred-mech"}
-    )
+    return bool(words) and words[0].startswith("-") and bool(named & OWN)
 
 
 def joined(conf: Conf | None, place: str, lines: Sequence[Line]) -> Conf:
