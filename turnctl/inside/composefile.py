@@ -10,6 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Any
 
 import yaml
@@ -34,7 +35,7 @@ PLACES = {
 }  # fmt: skip
 """Options of which nothing can be said while their value is a variable."""
 PUBLISHED = re.compile(
-    r"(?:(?P<host>\[[^\]]+\]|[\d.]+):)?(?:(?P<published>\d+(?:-\d+)?):)?"
+    r"(?:(?P<host>\[[^\]]+\]|\d+(?:\.\d+){3}|localhost):)?(?:(?P<published>\d+(?:-\d+)?):)?"
     r"(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?"
 )
 SPAN = re.compile(r"(\d+)(?:-(\d+))?")
@@ -156,7 +157,7 @@ class _Told:
             if text is None:
                 self.unknown.append(f"{where}: its ports stand in {path}, which is not here")
                 return None
-            return command.joined(parse(path, text), where, told.lines)
+            return command.joined(parse(normpath(path), text), where, told.lines)
         if told.file is not None:
             self.unknown.append(f"{where}: its ports stand in {told.file}, which is not here")
             return None

@@ -227,6 +227,8 @@ def _repeated(conf: Conf) -> Iterator[Finding]:
     """Lines of one option that contradict each other."""
     for name in dict.fromkeys(line.option for line in conf.lines):
         lines = list(conf.each(name))
+        # The command line is meant to overrule the file.
+        lines = [one for one in lines if not one.number] or lines
         meant = {truth(one.value) if name in BOOLEAN else one.value for one in lines}
         if name not in KNOWN - REPEATED - VALUELESS or len(meant) == 1:
             continue

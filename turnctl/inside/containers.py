@@ -19,7 +19,7 @@ EXPECTED = ("signal", "coturn")
 """Without these there are no calls; `init` ends by itself, and the others are extras."""
 MOST_PORTS = 100
 """Published through the bridge: 16,000 hang the host, a hundred start in a second."""
-LOOPBACK = ("127.", "::1")
+LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
