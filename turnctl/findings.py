@@ -178,9 +178,10 @@ FIXES: Mapping[str, str] = {
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded (its "
-        "log names the file), and see that use-auth-secret stands there. A secret in coturn's "
-        "database counts only under the realm it stands with: turn_secret.realm has to be realm= "
-        "(turnadmin -S -r REALM lists those of a realm)."
+        "log names the file), and see that use-auth-secret stands there: single quotes and a "
+        "comment after it are part of the secret, double quotes around it and trailing blanks are "
+        "not. A secret in coturn's database counts only under the realm it stands with: "
+        "turn_secret.realm has to be realm= (turnadmin -S -r REALM lists those of a realm)."
     ),
     "credential-malformed": (
         "Let the issuer make user names as TIMESTAMP:ID, with Unix time in seconds, and passwords "
