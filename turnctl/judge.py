@@ -24,11 +24,12 @@ from turnctl.rules import (
     reach,
     reached_otherwise,
     replies,
+    slowness,
 )
 
 __all__ = ["judge", "overall", "url_verdict"]
 
-CHAIN = (reach.link, reach.stun, access.challenge, access.allocation, data.data)
+CHAIN = (reach.link, slowness.slow, reach.stun, access.challenge, access.allocation, data.data)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:
