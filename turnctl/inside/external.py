@@ -67,7 +67,7 @@ class Belongs(enum.Enum):
     UNKNOWN = "nothing tells"
 
 
-def belongs(conf: Conf, *, is_running: bool, is_installed: bool) -> Belongs:
+def belongs(conf: Conf, *, is_running: Callable[[], bool], is_installed: bool) -> Belongs:
     """A file is this host's when a turnserver here has it, or when an address in it is this host's.
     Without that, one who keeps a server's configuration on another machine would be told that all
     of its addresses are wrong."""
@@ -79,7 +79,7 @@ def belongs(conf: Conf, *, is_running: bool, is_installed: bool) -> Belongs:
         with contextlib.suppress(OSError):
             if present(str(one)):
                 return Belongs.HERE
-    if is_running:
+    if is_running():
         return Belongs.HERE
     return Belongs.MAYBE if is_installed else Belongs.UNKNOWN
 

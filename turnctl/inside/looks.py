@@ -138,9 +138,11 @@ def lint(
     version = named or conf.made_for or here
     told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
     where = external.belongs(
-        conf, is_running=bool(reader.running(path)), is_installed=here is not None
+        conf, is_running=lambda: bool(reader.running(path)), is_installed=here is not None
     )
-    who = reader.reader(conf, path)
+    who = None
+    if certificates.wanted(conf) or any(conf.each("proc-user", "proc-group")):
+        who = reader.reader(conf, path)
     findings = [*_strict(conf, version or NEWEST)]
     if isinstance(who, str) and where is not external.Belongs.UNKNOWN:
         text = f"{who} does not exist on this host: coturn does not start"
