@@ -240,7 +240,7 @@ def _together(conf: Conf) -> Iterator[Finding]:
     """Options that are right each by itself."""
     first, last = conf.relay_range
     if first > last:
-        text = f"min-port {first} is above max-port {last}"
+        text = f"min-port {first} is above max-port {last}: coturn ends at the first allocation"
         yield found("value-invalid", FAIL, conf.place, text)
     if conf.number("bps-capacity", 0) and not conf.number("max-bps", 0):
         text = "coturn does not start with bps-capacity unless max-bps is set"
