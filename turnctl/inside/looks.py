@@ -23,6 +23,7 @@ from turnctl.inside import (
     Unseen,
     buffers,
     certificates,
+    command,
     composefile,
     configuration,
     containers,
@@ -34,11 +35,12 @@ from turnctl.inside import (
     reader,
 )
 from turnctl.inside.catalogue import found
-from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
+from turnctl.inside.containers import Container
+from turnctl.inside.deployment import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.inside.docker import Project
 from turnctl.inside.version import vulnerable
 
-__all__ = ["Host", "lint", "looks"]
+__all__ = ["Host", "container_looks", "lint", "looks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,48 @@ def looks(host: Host) -> Iterator[Look]:
     yield buffers.look()
 
 
+def container_looks(
+    project: Project, ask: Callable[[], Seen | str], installed: Callable[[], Version | None]
+) -> Iterator[Look]:
+    """One container that runs coturn, with or without compose: its state, the options of its
+    command line and of its file, its log, its ports; on host networking the host's side as well."""
+    host = Host(InContainers(project), project, ask, installed)
+    (one,) = project.containers
+    conf: Conf | str
+    try:
+        conf = _container_conf(project, one)
+    except Unseen as error:
+        conf = str(error)
+    try:
+        written: tuple[str, str] | str = f"the log of {one.name}", project.log("coturn")
+    except Unseen as error:
+        written = str(error)
+    version, source = _version(host, conf, written)
+    yield Look("containers", f"{one.name} {one.state}", tuple(containers.judge_state(one)))
+    yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("certificates", lambda: _certificates(host.deployment, _known(conf)))
+    yield _guarded("log", lambda: _log(written))
+    yield _guarded("version", lambda: _judge_version(version, source, conf))
+    yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
+    yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
+
+
+def _container_conf(project: Project, one: Container) -> Conf:
+    """The file that the command line names, else the first default one there is, and the command
+    line, which counts more."""
+    told = command.taken_apart(one.command)
+    for path in () if told.no_file else (told.file,) if told.file else command.DEFAULT_FILES:
+        file = project.file("coturn", path)
+        if file is not None:
+            place = f"{one.name}:{path}"
+            return command.joined(parse(place, _text(place, file.content)), place, told.lines)
+        if told.file:
+            raise Unseen(f"{one.name}:{path}: there is no such file")
+    return command.joined(None, one.name, told.lines)
+
+
 def lint(
     path: Path, named: Version | None, installed: Callable[[], Version | None]
 ) -> tuple[Look, ...]:
@@ -94,9 +138,11 @@ def lint(
     version = named or conf.made_for or here
     told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
     where = external.belongs(
-        conf, is_running=bool(reader.running(path)), is_installed=here is not None
+        conf, is_running=lambda: bool(reader.running(path)), is_installed=here is not None
     )
-    who = reader.reader(conf, path)
+    who = None
+    if certificates.wanted(conf) or any(conf.each("proc-user", "proc-group")):
+        who = reader.reader(conf, path)
     findings = [*_strict(conf, version or NEWEST)]
     if version and is_broken(version):
         findings.append(vulnerable(str(path), version, Severity.FAIL))

@@ -179,7 +179,7 @@ async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
     try:
         while not receiving.done():
             await sender.send(MESSAGE)
-            await asyncio.wait([receiving], timeout=INTERVAL)
+            await asyncio.wait([receiving], timeout=retransmission.INTERVAL)
         return receiving.result()
     finally:
         receiving.cancel()
