@@ -22,6 +22,7 @@ __all__ = [
     "holes",
     "is_too_old_for_public",
     "parse_version",
+    "refused",
     "render",
 ]
 
@@ -79,6 +80,16 @@ def parse_version(text: str) -> Version:
 def holes(version: Version) -> tuple[str, ...]:
     """Known holes of this version, the oldest first."""
     return tuple(text for fixed, text in _FIXED_IN if version < fixed)
+
+
+def refused(version: Version) -> str | None:
+    """Why no deployment may run this version; None when it may."""
+    if Version(4, 17, 0) <= version < Version(4, 17, 2):
+        return (
+            "UDP replies leave with an IP TTL of 1, so no client behind a router gets a relay over "
+            "UDP (upstream issue 2043)"
+        )
+    return None
 
 
 def is_too_old_for_public(version: Version) -> bool:
