@@ -17,12 +17,12 @@ __all__ = ["MOST_ROUNDS", "Sample", "Standing", "Watched", "read", "standing", "
 
 MiB = 1 << 20
 STEADY = MiB // 4
-"""What four rounds in a row may add; measured was a third of it at the most."""
-WARM, LAST = 2, 4
+"""What three rounds in a row may add; measured was a third of it at the most."""
+WARM, LAST = 2, 3
 """Rounds that do not count, and rounds that have to be steady."""
 MOST_ROUNDS = 30
 """Growth that has not stopped by then does not stop. With 64 threads, each touched at random, eight
-rounds of 40 allocations have warmed all."""
+rounds of 20 allocations have warmed most."""
 ALLOWED, ALLOWED_THREAD = 32 * MiB, 4 * MiB
 """More growth than this under load is not waited for: the relay shares the host with calls."""
 CLIENTS, CLIENT = 64 * MiB, MiB // 4

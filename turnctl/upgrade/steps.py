@@ -99,7 +99,10 @@ def _identified(f: Facts) -> Move:
 def _forward(f: Facts) -> Move:
     note = f.note
     if note.replacing:
-        return _replace(f)
+        if not _busy(f, new=False):
+            return _replace(f)
+        # Interrupted there, and meanwhile somebody with iceServers from before came.
+        f = replace(f, note=replace(note, replacing=False))
     if f.handed_out == "coturn-next":
         return _serving(f)
     if not note.was:
@@ -224,6 +227,13 @@ def _serving(f: Facts) -> Move:
     if isinstance(move, Move):
         return move
     return _replace(replace(f, note=replace(move.note, replacing=True)), *move.says)
+
+
+def _busy(f: Facts, *, new: bool) -> tuple[str, ...]:
+    """The relays on the usual ports, of the new version or the old, that have allocations."""
+    return tuple(
+        one for one in f.usual if f.new(one) is new and f.runs(one) and f.allocations.get(one)
+    )
 
 
 def _watched(f: Facts) -> Note:
@@ -361,6 +371,9 @@ def _undo(f: Facts) -> Move:
     note = f.note
     if not note.was or not note.was_version or note.was == f.asked:
         return _stay(f, "which image ran before is not known")
+    busy = _busy(f, new=True)
+    if busy and not f.done.verb and isinstance(move := waiting(f, busy), Move):
+        return move
     if f.done.verb == "record" and not f.done.status:
         return Move(Step("install", ("was", *f.usual, *f.beside)), note)
     if f.done.verb == "install" and not f.done.status:

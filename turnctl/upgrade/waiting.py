@@ -50,11 +50,11 @@ def waiting(f: Facts, names: tuple[str, ...], watch: tuple[str, ...] = ()) -> Mo
         says.append(f"{f.patience} s are over; calls are cut on {cut}")
         return Over(note, tuple(says))
     if note.quiet >= QUIET or f.now >= note.until - f.patience / 2:
-        for name in left:
-            if _drains(f, name) and name not in note.draining:
-                started = f.host.containers[name].started
-                note = replace(note, draining={**note.draining, name: started})
-                return Move(Step("drain", (name,)), note, tuple(says))
+        told_to = tuple(one for one in left if _drains(f, one) and one not in note.draining)
+        if told_to:
+            started = {one: f.host.containers[one].started for one in told_to}
+            note = replace(note, draining={**note.draining, **started})
+            return Move(Step("drain", told_to), note, tuple(says))
     if f.now - note.told >= TELL_EVERY:
         says.append(f"calls go on; {note.until - f.now:.0f} s left")
         note = replace(note, told=f.now)

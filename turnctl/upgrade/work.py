@@ -29,8 +29,8 @@ TIMEOUT = 5.0
 """Seconds a URL, as `turnctl check` has it."""
 LOOKS, PAUSE = 60, 0.5
 """Half a minute for the service to hand out another relay: it looks at its file every two."""
-PAIRS, RATE, SECONDS = 20, 200.0, 0.5
-"""A round of load: 40 allocations and 2,000 packets, far from what disturbs calls."""
+PAIRS, RATE, SECONDS = 10, 200.0, 0.3
+"""A round of load: 20 allocations and 600 packets, far from what disturbs calls."""
 REFUSING = {"reply-ttl-low"}
 """Findings that count against a relay whatever their severity."""
 
@@ -223,20 +223,23 @@ class Work:
 
     async def _load(self, names: tuple[str, ...]) -> None:
         """A round of it. What a relay grants of it is no verdict: quotas may be small."""
+        await asyncio.gather(*map(self._round, names))
+
+    async def _round(self, name: str) -> None:
         from turnctl.load import Demand, run
         from turnctl.plan import make_plan
 
         context = ssl.create_default_context()
+        url = next(self._urls(name), None)
+        if url is None:
+            return
         access = Access(secret=self._secret())
-        for name in names:
-            limit = self._conf(name).number("user-quota", 2 * PAIRS)
-            demand = Demand(max(1, min(PAIRS, limit // 2)), 172, 0, RATE, SECONDS)
-            for url in list(self._urls(name))[:1]:
-                source = await load(url, access, context=context, patience=TIMEOUT)
-                plan = make_plan(source.servers, families=(4, 6), relay_only=True)
-                for probe in plan.probes[:1]:
-                    host = probe.uri.host
-                    await run(probe, host, demand, patience=TIMEOUT, context=context)
+        source = await load(url, access, context=context, patience=TIMEOUT)
+        plan = make_plan(source.servers, families=(4, 6), relay_only=True)
+        pairs = min(PAIRS, self._conf(name).number("user-quota", 2 * PAIRS) // 2)
+        for probe in plan.probes[:1]:
+            demand = Demand(max(1, pairs), 172, 0, RATE, SECONDS)
+            await run(probe, probe.uri.host, demand, patience=TIMEOUT, context=context)
 
 
 def wrong(report: Report) -> list[str]:
