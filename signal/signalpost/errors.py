@@ -6,6 +6,7 @@
     │   ├── BadParameter      bad-parameter
     │   ├── BinaryFrame       binary-frame
     │   ├── SubprotocolMissing subprotocol-missing
+    │   ├── UpgradeHeaderMissing upgrade-header-missing
     │   ├── HelloExpected     hello-expected
     │   ├── HelloTimeout      hello-timeout
     │   └── OutOfOrder        out-of-order
@@ -61,7 +62,16 @@ class ProtocolBroken(SignalpostError):
 
 
 class Malformed(ProtocolBroken):
+    """`seq` and `ref`: the number and the id of the message, where they could be read."""
+
     code = "malformed"
+
+    def __init__(
+        self, message: str, *, seq: int | None = None, ref: str | int | None = None
+    ) -> None:
+        self.seq = seq
+        self.ref = ref
+        super().__init__(message)
 
 
 class BadParameter(ProtocolBroken):
@@ -74,6 +84,12 @@ class BinaryFrame(ProtocolBroken):
 
 class SubprotocolMissing(ProtocolBroken):
     code = "subprotocol-missing"
+
+
+class UpgradeHeaderMissing(ProtocolBroken):
+    """A WebSocket's handshake that lost headers on its way, most likely in a reverse proxy."""
+
+    code = "upgrade-header-missing"
 
 
 class HelloExpected(ProtocolBroken):

@@ -23,7 +23,7 @@ from turnctl.observations import (
 )
 from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
-from turnctl.wire.errors import ErrorResponse, Unroutable, WireError
+from turnctl.wire.errors import Elsewhere, ErrorResponse, Unroutable, WireError
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -36,6 +36,13 @@ try the other, or the cause cannot be told."""
 
 MIN_PATIENCE = 0.25
 """Seconds below which a step is not begun: its silence would prove nothing."""
+
+MIN_SHARE = 0.15
+"""Of a URL's time, below which a step is not begun either: with less there are fewer sends than
+`wire.retransmission` counts on, and loss would pass for silence."""
+
+ENOUGH = 3.0
+"""Seconds that hold all those sends, however long the URL's time is."""
 
 
 class OutOfTime(WireError):
@@ -81,7 +88,8 @@ class Attempt:
     def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
-        made = kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts)
+        probe = self.probe
+        made = kind(url=probe.url, family=probe.family, entry=probe.entry, at_ms=at_ms, **facts)
         self.report(made)
         return made
 
@@ -92,7 +100,8 @@ class Attempt:
         would pass for a silent server.
         """
         left = self.deadline - self.clock()
-        if left < max(min(MIN_PATIENCE, self.timeout / 2), 2 * self.round_trip):
+        least = min(max(MIN_PATIENCE, MIN_SHARE * self.timeout), ENOUGH, self.timeout / 2)
+        if left < max(least, 2 * self.round_trip):
             raise OutOfTime(f"{self.timeout:g} s were over before this step")
         return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
 
@@ -115,6 +124,8 @@ class Attempt:
                 facts["detail"] = f"{error.alternate[0]} port {error.alternate[1]}"
         elif error is not None:
             facts["detail"] = str(error)
+        if isinstance(error, Elsewhere):
+            facts["came_from"] = error.source
         return facts
 
     def own_network_lost(self) -> Unroutable | None:

@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 from typing import Literal
 
-from signalpost.credentials import read_username
+from signalpost.credentials import LAST_EXPIRY, read_username
 from turnctl.fresh import Fresh, NotIssued
 from turnctl.observations import Agreement, Outcome, Trial
 from turnctl.probes.allocate import allocate
@@ -73,7 +73,8 @@ async def explain_refusal(attempt: Attempt, fresh: Fresh) -> None:
         again = await _try(attempt, fresh, "same-name", Login(username, signed or ""))
         if again.outcome is not Outcome.ERROR:
             return
-    longest = await _try_fresh(attempt, fresh, LIFETIMES[-1])
+    most = max(ttl for ttl in LIFETIMES if attempt.now() + ttl < LAST_EXPIRY or ttl == LIFETIMES[0])
+    longest = await _try_fresh(attempt, fresh, most)
     if longest.outcome is not Outcome.OK or longest.expires is None:
         return
     now, refused = attempt.now(), read_username(username).expires or 0

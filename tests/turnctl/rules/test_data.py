@@ -83,6 +83,24 @@ def forbidden(purpose: str) -> Permission:
         ([step(Echo, rtts_ms=())], [("relay-data-lost", "fail")]),
         ([step(Echo, rtts_ms=(1.0,) * 18)], [("relay-data-lost", "warn")]),
         ([step(Echo, rtts_ms=(1.0,) * 19)], []),  # one in twenty is tolerable
+        (
+            [
+                step(Inbound, outcome=SILENT, sent=16, received=0, replied=False),
+                step(Echo, rtts_ms=(1.0,) * 10),
+            ],
+            [("relay-range-blocked", "fail"), ("relay-data-lost", "warn")],
+        ),
+        (
+            [
+                step(Inbound, outcome=SILENT, sent=16, received=0, replied=False),
+                step(Echo, rtts_ms=(1.0,) * 1),  # by chance one in a hundred
+            ],
+            [("relay-range-unproved", "info"), ("relay-data-lost", "warn")],
+        ),
+        (
+            [step(Inbound, replied=False), step(Echo, rtts_ms=(1.0,) * 10)],
+            [("relay-data-lost", "warn")],
+        ),
         ([step(Refresh, outcome=SILENT)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=ERROR, code=437)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=UNKNOWN)], []),
@@ -93,8 +111,7 @@ def forbidden(purpose: str) -> Permission:
                 step(Refresh, outcome=ERROR, code=437),
             ],
             [
-                ("relay-range-blocked", "fail"),
-                ("relay-data-lost", "fail"),
+                ("relay-range-blocked", "fail"),  # which keeps echoes out as well
                 ("refresh-failed", "fail"),
             ],
         ),
@@ -158,7 +175,10 @@ HARDENED = PeerPolicy(url=UDP, family=4, asked=13, allowed=())
             [("private-peers-allowed", "fail")],
         ),
         ([HARDENED], "Coturn-4.6.1 'Gorst'", [("version-vulnerable", "fail")]),
-        ([HARDENED], "Coturn-4.17.0 'x'", []),
+        ([HARDENED], "Coturn-4.17.0 'x'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.17.1 'x'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.5.1.1 'dan Eider'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.18.0 'x'", []),
         ([HARDENED], "Coturn", []),
         ([HARDENED], "other 4.6.1", []),
         ([], "Coturn-4.6.1 'Gorst'", []),
@@ -192,7 +212,8 @@ def test_what_the_audit_names() -> None:
     peers, version = judge(plan(UDP), seen, now=NOW)
     assert "10.0.0.1, 169.254.169.254" in peers.summary
     assert 13 == peers.evidence["asked"]
-    assert 2 == len(version.evidence["holes"])
+    assert "CVE-2026-73215: EVEN-PORT exhausts the relay ports" in version.evidence["holes"]
+    assert version.evidence["knownAsOf"] in version.summary
 
 
 def sample(port: int, outcome: Outcome) -> Inbound:
