@@ -232,16 +232,6 @@ def refused(version: Version) -> str | None:
     return None
 
 
-def refused(version: Version) -> str | None:
-    """Why no deployment may run this version; None when it may."""
-    if Version(4, 17, 0) <= version < Version(4, 17, 2):
-        return (
-            "UDP replies leave with an IP TTL of 1, so no client behind a router gets a relay over "
-            "UDP (upstream issue 2043)"
-        )
-    return None
-
-
 def is_too_old_for_public(version: Version) -> bool:
     """Whether known holes forbid it to listen where the internet can reach it."""
     return version < FIRST_SAFE

@@ -84,8 +84,8 @@ def _identified(f: Facts) -> Move:
     why = refused(f.version)
     if why and not note.refused:
         if not f.present:
-            return ended(3, f"coturn {note.version} is refused: {why}")
-        return _refuse(f, f"coturn {note.version} is refused: {why}")
+            return ended(3, f"{f.asked} is refused: {why}")
+        return _refuse(f, why)
     if note.refused:
         return _back(f)
     if all(map(f.new, f.usual)):
