@@ -292,7 +292,7 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
         ((OTHER, "more"), {}, 2, "usage: "),
         ((OTHER,), {"RELAY_DRAIN": "2h"}, 2, "RELAY_DRAIN=2h is not a number of seconds"),
         ((OTHER,), {"COTURN_IMAGE": "x"}, 2, "COTURN_IMAGE or COTURN_VERSION is set in your shell"),
-        (("nobody.invalid/coturn:1",), {}, 3, "nobody.invalid/coturn:1 cannot be pulled"),
+        (("127.0.0.1:9/coturn:1",), {}, 3, "127.0.0.1:9/coturn:1 cannot be pulled"),
         (
             (deployment.settings["PYTHON_IMAGE"],),
             {},
