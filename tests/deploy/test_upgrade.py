@@ -301,7 +301,7 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
         ),
         ((OTHER,), {"COMPOSE_PROJECT_NAME": "nothing-here"}, 3, "the service does not run here"),
         (("$(touch x);coturn",), {}, 2, "usage: "),
-        ((REFUSED,), {}, 3, "cannot serve"),
+        ((REFUSED,), {}, 3, "is refused: coturn 4.17.1 is broken"),
     ):
         run = deployment.upgrade(*arguments, **environment)
         assert (status, True) == (run.ended(), text in run.said()), run.said()

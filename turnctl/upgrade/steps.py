@@ -29,7 +29,9 @@ STARTS = 3
 CHECK_EVERY = 15.0
 """Seconds between two checks of a relay that clients use."""
 FAILURES = 2
-"""Checks in a row that have to fail before clients are sent back: a busy host fails one."""
+"""Checks in a row that have to fail before it counts: a busy host fails one."""
+ANSWERED = 2
+"""Status of a check that failed although a relay gave allocations."""
 
 
 def next_move(facts: Facts) -> Move:
@@ -191,10 +193,12 @@ def _checked(f: Facts, names: tuple[str, ...]) -> Move:
         if names == f.usual:
             return replace(_finish(replace(f, note=replace(note, placed=True))), says=says)
         return Move(Step("log", names), replace(note, checked=f.now, failures=0), says)
-    if f.now - note.begun < START:
+    # One that answers has started; what is wrong with it is looked at twice.
+    note = replace(note, failures=note.failures + 1 if f.done.status == ANSWERED else 0)
+    if note.failures < FAILURES and f.now - note.begun < START:
         return Move(Step("wait"), note)
     says = tuple(f.done.text.splitlines())
-    return Move(Step("log", names), replace(note, failures=1), says)
+    return Move(Step("log", names), replace(note, failures=FAILURES), says)
 
 
 def _send(f: Facts, *says: str) -> Move:

@@ -76,7 +76,7 @@ class Work:
         return self.directory / "upgrade.json"
 
     def do(self, step: Step, f: Facts) -> Heard:
-        """Take a step; 0 where it succeeded, else 1 and why not."""
+        """Take a step; 0 where it succeeded, else another status and why not."""
         try:
             match step.verb:
                 case "install":
@@ -86,8 +86,7 @@ class Work:
                 case "hand-out":
                     self._hand_out(step.names[0], f)
                 case "prove":
-                    if wrong := asyncio.run(self._prove(step.names)):
-                        return Heard(step.verb, 1, "\n".join(wrong))
+                    return asyncio.run(self._prove(step.names))
                 case "load":
                     asyncio.run(self._load(step.names))
         except (datadir.Unusable, click.ClickException, ssl.SSLError) as error:
@@ -164,9 +163,8 @@ class Work:
     def _hand_out(self, relay: str, f: Facts) -> None:
         from turnctl.edge.prefer import prefer
 
-        # Of the relays' own files only those beside, which are of this version.
-        only = f.beside if relay != f.handed_out else ()
-        self._init(relay, f.note.version, only or f.beside)
+        # Of the relays' own files only those beside, which are of this version in any case.
+        self._init(relay, f.note.version, f.beside)
         port = self._conf(relay).port
         if not asyncio.run(self._handed(port)):
             raise click.ClickException(
@@ -204,14 +202,16 @@ class Work:
     def _secret(self) -> Secret:
         return datadir.secrets_in(self.directory / "turn-secret")[0][0]
 
-    async def _prove(self, names: tuple[str, ...]) -> list[str]:
-        """What is wrong with the relays, nothing when data goes through each listener."""
+    async def _prove(self, names: tuple[str, ...]) -> Heard:
+        """0 when data goes through each listener; 2 when a relay answered and it does not, 1 when
+        none answered."""
         from turnctl.engine import Options
         from turnctl.examination import Request, examine
+        from turnctl.observations import Allocation
 
         urls = tuple(url for name in names for url in self._urls(name))
         if not urls:
-            return [f"{' '.join(names)}: no configuration there names a listener"]
+            return Heard("prove", 1, f"{' '.join(names)}: no configuration there names a listener")
         request = Request(
             targets=urls,
             access=Access(secret=self._secret()),
@@ -219,7 +219,10 @@ class Work:
             families=(4, 6),
             context=ssl.create_default_context(),
         )
-        return wrong(await examine(request, lambda _: None))
+        report = await examine(request, lambda _: None)
+        told = wrong(report)
+        answered = any(one.relayed for one in report.record.each(Allocation))
+        return Heard("prove", 0 if not told else 2 if answered else 1, "\n".join(told))
 
     async def _load(self, names: tuple[str, ...]) -> None:
         """A round of it. What a relay grants of it is no verdict: quotas may be small."""

@@ -118,7 +118,8 @@ class World:
         if step.verb == "hand-out":
             self.handed_out = step.names[0]
         if step.verb == "prove" and not all(self._works(name) for name in step.names):
-            return Heard(step.verb, 1, "no data")
+            running = all(self.relays[name].running for name in step.names)
+            return Heard(step.verb, 2 if running else 1, "no data")
         return Heard(step.verb)
 
     def _works(self, name: str) -> bool:
@@ -395,6 +396,22 @@ def test_one_check_that_fails_is_made_again() -> None:
     )
     assert second.note is not None
     assert (1, "") == (second.note.failures, second.note.refused)
+
+
+def test_a_relay_has_time_to_start() -> None:
+    """Half a minute without an answer, and one answer that is wrong."""
+    world = World(edge=False)
+    while world.turn().verb != "start":
+        pass
+    world.relays["coturn-next"].running = False
+    begun = world.now
+    while world.now - begun < 20:
+        assert "wait" == world.turn().verb
+    world.relays["coturn-next"].running = True
+    world.faults.add("no data")
+    assert "wait" == world.turn().verb
+    world.faults.clear()
+    assert 0 == world.upgrade()
 
 
 def test_a_version_that_fails_on_the_usual_ports_is_undone() -> None:
