@@ -14,11 +14,12 @@ from dataclasses import replace
 
 from turnctl.deployment.coturn import parse_version, refused
 from turnctl.upgrade import memory
+from turnctl.upgrade.back import back, busy, refuse, removed, returned, settled
 from turnctl.upgrade.facts import Facts, Note
 from turnctl.upgrade.log import complaints, sections, tail
 from turnctl.upgrade.memory import Watched
 from turnctl.upgrade.moves import Move, Step, ended, ending
-from turnctl.upgrade.waiting import still_draining, waiting
+from turnctl.upgrade.waiting import waiting
 
 __all__ = ["next_move"]
 
@@ -87,9 +88,9 @@ def _identified(f: Facts) -> Move:
     if why and not note.refused:
         if not f.present:
             return ended(3, f"{f.asked} is refused: {why}")
-        return _refuse(f, why)
+        return refuse(f, why)
     if note.refused:
-        return _back(f)
+        return back(f)
     if all(map(f.new, f.usual)):
         return _finish(f)
     return _forward(f)
@@ -101,7 +102,7 @@ def _identified(f: Facts) -> Move:
 def _forward(f: Facts) -> Move:
     note = f.note
     if note.replacing:
-        if not _busy(f, new=False):
+        if not busy(f, new=False):
             return _replace(f)
         # Interrupted there, and meanwhile somebody with iceServers from before came.
         f = replace(f, note=replace(note, replacing=False))
@@ -116,7 +117,7 @@ def _forward(f: Facts) -> Move:
         f = replace(f, note=note)
     there = f.present == f.beside
     if f.heard.verb == "start" and (f.heard.status or not there):
-        return _refuse(f, "it cannot be started", *f.heard.text.splitlines())
+        return refuse(f, "it cannot be started", *f.heard.text.splitlines())
     if note.begun and there:
         return _proof(f)
     if f.done.verb != "install":
@@ -136,13 +137,13 @@ def _proof(f: Facts) -> Move:
         return _send(f)
     if reason := _restarted(f, dict.fromkeys(f.beside, STARTS - 1)):
         if f.heard.verb == "log":
-            return _refuse(f, reason, *tail(f.heard.text))
+            return refuse(f, reason, *tail(f.heard.text))
         return Move(Step("log", f.beside), note)
     if f.heard.verb == "log":
         if note.failures:
-            return _refuse(f, "no data goes through it", *tail(f.heard.text))
+            return refuse(f, "no data goes through it", *tail(f.heard.text))
         if wrong := complaints(f.heard.text):
-            return _refuse(f, "it does not accept its configuration", *wrong)
+            return refuse(f, "it does not accept its configuration", *wrong)
         note = replace(note, read=True)
     if not note.checked:
         return _checked(f, f.beside)
@@ -157,21 +158,21 @@ def _proof(f: Facts) -> Move:
 
 def _measured(f: Facts) -> Move:
     """After a round of load."""
-    note, settled = f.note, []
+    note, steady = f.note, []
     texts = sections(f.heard.text)
     for name in f.beside:
         sample = memory.read(texts.get(name, ""))
         if sample is None:
             # An image without cat: nothing is known, and nothing is claimed.
-            settled.append(name not in note.sizes)
+            steady.append(name not in note.sizes)
             continue
         sizes = [*note.sizes.get(name, []), sample.size]
         note = replace(note, sizes={**note.sizes, name: sizes})
         standing = memory.standing(sizes, sample.threads)
         if standing.wrong:
-            return _refuse(replace(f, note=note), f"{name}: {standing.wrong}")
-        settled.append(standing.settled)
-    if not all(settled):
+            return refuse(replace(f, note=note), f"{name}: {standing.wrong}")
+        steady.append(standing.settled)
+    if not all(steady):
         return Move(Step("load", f.beside), note)
     bases = {name: Watched(base=sizes[-1]) for name, sizes in note.sizes.items()}
     says = tuple(
@@ -204,7 +205,7 @@ def _checked(f: Facts, names: tuple[str, ...]) -> Move:
 def _send(f: Facts, *says: str) -> Move:
     """New clients to the relay beside."""
     if f.done.verb == "hand-out" and f.done.status:
-        return _refuse(f, *f.done.text.splitlines())
+        return refuse(f, *f.done.text.splitlines())
     note = replace(
         f.note, sent=True, checked=f.now, failures=0, until=0.0, quiet=0, draining={}, ended=[]
     )
@@ -223,7 +224,7 @@ def _serving(f: Facts) -> Move:
         f = replace(f, note=replace(f.note, checked=f.now, failures=failures))
     if reason := _fault(f):
         says = f.done.text.splitlines() if f.note.failures else ()
-        return _refuse(f, reason, *says)
+        return refuse(f, reason, *says)
     # A check that failed is made again at once.
     if f.done.verb != "prove" and (f.note.failures or f.now - f.note.checked >= CHECK_EVERY):
         return Move(Step("prove", f.beside), f.note)
@@ -231,13 +232,6 @@ def _serving(f: Facts) -> Move:
     if isinstance(move, Move):
         return move
     return _replace(replace(f, note=replace(move.note, replacing=True)), *move.says)
-
-
-def _busy(f: Facts, *, new: bool) -> tuple[str, ...]:
-    """The relays on the usual ports, of the new version or the old, that have allocations."""
-    return tuple(
-        one for one in f.usual if f.new(one) is new and f.runs(one) and f.allocations.get(one)
-    )
 
 
 def _watched(f: Facts) -> Note:
@@ -280,7 +274,7 @@ def _replace(f: Facts, *says: str) -> Move:
     if f.done.status:
         return ended(1, *f.done.text.splitlines())
     if f.heard.verb == "start":
-        return _refuse(f, "it cannot be started on the usual ports", *f.heard.text.splitlines())
+        return refuse(f, "it cannot be started on the usual ports", *f.heard.text.splitlines())
     text = f"starting coturn {note.version} on the usual ports"
     return Move(Step("record"), note, (*says, text))
 
@@ -290,127 +284,17 @@ def _finish(f: Facts) -> Move:
     note = f.note
     if not f.present:
         text = f"coturn is {f.asked}, version {note.version}"
-        return _settled(f, ending(0, f"done: {text}" if note.begun else f"{text}, already"))
+        return settled(f, ending(0, f"done: {text}" if note.begun else f"{text}, already"))
     if not note.placed:
         if f.heard.verb == "log":
-            return _refuse(f, "no data goes through it on the usual ports", *tail(f.heard.text))
+            return refuse(f, "no data goes through it on the usual ports", *tail(f.heard.text))
         # Without a start noted (the note was lost) it has its time from now on.
         f = replace(f, note=replace(note, begun=note.begun or f.now))
         return _checked(f, f.usual)
     if f.handed_out != "coturn":
-        return _return(f)
+        return returned(f)
     move = waiting(f, f.present)
-    return move if isinstance(move, Move) else _removed(replace(f, note=move.note), *move.says)
-
-
-def _return(f: Facts) -> Move:
-    """New clients to the relay on the usual port."""
-    if f.done.verb == "hand-out" and f.done.status:
-        return ended(1, *f.done.text.splitlines())
-    note = replace(f.note, until=0.0, quiet=0, draining={}, ended=[])
-    return Move(Step("hand-out", ("coturn",)), note)
-
-
-def _removed(f: Facts, *says: str) -> Move:
-    if f.heard.verb == "remove":
-        return ended(1, *f.heard.text.splitlines())
-    return Move(Step("remove", f.beside), f.note, says)
-
-
-def _settled(f: Facts, last: Move) -> Move:
-    """As `docker compose up` would have it, so that the next one restarts nothing."""
-    if f.heard.verb == "settle":
-        return ended(1, "init failed: docker compose logs init") if f.heard.status else last
-    if f.done.verb != "record":
-        return Move(Step("record", ("was",) if f.note.undone else ()), f.note)
-    if f.done.status:
-        return ended(1, *f.done.text.splitlines())
-    return Move(Step("settle"), f.note)
-
-
-# --- and back ---------------------------------------------------------------------------------
-
-
-def _refuse(f: Facts, reason: str, *says: str) -> Move:
-    """The new version does not hold: from here on it goes back."""
-    first = f"{f.asked} does not hold: {reason}"
-    # The failed step's own outcome is not the outcome of a step back.
-    quiet = replace(f.host, heard=replace(f.heard, verb="none"))
-    note = replace(f.note, refused=reason, failures=0)
-    back = _back(replace(f, note=note, host=quiet, done=replace(f.done, verb="", status=0)))
-    return replace(back, says=(*says, first, *back.says))
-
-
-def _back(f: Facts) -> Move:
-    note = f.note
-    if (note.replacing or any(map(f.new, f.usual))) and not note.undone:
-        return _undo(f)
-    stopped = [name for name in f.usual if not f.runs(name)]
-    if stopped and f.handed_out != "coturn":
-        said = f.heard.text.splitlines()
-        if (f.heard.verb == "start" and f.heard.status) or (note.until and f.now >= note.until):
-            return _stay(f, f"{' '.join(stopped)} cannot be started", *said)
-        if not note.until:
-            return Move(Step("start", f.usual), replace(note, until=f.now + f.patience))
-        # One whose drain has ended is about to be started anew by Docker.
-        return Move(Step("wait"), note)
-    if note.undone and any(map(f.new, f.usual)):
-        return _stay(f, f"{note.was} is the same image by now")
-    if f.handed_out != "coturn":
-        return _hand_back(f)
-    if f.present and (note.sent or any(f.allocations.get(name) for name in f.present)):
-        move = waiting(f, f.present)
-        if isinstance(move, Move):
-            return move
-        f = replace(f, note=move.note)
-    if f.present:
-        return _removed(f)
-    where = "are back on the relay that ran before" if note.sent else "stay where they are"
-    last = ending(1, f"{f.asked} does not work; new clients {where}")
-    return _settled(f, last) if note.undone else last
-
-
-def _undo(f: Facts) -> Move:
-    """The old version on the usual ports, where nobody is: clients are on the relay beside."""
-    note = f.note
-    if not note.was or not note.was_version or note.was == f.asked:
-        return _stay(f, "which image ran before is not known")
-    busy = _busy(f, new=True)
-    if busy and not f.done.verb and isinstance(move := waiting(f, busy), Move):
-        return move
-    if f.done.verb == "record" and not f.done.status:
-        return Move(Step("install", ("was", *f.usual, *f.beside)), note)
-    if f.done.verb == "install" and not f.done.status:
-        note = replace(note, undone=True, draining={}, ended=[])
-        return Move(Step("start", f.usual), note)
-    if f.done.status:
-        return _stay(f, *f.done.text.splitlines())
-    return Move(Step("record", ("was",)), note, (f"starting {note.was} on the usual ports again",))
-
-
-def _stay(f: Facts, *says: str) -> Move:
-    """There is no way back: whoever runs it again tries the usual ports again."""
-    note = replace(f.note, refused="", undone=False, placed=False, begun=0.0)
-    last = "clients stay on coturn-next. Mend it and run this again"
-    return Move(Step("end", number=1), note, (*says, last))
-
-
-def _hand_back(f: Facts) -> Move:
-    note, drains = f.note, still_draining(f)
-    if not drains:
-        return _return(f)
-    if f.heard.verb == "restart" and f.heard.status:
-        return _stay(f, *f.heard.text.splitlines())
-    if note.until and f.now >= note.until:
-        text = f"calls are cut on {' '.join(drains)}, which takes clients again then"
-        return Move(Step("restart", drains), note, (text,))
-    says: tuple[str, ...] = ()
-    if not note.until:
-        note = replace(note, until=f.now + f.patience)
-    if f.now - note.told >= 300:
-        says = (f"clients go back when {' '.join(drains)} has ended its last call",)
-        note = replace(note, told=f.now)
-    return Move(Step("wait"), note, says)
+    return move if isinstance(move, Move) else removed(replace(f, note=move.note), *move.says)
 
 
 def _version(text: str) -> str:
