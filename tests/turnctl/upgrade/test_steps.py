@@ -414,6 +414,27 @@ def test_a_relay_has_time_to_start() -> None:
     assert 0 == world.upgrade()
 
 
+def test_memory_that_can_be_read_no_longer_does_not_hold_it_up() -> None:
+    """The proof has its end."""
+    world = World(edge=False)
+    while world.turn().verb != "look":
+        pass
+    world.faults.add("look")
+    assert 1 == world.upgrade()
+    assert "its proof did not end in 900 s" in " ".join(world.said)
+
+
+def test_an_interrupted_proof_begins_anew() -> None:
+    """A day later nothing of it counts."""
+    world = World(edge=False)
+    while world.turn().verb != "look":
+        pass
+    world.now, world.heard = world.now + 86_400, Heard()
+    world.taken.clear()
+    assert 0 == world.upgrade()
+    assert "prove" == world.taken[0].verb
+
+
 def test_a_version_that_fails_on_the_usual_ports_is_undone() -> None:
     """Clients are on the relay beside meanwhile; the old image returns, and they to it."""
     world = World(faults={"no data on the usual ports"})
