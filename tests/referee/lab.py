@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab import browser, coturn, firefox, netns
+from tests.lab import browser, coturn, firefox, nats, netns
 from tests.lab.certs import Authority
 from tests.lab.names import hosts
 from tests.lab.netns import Namespace
@@ -37,6 +37,7 @@ def built(directory: Path) -> Iterator[tuple[Place, Clients]]:
     with contextlib.ExitStack() as stack:
         internet = stack.enter_context(netns.internet())
         site = internet.join("dual-stack")
+        _make_symmetric(site)
         home = internet.join("port-restricted")
         home.router.nft(FORWARDING.format(inner=home.client.address))
         for namespace in (site.client, internet.server):
@@ -54,6 +55,16 @@ def built(directory: Path) -> Iterator[tuple[Place, Clients]]:
             authority.root,
         )
         yield Place(internet.server, home.client, authority, stranger), clients
+
+
+def _make_symmetric(site: netns.Site) -> None:
+    """Give the clients' router the strictest NAT: a peer's packets to a relayed address come from
+    a port that nobody knew before, so they arrive only where the relay's ports are open. Behind any
+    other NAT the relay's own first packet opens the firewall before it.
+    """
+    nat = nats.nat("symmetric", wan=site.router.address, client=site.client.address)
+    site.router.nft("flush ruleset\n" + nat)
+    site.router.nft(nats.firewall6())
 
 
 def _authority(directory: Path) -> Authority:

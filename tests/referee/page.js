@@ -1,6 +1,6 @@
 // One URL as a browser uses it. `argument`: {server, stun}, the iceServers entry with the one URL,
 // and a STUN server for the peer that has no relay.
-const GATHER = 20000, MEET = 15000, LONG = "x".repeat(1000);
+const GATHER = 12000, MEET = 10000, LONG = "x".repeat(1000);
 const later = (ms, value) => new Promise((done) => setTimeout(() => done(value), ms));
 
 // Resolves to the first candidate of the type, to null when gathering ends without one.

@@ -24,8 +24,9 @@ from tests.referee.configuration import SECRET, Configuration, Front, Login
 
 __all__ = ["Place", "credential", "fill", "running", "values"]
 
-START = 20.0
-"""Seconds for coturn to open its listeners; 0.1 to 0.5 are usual."""
+START = 10.0
+"""Seconds for coturn to open its listeners; 0.1 to 0.5 are usual. One that cannot bind tries again
+for ever, and what its clients meet is nothing."""
 FIRST_PORT, PORTS_EACH = 20_000, 10
 FIRST_RELAY, RELAYS_EACH = 30_000, 60
 READY: Mapping[Version, str] = {"4.6.1": "SQLite DB connection success", "4.18.0": "auth threads"}
@@ -170,10 +171,8 @@ def _coturn(
     try:
         deadline = time.monotonic() + START
         while READY[version] not in log.read_text(errors="replace"):
-            if process.poll() is not None:
+            if process.poll() is not None or time.monotonic() > deadline:
                 break
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"coturn does not start:\n{log.read_text(errors='replace')}")
             time.sleep(0.02)
         yield process
     finally:

@@ -1,0 +1,1 @@
+PAST: tuple[str, ...] = ()
