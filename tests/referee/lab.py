@@ -11,6 +11,7 @@ from tests.lab.certs import Authority
 from tests.lab.names import hosts
 from tests.lab.netns import Namespace
 from tests.lab.parts import require
+from tests.referee import checker
 from tests.referee.configuration import NAMES
 from tests.referee.server import Place
 from tests.referee.trial import Clients
@@ -44,7 +45,7 @@ def built(directory: Path) -> Iterator[tuple[Place, Clients]]:
             stack.enter_context(hosts(namespace, NAMES))
         helper = stack.enter_context(_stun(internet.server))
         clients = Clients(
-            site.client,
+            stack.enter_context(checker.started(site.client, directory / "checks")),
             stack.enter_context(
                 browser.scripted(site.client, directory / "chromium", root=authority.root)
             ),

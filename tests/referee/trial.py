@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.lab.coturn import Version
-from tests.lab.netns import Namespace
-from tests.lab.prober import TURNCTL
 from tests.lab.scripted import Browser
+from tests.referee.checker import Checker
 from tests.referee.configuration import Configuration
 from tests.referee.server import Place, credential, fill, running, values
 
@@ -68,7 +66,7 @@ class Clients:
     """Both browsers, in the network that check runs in; the STUN server for a peer without a
     relay."""
 
-    namespace: Namespace
+    checker: Checker
     chromium: Browser
     firefox: Browser
     stun: str
@@ -76,30 +74,23 @@ class Clients:
 
     def check(self, url: str, login: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
         """Verdict and codes of `turnctl check` with this URL alone."""
-        argv = [TURNCTL, "check", "--format", "json", "--ca", str(self.root)]
-        argv += ["--timeout", TIMEOUT, "--username", login[0], "--credential", login[1]]
-        # By a list and not as an argument: its own syntax is the list's matter here.
-        argv = ["ip", "netns", "exec", self.namespace.name, *argv, "-"]
         server = {"urls": url}
         if not url.strip().lower().startswith("stun"):
             server |= {"username": login[0], "credential": login[1]}
-        done = subprocess.run(
-            argv,
-            input=json.dumps({"iceServers": [server]}),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        # By a list and not as an argument: so a browser gets it too.
+        status, said = self.checker.run(
+            *("check", "-", "--format", "json", "--ca", str(self.root), "--timeout", TIMEOUT),
+            said=json.dumps({"iceServers": [server]}),
         )
-        if done.returncode not in {0, 1}:
-            return f"status {done.returncode}", ()
-        report = json.loads(done.stdout)
+        if status not in {0, 1}:
+            return f"status {status}", ()
+        report = json.loads(said)
         codes = {
             one["code"]
             for one in report["findings"]
             if one["severity"] != "info" and one["code"] not in OF_LISTS
         }
-        verdict = "fail" if done.returncode else "warn" if codes else "pass"
+        verdict = "fail" if status else "warn" if codes else "pass"
         return verdict, tuple(sorted(codes))
 
     def ask(self, browser: Browser, url: str, login: tuple[str, str]) -> str:
