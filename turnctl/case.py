@@ -32,6 +32,9 @@ T = TypeVar("T", bound=Observation)
 ANSWERED = {Outcome.OK, Outcome.ERROR}
 """Something in STUN (or TCP) came back."""
 
+PASSED = ANSWERED | {Outcome.ELSEWHERE}
+"""Packets went there and came back, be it from another address."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -126,11 +129,11 @@ class Record:
         """
         for one in self.seen:
             if isinstance(one, Control) and one.transport == transport:
-                answered, remote = one.outcome in ANSWERED, one.remote
+                answered, remote = one.outcome in PASSED, one.remote
             elif isinstance(one, Connection) and transport == "tcp":
                 answered, remote = one.outcome is Outcome.OK, one.remote
             elif isinstance(one, Binding) and (one.protocol == "udp") is (transport == "udp"):
-                answered, remote = one.outcome in ANSWERED, one.remote
+                answered, remote = one.outcome in PASSED, one.remote
             else:
                 continue
             if answered and remote[0] == case.address and port in (None, remote[1]):
@@ -154,12 +157,12 @@ class Record:
 
         None when there is nobody else.
         """
-        answers = [one.outcome in ANSWERED for one in self.each(Reference)]
+        answers = [one.outcome in PASSED for one in self.each(Reference)]
         relaying = {
             (one.url, one.family) for one in self.each(Challenge) if one.outcome in ANSWERED
         }
         answers += [
-            one.outcome in ANSWERED or (one.url, one.family) in relaying
+            one.outcome in PASSED or (one.url, one.family) in relaying
             for one in self.each(Binding)
             if one.protocol == "udp" and not _same(one.remote[0], case.address)
         ]

@@ -75,7 +75,11 @@ FIXES: Mapping[str, str] = {
         "tcp in its firewall, its cloud security group, and where Docker publishes ports. Without "
         "a route see to this machine's own network first."
     ),
-    "udp-blocked": "Open {port}/udp: firewall, cloud security group, Docker's published ports.",
+    "udp-blocked": (
+        "Open {port}/udp: firewall, cloud security group, Docker's published ports. coturn 4.17.0 "
+        "and 4.17.1 show the same from a distance (see reply-ttl-low), and so does a server behind "
+        "a NAT that answers from another address of its own."
+    ),
     "tcp-blocked": "Open {port}/tcp: firewall, security group, published ports; drop `no-tcp`.",
     "ipv6-unreachable": (
         "Make the server listen on its IPv6 address (listening-ip) and open port {port} for it, "
@@ -91,6 +95,17 @@ FIXES: Mapping[str, str] = {
     ),
     "client-network-lost": (
         "Nothing on the server: see to this machine's own connection, and run the check again."
+    ),
+    "reply-ttl-low": (
+        "Upgrade coturn to 4.18.0 or later: 4.17.0 and 4.17.1 send every UDP reply with TTL 1 from "
+        "the first authenticated Allocate on. With another version look for a rule that sets the "
+        "TTL (`nft list ruleset`, `iptables -t mangle -S`) and at net.ipv4.ip_default_ttl and "
+        "net.ipv6.conf.*.hop_limit."
+    ),
+    "reply-from-other-address": (
+        "Set listening-ip={address} in turnserver.conf, with one such line for each address that "
+        "clients use: when it listens on 0.0.0.0 or ::, the route decides which address answers. "
+        "If the server has that line, something in front of it rewrites the source of its packets."
     ),
     "not-turn": (
         "Point the URL at coturn itself: a proxy or CDN in front must pass port {port} through as "
@@ -201,14 +216,14 @@ FIXES: Mapping[str, str] = {
         "Set no-software-attribute, no-stun-backward-compatibility and no-rfc5780 where the "
         "version knows them, or upgrade coturn."
     ),
-    "version-vulnerable": "Upgrade coturn to 4.17 or later, and set no-software-attribute.",
+    "version-vulnerable": "Upgrade coturn to 4.18 or later, and set no-software-attribute.",
     "ice-relay-failed": "See coturn's log: the packets pass, and two ICE agents do not connect.",
     "ice-srflx-failed": (
         "Nothing on the server, most likely: this network lets no direct packets in. Calls from "
         "here use the relay."
     ),
 }
-"""Code → what to do. {host} and {port} are the URL's own."""
+"""Code → what to do. {host} and {port} are the URL's own, {address} is what the host stands for."""
 
 
 def finding(
@@ -228,7 +243,7 @@ def finding(
         severity=severity,
         url=url,
         summary=summary,
-        fix=FIXES[code].format(host=host, port=port),
+        fix=FIXES[code].format(host=host, port=port, address=evidence.get("address") or host),
         family=family,
         evidence={name: value for name, value in evidence.items() if value not in (None, "")},
     )

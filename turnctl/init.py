@@ -160,6 +160,11 @@ _BYTES = Whole(10_000, 1_000_000_000_000)
     callback=_reads(coturn.parse_version),
     help="coturn that will run. Default: ask the turnserver installed here.",
 )
+@click.option(
+    "--coturn-image",
+    metavar="IMAGE",
+    help="Image that will run: refused if its tag names a version that is known not to work.",
+)
 @click.option("--realm", callback=_reads(_realm), default="signalpost", show_default=True)
 @_option(
     "--relay",
@@ -276,6 +281,7 @@ def init(
     no_stun: bool,
     local: bool,
     coturn_version: coturn.Version | None,
+    coturn_image: str | None,
     realm: str,
     relay: str,
     port: int,
@@ -327,7 +333,7 @@ def init(
     if handed_out is None:
         raise click.UsageError(f"--relay {relay} needs its port: give --next-port too")
     try:
-        version = coturn_version or _installed_version()
+        version = _fit_version(coturn_version, coturn_image)
         where = _place(version, external_ip, listen, asked, port)
         wanted = Installation(
             version=version,
@@ -400,7 +406,8 @@ def _typed(**values: str | None) -> dict[str, str]:
 
 
 def _http_host(*, loopback: bool) -> str:
-    return "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104  the service's own port is meant to be reached
+    # Over both families: a host may have no IPv4 address.
+    return "127.0.0.1" if loopback else "::"
 
 
 def _installed_version() -> coturn.Version:
@@ -417,6 +424,17 @@ def _installed_version() -> coturn.Version:
         return coturn.parse_version(said.stdout)
     except ValueError as error:
         raise Failure(f"turnserver --version: {error}") from error
+
+
+def _fit_version(named: coturn.Version | None, image: str | None) -> coturn.Version:
+    """The version that will run. Raises Failure for one that must not be deployed."""
+    version = named or _installed_version()
+    source = "turnserver --version" if named is None else "--coturn-version or COTURN_VERSION"
+    seen = {source: version, f"image {image}": coturn.version_of_image(image or "")}
+    for where, one in seen.items():
+        if one is not None and (why := coturn.refused(one)):
+            raise Failure(f"{why} ({where})")
+    return version
 
 
 def _place(

@@ -13,7 +13,17 @@ from turnctl.case import Case, Record
 from turnctl.findings import Finding
 from turnctl.observations import Binding, Observation
 from turnctl.plan import Plan
-from turnctl.rules import FAIL, WARN, about, access, data, listing, reach, reached_otherwise
+from turnctl.rules import (
+    FAIL,
+    WARN,
+    about,
+    access,
+    data,
+    listing,
+    reach,
+    reached_otherwise,
+    replies,
+)
 
 __all__ = ["judge", "overall", "url_verdict"]
 
@@ -79,6 +89,8 @@ def _case(record: Record, case: Case, now: float) -> Iterator[Finding]:
             summary = f"this machine has no route to {case.address}"
             yield about(case, "unreachable", FAIL, summary, case.first(Binding))
         return
+    # Beside the chain: packets that arrive here prove the rest of it as well.
+    yield from replies.hop_limits(case)
     for rule in CHAIN:
         broken = False
         for one in rule(record, case, now):

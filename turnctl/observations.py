@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 __all__ = [
+    "Afterwards",
     "Agreement",
     "Allocation",
     "Alpn",
@@ -35,6 +36,7 @@ __all__ = [
     "Refresh",
     "RelayEcho",
     "Release",
+    "ReplyHops",
     "Resolution",
     "TlsHandshake",
     "Trial",
@@ -61,6 +63,8 @@ class Outcome(StrEnum):
     """This machine has no route to that address."""
     CLOSED = "closed"
     """The other side closed a connection it had accepted."""
+    ELSEWHERE = "elsewhere"
+    """The answer came from another address or port than the one that was asked."""
     FOREIGN = "foreign"
     """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
     TLS_FAILED = "tls-failed"
@@ -79,13 +83,17 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange(Observation):
-    """A step that asks and is answered. `code` and `reason` are STUN's (RFC 8489 14.8)."""
+    """A step that asks and is answered. `code` and `reason` are STUN's (RFC 8489 14.8).
+
+    `came_from` is the address of an answer that did not come from the one that was asked.
+    """
 
     outcome: Outcome
     elapsed_ms: float = 0.0
     code: int | None = None
     reason: str = ""
     detail: str = ""
+    came_from: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +175,31 @@ class Binding(Exchange):
     software: str = ""
     same_host: bool = False
     """Whether the server's address is one of this machine's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyHops(Observation):
+    """TTL or hop limit of what the server sent over UDP in one session, as it arrived here."""
+
+    remote: Address
+    first: int
+    last: int
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Afterwards(Observation):
+    """What the server still answered after it had left an authenticated Allocate over UDP
+    unanswered, asked from new sockets at the same port.
+
+    `udp` is OK when one of `sent` Bindings over UDP was answered, `tcp` when an authenticated
+    Allocate over TCP was; with whatever answer.
+    """
+
+    udp: Outcome
+    sent: int
+    tcp: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,9 @@ def rotate(
 
 
 def _service(directory: Path) -> str:
-    """Where the service listens, by its own file; on every address means on this one too."""
+    """Where the service listens, by its own file; `::` is every address of both families, and this
+    machine may lack IPv6.
+    """
     path = directory / "signalpost.yaml"
     try:
         with datadir.owned(directory):
@@ -132,7 +134,7 @@ def _service(directory: Path) -> str:
         host, port = "127.0.0.1", 8080
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise Failure(f"{path}: does not tell where the service listens; give --service") from error
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104  compared, not bound
     host = loopback.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

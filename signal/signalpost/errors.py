@@ -6,6 +6,7 @@
     │   ├── BadParameter      bad-parameter
     │   ├── BinaryFrame       binary-frame
     │   ├── SubprotocolMissing subprotocol-missing
+    │   ├── UpgradeHeaderMissing upgrade-header-missing
     │   ├── HelloExpected     hello-expected
     │   ├── HelloTimeout      hello-timeout
     │   └── OutOfOrder        out-of-order
@@ -74,6 +75,12 @@ class BinaryFrame(ProtocolBroken):
 
 class SubprotocolMissing(ProtocolBroken):
     code = "subprotocol-missing"
+
+
+class UpgradeHeaderMissing(ProtocolBroken):
+    """A WebSocket's handshake that lost headers on its way, most likely in a reverse proxy."""
+
+    code = "upgrade-header-missing"
 
 
 class HelloExpected(ProtocolBroken):

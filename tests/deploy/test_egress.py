@@ -58,8 +58,7 @@ def network() -> Iterator[Network]:
         server, client = internet.server, internet.join("no-nat").client
         for subnet in SUBNETS:
             for namespace, number in ((server, 1), (client, 2)):
-                address = f"{host(subnet, number)}/{64 if ':' in subnet else 24}"
-                namespace.run(["ip", "address", "add", address, "dev", "eth0"], check=True)
+                internet.number(namespace, host(subnet, number))
         lines = [
             *(f"listening-ip={host(subnet, 1)}" for subnet in SUBNETS[1:]),
             "relay-ip=2a02:50::1",

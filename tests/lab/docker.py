@@ -118,7 +118,7 @@ def images() -> Images:
     """The default images where a registry answers, else Debian's packages as images."""
     python = _image("python:3.12-slim-bookworm", "bookworm", ["python3", "python3-venv"])
     # The next Debian has a coturn without the known holes of this one's.
-    coturn = _image("coturn/coturn:4.17.0-r0", "forky", ["coturn"])
+    coturn = _image("coturn/coturn:4.18.0-r0", "forky", ["coturn"])
     said = _run("docker", "run", "--rm", "--entrypoint", "turnserver", coturn, "--version")
     return Images(python, coturn, said.stdout.strip())
 

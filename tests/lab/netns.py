@@ -1,7 +1,12 @@
-"""A small internet in network namespaces: sites with clients behind NATs, and servers between them.
+"""A small internet in network namespaces: sites with clients behind NATs, servers, and a router
+between all of them.
 
     client 10.99.0.2 ── router 10.99.0.1 / 203.0.113.10 ──┐
-    client 10.100.0.2 ─ router 10.100.0.1 / 203.0.113.11 ─┴ bridge with 203.0.113.1 and 203.0.113.2
+    client 10.100.0.2 ─ router 10.100.0.1 / 203.0.113.11 ─┴ core ── 203.0.113.1 and 203.0.113.2
+
+No packet gets from a site to the servers, or to another site, without a router that counts its TTL
+down: the core alone where there is no NAT, two behind a NAT, three behind two. A server whose
+packets do not get that far is found out by every test that has a site.
 
 `site(kind)` gives one site, `internet()` as many as one joins. IPv6 lives in 2001:db8::/32 beside
 it: servers at ::1 and ::2, a /64 a site. Names are unique to the test, and everything is torn down
@@ -11,6 +16,7 @@ again, also after a failure: deleting a namespace deletes its ends of the veth p
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -39,6 +45,8 @@ __all__ = [
 ]
 
 SERVER, SECOND_SERVER = "203.0.113.1", "203.0.113.2"
+CORE, GATEWAY6 = "203.0.113.253", "fe80::1"
+"""The router between; over IPv6 it has the same address on each of its links."""
 NOWHERE = "203.0.113.254"
 SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
@@ -87,12 +95,18 @@ class Namespace:
         chain = f"type filter hook {hook} priority filter\n {rule} drop"
         self.nft(f"table inet firewall {{\n chain {hook} {{\n {chain}\n }}\n}}\n")
 
+    def send_with_ttl(self, ttl: int) -> None:
+        """Every UDP packet over IPv4 leaves with this TTL, as those of coturn 4.17.1 do with 1."""
+        chain = "type filter hook output priority mangle"
+        rule = f"meta l4proto udp ip ttl set {ttl}"
+        self.nft(f"table ip ttl {{\n chain output {{\n {chain}\n {rule}\n }}\n}}\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A client, the router that the internet sees of it, the servers; `run` is the client's.
 
-    Without a NAT the client is its own router.
+    Without a NAT the client is its own router: it forwards nothing, the core does.
     """
 
     client: Namespace
@@ -124,9 +138,10 @@ class Site:
 
 @dataclass(slots=True)
 class Internet:
-    """The servers' namespace with its bridge; sites join it. `delay` is tc's, as in "5ms"."""
+    """The servers' namespace, and the core that sites join. `delay` is tc's, as in "5ms"."""
 
     server: Namespace
+    core: Namespace
     delay: str | None
     _tag: str
     _stack: contextlib.ExitStack
@@ -140,6 +155,17 @@ class Internet:
         made = Site(client, router, self.server, kind)
         self._sites.append(made)
         return made
+
+    def number(self, namespace: Namespace, address: str) -> None:
+        """One more address for the servers, or for a client without a NAT. Whoever else has one of
+        the same /24 or /64 is reached by it, over the core as everybody."""
+        ports = {site.client.name: f"site{number}" for number, site in enumerate(self._sites)}
+        port = ports.get(namespace.name, "servers")
+        _number(self.core, port, namespace, "eth0", address)
+        if ":" in address:
+            network = str(ipaddress.ip_network(f"{address}/64", strict=False))
+            via = ("via", GATEWAY6, "dev", "eth0")
+            _ip("-n", namespace.name, "route", "replace", network, *via)
 
     def _without_nat(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
         client = self._namespace(f"client{number}", f"203.0.113.{10 + number}")
@@ -170,9 +196,9 @@ class Internet:
             _address(router.name, "lan", f"{lan6}:1/64")
             _address(client.name, "eth0", f"{lan6}:2/64")
             _forward(router, 6)
-            _ip("-n", router.name, "route", "add", "default", "via", SERVER6)
+            _ip("-n", router.name, "route", "add", "default", "via", GATEWAY6, "dev", "wan")
             _ip("-n", client.name, "route", "add", "default", "via", f"{lan6}:1")
-            _ip("-n", self.server.name, "route", "add", f"{lan6}:/64", "via", wan6)
+            _ip("-n", self.core.name, "route", "add", f"{lan6}:/64", "via", wan6)
             router.nft(nats.firewall6())
         return client, router
 
@@ -205,13 +231,11 @@ class Internet:
         return _namespace(self._stack, self._tag, role, address, address6)
 
     def _plug(self, namespace: Namespace, device: str, number: int) -> None:
-        """Connect a namespace with the bridge, at its own addresses."""
-        port = f"site{number}"
-        _link(namespace.name, device, self.server.name, port)
-        _ip("-n", self.server.name, "link", "set", port, "master", "eth0", "up")
-        _up(namespace.name, device)
-        for address in {namespace.address, namespace.address6} - {None}:
-            _address(namespace.name, device, f"{address}/{64 if ':' in str(address) else 24}")
+        """Connect a namespace with the core, at its own addresses."""
+        # Without IPv4 both are the same.
+        known = dict.fromkeys((namespace.address, namespace.address6))
+        addresses = [address for address in known if address is not None]
+        _wire(self.core, f"site{number}", namespace, device, addresses)
         if self.delay:
             delay = ["dev", device, "root", "netem", "delay", self.delay]
             if namespace.run(["tc", "qdisc", "add", *delay]).returncode != 0:
@@ -224,25 +248,17 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
     require("ip", "nft", "tc", root=True)
     tag = secrets.token_hex(3)
     with contextlib.ExitStack() as stack:
+        core = _core(stack, tag)
         server = _namespace(stack, tag, "server", SERVER, SERVER6)
-        # Snooping would keep the neighbour discovery of a port that just came up waiting.
-        # A bridge without an address of its own takes a port's: a site that joins could change it,
-        # and the others would go on sending to the old one for seconds.
-        own = ("address", "02:00:00:00:00:01")
-        bridge = ("add", "eth0", *own, "type", "bridge", "mcast_snooping", "0")
-        _ip("-n", server.name, "link", *bridge)
-        _up(server.name, "eth0")
-        for address in (SERVER, SECOND_SERVER):
-            _address(server.name, "eth0", f"{address}/24")
-        for address in (SERVER6, SECOND_SERVER6):
-            _address(server.name, "eth0", f"{address}/64")
-        _forward(server, 6)
+        addresses = (SERVER, SECOND_SERVER, SERVER6, SECOND_SERVER6)
+        _wire(core, "servers", server, "eth0", addresses)
+        _ip("-n", server.name, "route", "add", "2001:db8::/32", "via", GATEWAY6, "dev", "eth0")
         # Packets for somewhere else leave and are lost, as on a real host: without a route coturn
         # 4.6.1 gets an error for a peer's private address, and the allocation relays no more.
         nowhere = ("to", NOWHERE, "lladdr", "02:00:00:00:00:fe", "dev", "eth0")
         _ip("-n", server.name, "neighbour", "add", *nowhere)
         _ip("-n", server.name, "route", "add", "default", "via", NOWHERE)
-        yield Internet(server, delay, tag, stack)
+        yield Internet(server, core, delay, tag, stack)
 
 
 @contextlib.contextmanager
@@ -250,6 +266,42 @@ def site(kind: Kind = "port-restricted", *, delay: str | None = None) -> Iterato
     """A client behind a NAT of this kind; rules and what they behave as were measured."""
     with internet(delay=delay) as made:
         yield made.join(kind)
+
+
+def _core(stack: contextlib.ExitStack, tag: str) -> Namespace:
+    """The router that everybody is connected with.
+
+    Whoever is in 203.0.113.0/24 takes all of it to be on its own link; the core answers ARP for
+    those that are on another, and forwards. For an address that nobody has no answer comes, as on
+    one wire. Over IPv6 it is the gateway.
+    """
+    core = _namespace(stack, tag, "core", CORE, None)
+    _sysctl(core, "net.ipv4.conf.all.proxy_arp=1")
+    # What ARP asks with, and what ICMP comes from.
+    _address(core.name, "lo", f"{CORE}/32")
+    _forward(core, 4)
+    _forward(core, 6)
+    return core
+
+
+def _wire(
+    core: Namespace, port: str, namespace: Namespace, device: str, addresses: Sequence[str]
+) -> None:
+    """Connect a namespace with the core, and have its addresses lead there."""
+    _link(namespace.name, device, core.name, port)
+    # An answer for others would be held back for up to 0.8 s.
+    _sysctl(core, f"net.ipv4.neigh.{port}.proxy_delay=0")
+    _up(core.name, port)
+    _up(namespace.name, device)
+    _address(core.name, port, f"{GATEWAY6}/64")
+    for address in addresses:
+        _number(core, port, namespace, device, address)
+
+
+def _number(core: Namespace, port: str, namespace: Namespace, device: str, address: str) -> None:
+    """Give a namespace an address that the core sends on to it."""
+    _address(namespace.name, device, f"{address}/{128 if ':' in address else 24}")
+    _ip("-n", core.name, "route", "add", address, "dev", port)
 
 
 def _namespace(

@@ -28,9 +28,9 @@ for server in sys.argv[2:]:
 """
 
 
-def mapped_ports(site: netns.Site, port: int) -> list[str]:
-    """The client's mapped port as two STUN servers see it, from one socket."""
-    servers = (site.server.address, site.second_server_address)
+def mapped_ports(site: netns.Site, port: int, *servers: str) -> list[str]:
+    """The client's mapped port as STUN servers see it, both unless named, from one socket."""
+    servers = servers or (site.server.address, site.second_server_address)
     done = site.run([sys.executable, "-c", MAPPED_PORT, str(port), *servers], check=True)
     return done.stdout.split()
 
@@ -101,3 +101,75 @@ def test_namespaces_are_gone_afterwards() -> None:
     with pytest.raises(ZeroDivisionError), netns.site() as site:
         1 / 0  # noqa: B018
     assert "No such file" in site.run(["true"]).stderr
+
+
+HOPS = """
+import json, socket, sys
+family, address = (socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET), sys.argv[2]
+level, wanted, kind = (
+    (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, socket.IPV6_HOPLIMIT)
+    if family == socket.AF_INET6
+    else (socket.IPPROTO_IP, 12, socket.IP_TTL)  # IP_RECVTTL, which the module has no name for
+)
+with socket.socket(family, socket.SOCK_DGRAM) as own:
+    own.setsockopt(level, wanted, 1)
+    own.settimeout(10)
+    if sys.argv[1] == "server":
+        own.bind((address, 53))
+        print("ready", flush=True)
+    else:
+        own.sendto(b"?", (address, 53))
+    data, controls, _, sender = own.recvmsg(64, 64)
+    left = next(int.from_bytes(v, sys.byteorder) for l, k, v in controls if (l, k) == (level, kind))
+    print(64 - left, flush=True)
+    if sys.argv[1] == "server":
+        own.sendto(data, sender)
+"""
+"""One datagram there and back over the port of DNS, which every kind lets through: each end prints
+how many routers the other one's came through."""
+
+DISTANCES = {"no-nat": 1, "carrier-grade": 3}
+"""Routers between client and servers; two behind every other kind."""
+
+
+@pytest.mark.parametrize("kind", netns.KINDS)
+def test_every_packet_crosses_a_router(kind: netns.Kind) -> None:
+    """A TTL is counted down, both ways, by the core and by each router of the site."""
+    with netns.site(kind) as site:
+        for family in site.families:
+            address = site.server.address if family == 4 else str(site.server.address6)
+            server = site.server.popen([sys.executable, "-c", HOPS, "server", address])
+            with server:
+                assert server.stdout is not None
+                assert "ready\n" == server.stdout.readline()
+                client = site.run([sys.executable, "-c", HOPS, "client", address])
+                came = server.stdout.read()
+            expected = f"{DISTANCES.get(kind, 2)}\n"
+            assert (expected, expected) == (came, client.stdout), client.stderr
+
+
+@pytest.mark.parametrize("kind", ["no-nat", "port-restricted"])
+def test_a_ttl_of_one_reaches_nobody(kind: netns.Kind) -> None:
+    """What the servers send with it never arrives, not even where there is no NAT."""
+    with (
+        netns.site(kind) as site,
+        coturn.running(site.server.address, namespace=site.server.name) as server,
+    ):
+        connect = f"import socket; socket.create_connection(('{server.host}', {server.port}), 5)"
+        before = mapped_ports(site, server.port, site.server.address)
+        site.server.send_with_ttl(1)
+        after = mapped_ports(site, server.port, site.server.address)
+        assert ("silent" in before, after) == (False, ["silent"])
+        assert site.run([sys.executable, "-c", connect]).returncode == 0
+
+
+def test_sites_meet_over_the_core() -> None:
+    """What one site sends another crosses a router too, and the servers see nothing of it."""
+    with netns.internet() as internet:
+        one, other = internet.join("no-nat"), internet.join("no-nat")
+        server = other.client.popen([sys.executable, "-c", HOPS, "server", other.client.address])
+        with server:
+            assert server.stdout is not None
+            assert "ready\n" == server.stdout.readline()
+            client = one.run([sys.executable, "-c", HOPS, "client", other.client.address])
+            assert ("1\n", "1\n") == (server.stdout.read(), client.stdout), client.stderr

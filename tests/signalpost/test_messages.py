@@ -106,7 +106,7 @@ def test_every_code_is_documented() -> None:
     table = PROTOCOL.read_text(encoding="utf-8").split("## Error codes")[1].split("\n## ")[0]
     documented = set(re.findall(r"(?m)^\| `([a-z-]+)`", table))
     over_http = {"wrong-key", "no-relays", "not-configured", "origin-refused"}
-    over_http |= {"subprotocol-missing", "no-such-room", "no-such-ban"}
+    over_http |= {"subprotocol-missing", "upgrade-header-missing", "no-such-room", "no-such-ban"}
     assert documented == {kind.code for kind in _kinds(errors.SignalpostError)} - over_http
 
 

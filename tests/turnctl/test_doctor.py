@@ -129,6 +129,21 @@ def test_another_version_runs(data: Path) -> None:
     assert "version-vulnerable" not in warned
 
 
+@pytest.mark.parametrize(("version", "severity"), [("4.17.1", "fail"), ("4.17.2", "warn")])
+def test_a_coturn_that_cannot_answer(data: Path, version: str, severity: str) -> None:
+    """4.17.0 and 4.17.1 fail in a local network too; the log, or else the file's head, names it."""
+    conf = data / "coturn" / "turnserver.conf"
+    conf.write_text(conf.read_text().replace("# For coturn 4.6.1.", f"# For coturn {version}."))
+    by_head = report(data)
+    (data / "coturn.log").write_text(f"x INFO Coturn Version Coturn-{version} 'Gorst'\n")
+    for document in (by_head, report(data)):
+        [found] = [one for one in document["findings"] if one["code"] == "version-vulnerable"]
+        assert (severity, f"coturn {version}") == (found["severity"], found["url"])
+        assert (version == "4.17.1") is ("TTL of 1" in found["summary"])
+        assert "4.18 or later" in found["fix"]
+        assert found["evidence"]["knownAsOf"] in found["summary"]
+
+
 def test_one_file_alone(data: Path, tmp_path: Path) -> None:
     """--config reads no more than this file."""
     conf = data / "coturn" / "turnserver.conf"
@@ -206,6 +221,43 @@ def test_the_lint_counts_a_bridges_ports(tmp_path: Path, ports: list[object], st
     done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
     assert status == done.return_value, done.output
     assert (status == 1) == ("FAIL  ports-published-many" in done.output)
+
+
+@pytest.mark.parametrize(
+    ("image", "severity"),
+    [
+        ("coturn/coturn:4.17.1-r0", "FAIL"),
+        ("${COTURN_NEXT_IMAGE:-${COTURN_IMAGE:-coturn/coturn:4.17.0-r0}}", "FAIL"),
+        ("registry.example.org/coturn:4.16.0", "WARN"),
+        ("coturn/coturn:4.18.0-r0", None),
+        ("coturn/coturn", None),
+        ("prom/prometheus:v3.13.2", None),
+        (5, None),
+    ],
+)
+def test_the_lint_knows_the_image(tmp_path: Path, image: object, severity: str | None) -> None:
+    """A coturn with known holes is named by its tag; one that cannot answer fails."""
+    path = tmp_path / "compose.yaml"
+    path.write_text(yaml.safe_dump({"services": {"relay": {"image": image}}}))
+    done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
+    assert (1 if severity == "FAIL" else 0) == done.return_value, done.output
+    if severity is None:
+        assert "version-vulnerable" not in done.output
+    else:
+        assert f"\n{severity}  version-vulnerable\n  {path}: relay: has " in done.output
+
+
+@pytest.mark.parametrize("source", ["head", "option"])
+def test_the_lint_knows_a_version_that_cannot_answer(tmp_path: Path, source: str) -> None:
+    """A turnserver.conf for it fails, by its head or by --coturn-version."""
+    path = tmp_path / "turnserver.conf"
+    text = render(Configuration(Version(4, 17, 1), "r", ("198.51.100.7",), "/d"))
+    more = []
+    if source == "option":
+        text, more = text.replace("# For coturn 4.17.1.\n", ""), ["--coturn-version=4.17.1"]
+    path.write_text(text)
+    done = CliRunner().invoke(doctor, ["--config", str(path), *more], standalone_mode=False)
+    assert (1, True) == (done.return_value, "FAIL  version-vulnerable" in done.output)
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.bridge.yaml"])

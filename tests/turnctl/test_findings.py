@@ -57,7 +57,7 @@ def test_the_rules_use_every_code_and_no_other() -> None:
 def test_a_fix_asks_for_host_and_port_alone(code: str) -> None:
     """Whatever the URL is, its fix can be filled in."""
     fields = {name for _, name, _, _ in Formatter().parse(FIXES[code]) if name}
-    assert fields <= {"host", "port"}
+    assert fields <= {"host", "port", "address"}
 
 
 def test_the_fix_names_the_urls_host_and_port() -> None:

@@ -45,7 +45,7 @@ def test_a_fresh_directory_gets_everything(tmp_path: Path, own_address: str) -> 
     for name in ("turn-secret", "api-key", "token-key", "id-key"):
         assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
     assert settings(tmp_path / "data") == {
-        "http": {"host": "0.0.0.0", "port": 8080},
+        "http": {"host": "::", "port": 8080},
         "metrics": {"port": 9464},
         "turn": {
             "secrets_file": "turn-secret",
@@ -130,8 +130,8 @@ def test_the_services_figures_have_the_port_that_was_asked_for(tmp_path: Path) -
 
 def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
     """compose passes empty values for what is not set, and they change nothing."""
-    result = run(tmp_path, COTURN_VERSION="4.17.1", EXTERNAL_IP="", STUN_SERVERS="", NO_STUN="")
-    assert "for coturn 4.17.1" in result.output
+    result = run(tmp_path, COTURN_VERSION="4.18.1", EXTERNAL_IP="", STUN_SERVERS="", NO_STUN="")
+    assert "for coturn 4.18.1" in result.output
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,52 @@ def test_old_coturn_is_refused_on_the_internet(tmp_path: Path, old: str) -> None
     """No file is written that would put a coturn with known holes on a public address."""
     result = run(tmp_path / "data", "--coturn-version", old, "--external-ip", "8.8.8.8")
     assert result.exit_code == 3
-    assert "Use coturn 4.17.0 or later, or Docker" in result.output
+    assert "Use coturn 4.18.0 or later, or Docker" in result.output
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "image", "where"),
+    [
+        ("4.17.0", None, "--coturn-version or COTURN_VERSION"),
+        ("4.17.1", "coturn/coturn:4.18.0-r0", "--coturn-version or COTURN_VERSION"),
+        ("4.17", None, "--coturn-version or COTURN_VERSION"),
+        ("4.17.2-r0", None, "--coturn-version or COTURN_VERSION"),
+        ("4.18.0", "coturn/coturn:4.17.1-r0", "image coturn/coturn:4.17.1-r0"),
+    ],
+)
+@pytest.mark.parametrize("address", ["192.168.1.5", "8.8.8.8"])
+def test_a_coturn_that_cannot_answer_is_refused(
+    tmp_path: Path, version: str, image: str | None, where: str, address: str
+) -> None:
+    """4.17 is refused in every network, by one line; nothing is written."""
+    options = ["--external-ip", address, *([f"--coturn-image={image}"] if image else [])]
+    result = run(tmp_path / "data", *options, COTURN_VERSION=version)
+    assert result.exit_code == 3
+    [line] = result.output.splitlines()
+    assert line.startswith("Error: coturn 4.17")
+    assert line.endswith(f"Use coturn 4.18.0 or later ({where})")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_image_without_a_version_says_nothing(tmp_path: Path) -> None:
+    """Its tag may be anything: the version that is named counts."""
+    for image in ("coturn/coturn:latest", "example.org:5000/relay", "coturn/coturn:4.18.0-r0"):
+        result = run(tmp_path, VERSION, "--coturn-image", image)
+        assert result.exit_code == 0, result.output
+
+
+def test_an_installed_coturn_that_cannot_answer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make up` runs init without Docker: the program itself is asked."""
+    program = tmp_path / "turnserver"
+    program.write_text("#!/bin/sh\necho 4.17.1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    result = run(tmp_path / "data", "--local")
+    assert result.exit_code == 3
+    assert result.output.endswith("Use coturn 4.18.0 or later (turnserver --version)\n")
 
 
 def test_open_secret_is_refused(tmp_path: Path) -> None:

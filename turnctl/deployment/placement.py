@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from turnctl.addresses import is_documentation, is_private, is_public
-from turnctl.deployment.coturn import FIRST_SAFE, Version, holes, is_too_old_for_public
+from turnctl.deployment.coturn import FIRST_SAFE, Version, is_too_old_for_public, told_holes
 
 __all__ = ["NoPlace", "Own", "Placement", "Seen", "place"]
 
@@ -150,7 +150,6 @@ def _local(inner: str, v6: tuple[str, ...], why: str) -> Placement:
 
 def _too_old(version: Version, what: str) -> str:
     return (
-        f"coturn {version} must not {what}, where the internet reaches it: it has "
-        f"{len(holes(version))} known holes ({holes(version)[0]}). Use coturn {FIRST_SAFE} or "
-        "later, or Docker (docker compose up)"
+        f"coturn {version} must not {what}, where the internet reaches it: it "
+        f"{told_holes(version)}. Use coturn {FIRST_SAFE} or later, or Docker (docker compose up)"
     )

@@ -59,7 +59,9 @@ FIXES: Mapping[str, str] = {
     "listener-failed": (
         "End what else has the port, or correct listening-ip to an address of this host."
     ),
-    "version-vulnerable": "Upgrade coturn to 4.17 or later.",
+    "version-vulnerable": (
+        "Upgrade coturn to 4.18 or later; in a compose deployment deploy/upgrade ends no call."
+    ),
     # --- secrets
     "secret-file-missing": "Run turnctl init: it makes the file and leaves the others as they are.",
     "secret-file-unreadable": "Make it a text file with one secret a line; see who may read it.",

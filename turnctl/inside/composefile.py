@@ -1,4 +1,4 @@
-"""A compose file by itself: how many ports it has Docker publish through the bridge.
+"""A compose file by itself: which ports Docker publishes through the bridge, and which coturn runs.
 
 Pure: text in, findings out. What `docker compose config` would put in from elsewhere, extended and
 merged files, is not looked at.
@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
+from turnctl.deployment.coturn import holes, is_broken, version_of_image
 from turnctl.findings import Finding, Severity
 from turnctl.inside import Look, Unseen
 from turnctl.inside.catalogue import found
 from turnctl.inside.containers import MOST_PORTS
+from turnctl.inside.version import vulnerable
 
 __all__ = ["look"]
 
@@ -49,7 +51,8 @@ def look(place: str, text: str) -> Look:
     services = document.get("services") if isinstance(document, dict) else None
     if not isinstance(services, dict):
         raise Unseen(f"{place}: has no services, so it is no compose file")
-    return Look("ports", f"{place}: {len(services)} services", tuple(_judge(place, services)))
+    findings = (*_judge(place, services), *_judge_images(place, services))
+    return Look("ports", f"{place}: {len(services)} services", findings)
 
 
 def _judge(place: str, services: dict[str, Any]) -> Iterator[Finding]:
@@ -65,6 +68,21 @@ def _judge(place: str, services: dict[str, Any]) -> Iterator[Finding]:
                 summary,
                 published=count,
             )
+
+
+def _judge_images(place: str, services: dict[str, Any]) -> Iterator[Finding]:
+    """A coturn whose tag names a version with known holes; where it will listen is not seen."""
+    for name, service in services.items():
+        image = service.get("image") if isinstance(service, dict) else None
+        text, plain = "", image if isinstance(image, str) else ""
+        while text != plain:  # a default may have a default of its own
+            text, plain = plain, VARIABLE.sub(r"\1", plain)
+        if not text.partition("@")[0].rpartition("/")[2].startswith("coturn"):
+            continue
+        version = version_of_image(text)
+        if version and holes(version):
+            severity = Severity.FAIL if is_broken(version) else Severity.WARN
+            yield vulnerable(f"{place}: {name}", version, severity)
 
 
 def _published(entry: object) -> int:

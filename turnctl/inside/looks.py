@@ -5,7 +5,6 @@ A look that raises Unseen is skipped with its reason; the others go on.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from signalpost.credentials import Secret
 from turnctl.addresses import is_public
-from turnctl.deployment.coturn import Version, holes, parse_version
+from turnctl.deployment.coturn import Version, holes, is_broken, version_of_image
 from turnctl.deployment.options import NEWEST
 from turnctl.deployment.placement import Seen
 from turnctl.deployment.turnserver import Conf, parse
@@ -34,6 +33,7 @@ from turnctl.inside import (
 from turnctl.inside.catalogue import found
 from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
 from turnctl.inside.docker import Project
+from turnctl.inside.version import vulnerable
 
 __all__ = ["Host", "lint", "looks"]
 
@@ -86,7 +86,10 @@ def lint(path: Path, named: Version | None, installed: Callable[[], Version | No
     conf = parse(str(path), text)
     version = named or conf.made_for or installed()
     told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
-    return Look("configuration", told, tuple(_strict(conf, version or NEWEST)))
+    findings = [*_strict(conf, version or NEWEST)]
+    if version and is_broken(version):
+        findings.append(vulnerable(str(path), version, Severity.FAIL))
+    return Look("configuration", told, tuple(findings))
 
 
 def _strict(conf: Conf, version: Version) -> Iterator[Finding]:
@@ -139,10 +142,8 @@ def _version(
     if isinstance(written, tuple) and (version := log.version_in(written[1])):
         return version, "its log"
     container = host.deployment.coturn
-    if container is not None:
-        with contextlib.suppress(ValueError):
-            tag = container.image.rpartition(":")[2]
-            return parse_version(tag), f"the image {container.image}"
+    if container is not None and (version := version_of_image(container.image)):
+        return version, f"the image {container.image}"
     if isinstance(conf, Conf) and conf.made_for is not None:
         return conf.made_for, conf.place
     if isinstance(host.deployment, InDirectory) and (version := host.installed()):
@@ -235,20 +236,11 @@ def _judge_version(version: Version | None, source: str, conf: Conf | str) -> Lo
     if version is None:
         raise Unseen("coturn's version: neither its log nor an image nor a file tells it")
     findings = []
-    if known := holes(version):
+    if holes(version):
         reached = isinstance(conf, Conf) and any(map(_public, _addresses(conf)))
-        text = f"has {len(known)} known holes, such as {known[0]}"
-        severity = Severity.FAIL if reached else Severity.WARN
-        findings.append(
-            found(
-                "version-vulnerable",
-                severity,
-                f"coturn {version}",
-                text,
-                version=str(version),
-                holes=list(known),
-            )
-        )
+        # A hole matters where strangers come; a relay that cannot answer is of use to nobody.
+        severity = Severity.FAIL if reached or is_broken(version) else Severity.WARN
+        findings.append(vulnerable(f"coturn {version}", version, severity))
     return Look("version", f"coturn {version} by {source}", tuple(findings))
 
 

@@ -6,7 +6,14 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from turnctl.observations import Allocation, Challenge, DualAllocation, WrongCredential
+from turnctl.observations import (
+    Allocation,
+    Challenge,
+    DualAllocation,
+    Outcome,
+    WrongCredential,
+)
+from turnctl.probes.afterwards import ask_again
 from turnctl.probes.attempt import Attempt
 from turnctl.probes.link import opened
 from turnctl.wire.errors import ErrorResponse, WireError
@@ -94,6 +101,8 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
     if isinstance(failure, ErrorResponse):
         attempt.refusal = failure.code
         return None
+    if label == "a" and failure.outcome is Outcome.SILENT and attempt.probe.protocol == "udp":
+        await ask_again(attempt)
     raise failure
 
 

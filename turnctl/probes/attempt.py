@@ -23,7 +23,7 @@ from turnctl.observations import (
 )
 from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
-from turnctl.wire.errors import ErrorResponse, Unroutable, WireError
+from turnctl.wire.errors import Elsewhere, ErrorResponse, Unroutable, WireError
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -115,6 +115,8 @@ class Attempt:
                 facts["detail"] = f"{error.alternate[0]} port {error.alternate[1]}"
         elif error is not None:
             facts["detail"] = str(error)
+        if isinstance(error, Elsewhere):
+            facts["came_from"] = error.source
         return facts
 
     def own_network_lost(self) -> Unroutable | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
-from turnctl.observations import Binding, Connection, Release, TlsHandshake
+from turnctl.observations import Binding, Connection, Release, ReplyHops, TlsHandshake
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import tls
 from turnctl.wire.errors import TlsFailed, WireError
@@ -26,7 +27,8 @@ async def opened(
 ) -> AsyncIterator[Session]:
     """A session with the server, closed and released at the end whatever happens.
 
-    With `report` the TCP connect, the TLS handshake and the release become observations.
+    With `report` the TCP connect, the TLS handshake, the release and the hop limits of what came
+    over UDP become observations.
     Raises WireError when the link cannot be opened.
     """
     session = Session(login, clock=attempt.clock)
@@ -40,6 +42,8 @@ async def opened(
             failed = await session.close()
             if held and report:
                 attempt.emit(Release, **attempt.ending(failed, begun))
+            if report and session.hops is not None:
+                attempt.emit(ReplyHops, remote=attempt.server, **asdict(session.hops))
         finally:
             attempt.allowance.leave(session, released=held)
 

@@ -14,7 +14,7 @@ from turnctl.observations import (
     Outcome,
     WrongCredential,
 )
-from turnctl.rules import FAIL, WARN, about, no_turn
+from turnctl.rules import FAIL, WARN, about, no_turn, replies
 from turnctl.rules.refusal import unauthorized
 
 __all__ = ["allocation", "challenge"]
@@ -76,7 +76,8 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if seen.label not in {"a", "b"} or seen.outcome is Outcome.OK:
             continue
         if seen.outcome is not Outcome.ERROR:
-            yield no_turn(case, seen, "an authenticated Allocate")
+            faded = [*replies.went_silent(record, case)]
+            yield from faded or [no_turn(case, seen, "an authenticated Allocate")]
         elif seen.code == 401:
             yield from unauthorized(record, case, seen, now)
         elif seen.code == 486:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from turnctl import relayports
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
-from turnctl.deployment.coturn import holes, parse_version
+from turnctl.deployment.coturn import KNOWN_AS_OF, holes, parse_version, told_holes
 from turnctl.findings import Finding, finding
 from turnctl.observations import (
     Allocation,
@@ -112,10 +112,17 @@ def _audit(case: Case) -> Iterator[Finding]:
     binding = case.first(Binding)
     if policy is not None and binding and "coturn" in binding.software.lower():
         with contextlib.suppress(ValueError):
-            known = holes(parse_version(binding.software))
-            if known:
-                summary = f"tells that it is {binding.software}, which has {len(known)} known holes"
-                yield about(case, "version-vulnerable", FAIL, summary, holes=list(known))
+            version = parse_version(binding.software)
+            if known := holes(version):
+                summary = f"says that it is {binding.software}, which {told_holes(version)}"
+                yield about(
+                    case,
+                    "version-vulnerable",
+                    FAIL,
+                    summary,
+                    holes=list(known),
+                    knownAsOf=KNOWN_AS_OF,
+                )
 
 
 def _inbound(case: Case) -> Iterator[Finding]:

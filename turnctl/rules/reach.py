@@ -9,7 +9,7 @@ from turnctl.case import Case, Record
 from turnctl.edge.placeholder import ISSUER
 from turnctl.findings import Finding
 from turnctl.observations import Alpn, Binding, Connection, Exchange, Outcome, TlsHandshake
-from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise
+from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise, replies
 
 __all__ = ["link", "stun"]
 
@@ -74,6 +74,10 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if binding is None:
         return
     probe = case.probe
+    astray = [*replies.elsewhere(case)]
+    if astray:
+        yield from astray
+        return
     if binding.outcome is Outcome.ERROR:
         summary = f"refuses STUN Binding: {binding.code} {binding.reason}".rstrip()
         yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
@@ -88,6 +92,10 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         summary = "answers TURN, and STUN Binding not at all"
         yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
     elif probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
+        faded = [*replies.went_silent(record, case)]
+        if faded and binding.outcome is Outcome.SILENT:
+            yield from faded
+            return
         yield _unreached(record, case, binding)
     else:
         yield no_turn(case, binding, "STUN Binding")
@@ -145,6 +153,10 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
     if not udp:
         summary = f"tcp to port {uri.port} is {how}, udp answers"
         return about(case, "tcp-blocked", FAIL, summary, seen)
+    version = replies.low_ttl_version(record, case)
+    if version and seen.outcome is Outcome.SILENT:
+        summary = f"udp to port {uri.port} is silent, tcp answers and says that it is {version}"
+        return about(case, "reply-ttl-low", FAIL, summary, seen, software=version)
     summary = f"udp to port {uri.port} is {how}, tcp answers"
     reference = record.reference_answers(case)
     if seen.outcome is Outcome.REFUSED or reference is True:

@@ -5,6 +5,7 @@ WireError
 ├── Refused           TCP reset, ICMP port unreachable
 ├── Unroutable        no route from this machine
 ├── Closed            an accepted connection was closed
+├── Elsewhere         the answer came from another address than was asked
 ├── NotStun           something came that is no answer in STUN
 ├── TlsFailed         handshake or certificate
 └── ErrorResponse     a STUN error response
@@ -21,6 +22,7 @@ from turnctl.wire.stun import Attribute, Message
 
 __all__ = [
     "Closed",
+    "Elsewhere",
     "ErrorResponse",
     "NotStun",
     "Refused",
@@ -66,6 +68,14 @@ class Unroutable(WireError):
 
 class Closed(WireError):
     outcome = Outcome.CLOSED
+
+
+class Elsewhere(WireError):
+    outcome = Outcome.ELSEWHERE
+
+    def __init__(self, source: Address) -> None:
+        self.source = source
+        super().__init__(f"the answer came from {source[0]} port {source[1]}")
 
 
 class NotStun(WireError):

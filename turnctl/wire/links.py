@@ -1,4 +1,5 @@
-"""Links: UDP, TCP and TLS sockets that carry whole STUN messages and ChannelData frames.
+"""Links: sockets that carry whole STUN messages and ChannelData frames. Those over TCP and TLS are
+made here, the one over UDP in `datagram`.
 
 Owns framing (RFC 8656 section 12.5: over a stream ChannelData is padded to four bytes) and the
 translation of socket trouble into `WireError`. Refuses to know what a message means. A stream is
@@ -16,13 +17,11 @@ from typing import Protocol, cast
 
 from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import tls
+from turnctl.wire.datagram import family_of, open_datagram
 from turnctl.wire.errors import Closed, NotStun, Silent, WireError, from_os_error
 from turnctl.wire.stun import COOKIE, HEADER
 
 __all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
-
-UDP_RECEIVE_BUFFER = 256 * 1024
-"""Room for a burst of echo packets while the loop is busy elsewhere."""
 
 
 class Receiver(Protocol):
@@ -91,48 +90,6 @@ class Frames:
         return len(self._buffer)
 
 
-class DatagramLink(asyncio.DatagramProtocol):
-    """A connected UDP socket: the kernel drops what comes from elsewhere."""
-
-    protocol: RelayProtocol = "udp"
-    _transport: asyncio.DatagramTransport
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self._receiver.frame(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if isinstance(exc, OSError):
-            self._receiver.lost(from_os_error(exc))
-
-    @property
-    def local(self) -> Address:
-        return cast(Address, self._transport.get_extra_info("sockname")[:2])
-
-    @property
-    def remote(self) -> Address:
-        return cast(Address, self._transport.get_extra_info("peername")[:2])
-
-    @property
-    def tls(self) -> ssl.SSLObject | None:
-        return None
-
-    @property
-    def unfinished(self) -> int:
-        return 0
-
-    def send(self, data: bytes) -> None:
-        self._transport.sendto(data)
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-
 class StreamLink(asyncio.Protocol):
     """TCP, or TLS over it."""
 
@@ -187,31 +144,13 @@ class StreamLink(asyncio.Protocol):
         self._transport.abort()
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-async def open_datagram(remote: Address, receiver: Receiver) -> Link:
-    """A UDP link. Nothing is sent yet. Raises Unroutable."""
-    loop = asyncio.get_running_loop()
-    try:
-        transport, link = await loop.create_datagram_endpoint(
-            lambda: DatagramLink(receiver), remote_addr=remote, family=_family(remote[0])
-        )
-    except OSError as error:
-        raise from_os_error(error) from error
-    sock = cast(socket.socket, transport.get_extra_info("socket"))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
-    return link
-
-
 async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
     """A connected TCP socket, within `patience` seconds.
 
     Raises Refused, Silent, Unroutable or Closed.
     """
     loop = asyncio.get_running_loop()
-    sock = socket.socket(_family(remote[0]), socket.SOCK_STREAM)
+    sock = socket.socket(family_of(remote[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

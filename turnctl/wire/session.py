@@ -16,7 +16,8 @@ from aioice.turn import make_integrity_key
 
 from turnctl.observations import Address
 from turnctl.wire import stun
-from turnctl.wire.errors import ErrorResponse, NotStun, Silent, WireError
+from turnctl.wire.datagram import DatagramLink, HopLimits
+from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, WireError
 from turnctl.wire.links import Link
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
@@ -30,6 +31,9 @@ NONCE_ROUNDS = 3
 
 STRAY_LIMIT = 256 * 1024
 """Bytes that may arrive without belonging to anything before the peer is no TURN server."""
+
+ASTRAY_GRACE = 0.5
+"""Seconds in which an answer that came from another address may still come from the right one."""
 
 DEFAULT_LIFETIME = 600
 """Seconds; what RFC 8656 section 3.2 and every browser ask for."""
@@ -96,6 +100,11 @@ class Session:
         return self._link
 
     @property
+    def hops(self) -> HopLimits | None:
+        """TTL or hop limit of what came over UDP, None before anything did."""
+        return self._link.hops if isinstance(self._link, DatagramLink) else None
+
+    @property
     def ended(self) -> bool:
         """Whether the link is lost, or was given up."""
         return self._lost is not None
@@ -119,6 +128,17 @@ class Session:
                 self.on_data(peer, payload)
         else:
             self._stray(data)
+
+    def astray(self, data: bytes, source: Address) -> None:
+        """A datagram from another address than the server's: of interest when it answers us."""
+        try:
+            message = stun.read(data)
+        except stun.Malformed:
+            return
+        waiter = self._waiting.get(message.transaction_id)
+        if message.cls in (Class.SUCCESS, Class.ERROR) and waiter is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(ASTRAY_GRACE, _end, waiter, Elsewhere(source))
 
     def _channel_data(self, data: bytes) -> None:
         peer = self._channels.get(int.from_bytes(data[:2], "big"))
@@ -354,3 +374,8 @@ class Session:
             if self._link is not None:
                 self._link.abort()
         return failed
+
+
+def _end(waiter: asyncio.Future[Message], error: WireError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)

@@ -42,7 +42,7 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except SignalpostError as error:
         service.metrics.refused(error.code)
-        response = problem(error)
+        response = problem(service.explained(error, request))
     except web.HTTPException as error:
         response = _preflight(request, error) or from_aiohttp(error)
     except Exception:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from signalpost.settings import Network
 
-__all__ = ["client_address", "network_of"]
+__all__ = ["client_address", "is_trusted", "network_of"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -26,6 +26,12 @@ def _parse(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether this address is one of the configured proxies'."""
+    address = _parse(peer)
+    return address is not None and any(address in network for network in trusted)
+
+
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
     """The rightmost hop that is not a trusted proxy; `forwarded_for` are the header's lines.
 
@@ -36,8 +42,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     hops = [hop for line in forwarded_for for hop in line.split(",")]
     current = peer
     while hops:
-        address = _parse(current)
-        if address is None or not any(address in network for network in trusted):
+        if not is_trusted(current, trusted):
             break
         hop = _parse(hops.pop())
         if hop is None:

@@ -228,7 +228,7 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "WebSocket, subprotocol signalpost.v1; see docs/protocol.md.",
                 "responses": {
                     "101": {"description": "Switching to the native protocol."},
-                    "400": {"description": "No upgrade, or not this subprotocol."},
+                    "400": {"description": "No upgrade, or a proxy dropped it; or not this one."},
                     "429": {"description": "Too many connections."},
                     "503": {"description": "The service is about to stop."},
                 },

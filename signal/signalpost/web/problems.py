@@ -36,6 +36,7 @@ ANSWERS: Mapping[type[errors.SignalpostError], Answer] = {
     errors.BadParameter: Answer(HTTPStatus.BAD_REQUEST),
     errors.BinaryFrame: Answer(HTTPStatus.BAD_REQUEST),
     errors.SubprotocolMissing: Answer(HTTPStatus.BAD_REQUEST),
+    errors.UpgradeHeaderMissing: Answer(HTTPStatus.BAD_REQUEST),
     errors.HelloExpected: Answer(HTTPStatus.BAD_REQUEST),
     errors.HelloTimeout: Answer(HTTPStatus.REQUEST_TIMEOUT, _POLICY),
     errors.OutOfOrder: Answer(HTTPStatus.BAD_REQUEST, _POLICY),

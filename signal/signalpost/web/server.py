@@ -12,6 +12,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -49,6 +50,10 @@ HTTP_LOGGER.addFilter(_OthersFaults())
 
 SHUTDOWN_SECONDS = 2.0
 """What requests in flight get to finish; an idle service ends at once."""
+
+EVERY_ADDRESS = "::"
+"""As a host to listen on: every address of this machine, over IPv4 and IPv6."""
+BACKLOG = 1024
 
 Opened = Callable[[web.RequestHandler], object]
 
@@ -129,12 +134,26 @@ async def _open(
 
     loop = asyncio.get_running_loop()
     try:
-        server = await loop.create_server(connection, host, port, backlog=1024)
+        if host == EVERY_ADDRESS:
+            server = await loop.create_server(connection, sock=_everywhere(port), backlog=BACKLOG)
+        else:
+            server = await loop.create_server(connection, host, port, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(setting, host, port, error) from None
     stack.callback(server.close)
     bound: int = server.sockets[0].getsockname()[1]
     return bound
+
+
+def _everywhere(port: int) -> socket.socket:
+    """One socket for both families, where asyncio would make `::` one for IPv6 alone. Without IPv6
+    in the kernel it is IPv4's. Raises OSError.
+    """
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(
+            (EVERY_ADDRESS, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
+        )
+    return socket.create_server(("", port), backlog=BACKLOG)
 
 
 def _take_files() -> None:

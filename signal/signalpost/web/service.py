@@ -15,6 +15,7 @@ from aiohttp import web
 
 from signalpost import hooks, rooms
 from signalpost.auth import Authenticator
+from signalpost.errors import RateLimited, SignalpostError, TooManyConnections
 from signalpost.exchange import Record
 from signalpost.hub import Hub
 from signalpost.issuer import Issuer
@@ -30,6 +31,7 @@ from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
 from signalpost.web.outbox import Turn
 from signalpost.web.sockets import Sockets
+from signalpost.web.unheard import Unheard
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
 
@@ -50,6 +52,7 @@ class Service:
     sockets: Sockets
     bodies: Bodies
     arrivals: Arrivals
+    unheard: Unheard
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
@@ -94,6 +97,7 @@ class Service:
             sockets=Sockets(),
             bodies=Bodies(),
             arrivals=Arrivals(lambda: metrics.refused("no-request")),
+            unheard=Unheard(),
             clock=clock,
             monotonic=monotonic,
         )
@@ -118,6 +122,7 @@ class Service:
         self.places.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
         self.courier.change(settings.hooks)
+        self.unheard = Unheard()
         self.metrics.secrets.set(len(settings.turn.secrets))
 
     def network(self, request: web.BaseRequest) -> str:
@@ -127,6 +132,13 @@ class Service:
         if trusted:
             peer = client_address(peer, request.headers.getall("X-Forwarded-For", ()), trusted)
         return network_of(peer)
+
+    def explained(self, error: SignalpostError, request: web.BaseRequest) -> SignalpostError:
+        """The error, saying so when it may come from a proxy that this service does not trust."""
+        if isinstance(error, RateLimited | TooManyConnections):
+            trusted = self.settings.http.trusted_proxies
+            error.message += self.unheard.hint(request.remote, request.headers, trusted)
+        return error
 
 
 def _later(seconds: float, do: Callable[[], None]) -> asyncio.TimerHandle:

@@ -29,6 +29,7 @@ from signalpost.errors import (
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
 from signalpost.messages import Join
+from signalpost.web.handshake import require_upgrade
 from signalpost.web.http import guest
 from signalpost.web.lines import Line
 from signalpost.web.outbox import SocketOutbox
@@ -51,6 +52,7 @@ TOKEN_PREFIX = "token."  # noqa: S105
 async def signal(request: web.Request) -> web.StreamResponse:
     """GET /v1/signal."""
     service = request.app[SERVICE]
+    require_upgrade(request.headers)
     offered_token = _offered(request)
     if service.hub.draining:
         raise Draining
@@ -197,7 +199,10 @@ class _Session:
         line.attach(self._outbox)
         self._line = line
         if known is None:
-            lines.issue(line)
+            try:
+                lines.issue(line)
+            except RateLimited as error:
+                raise service.explained(error, self._request) from None
         else:
             lines.watch(line)
         welcome = messages.Welcome(line.peer, line.user, line.ice_servers, ref=hello.id)

@@ -13,7 +13,7 @@ from turnctl.deployment.options import BOOLEAN, KNOWN, standing
 from turnctl.deployment.turnserver import Line, parse
 
 TEXT = """# Made by `turnctl init`, which writes it anew each time it runs: do not edit.
-# For coturn 4.17.0.
+# For coturn 4.18.0.
 
 listening-port=34780
  realm =z
@@ -41,7 +41,7 @@ def test_what_it_configures() -> None:
     """Ports, transports, and the version it was made for; defaults where it says nothing."""
     conf = parse("f", TEXT)
     assert (34780, (50000, 65535), ("tcp",)) == (conf.port, conf.relay_range, conf.transports)
-    assert Version(4, 17, 0) == conf.made_for
+    assert Version(4, 18, 0) == conf.made_for
     bare = parse("f", "listening-port=abc\n")
     assert (3478, (49152, 65535), ("udp", "tcp")) == (bare.port, bare.relay_range, bare.transports)
     assert bare.made_for is None

@@ -10,7 +10,7 @@ from turnctl.inside.containers import Container, Published, judge_ports, judge_s
 RUNNING = [
     Container("init", "p-init-1", "signalpost:latest", "exited"),
     Container("signal", "p-signal-1", "signalpost:latest", "running", health="healthy"),
-    Container("coturn", "p-coturn-1", "coturn/coturn:4.17.0-r0", "running"),
+    Container("coturn", "p-coturn-1", "coturn/coturn:4.18.0-r0", "running"),
 ]
 
 

@@ -158,7 +158,10 @@ HARDENED = PeerPolicy(url=UDP, family=4, asked=13, allowed=())
             [("private-peers-allowed", "fail")],
         ),
         ([HARDENED], "Coturn-4.6.1 'Gorst'", [("version-vulnerable", "fail")]),
-        ([HARDENED], "Coturn-4.17.0 'x'", []),
+        ([HARDENED], "Coturn-4.17.0 'x'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.17.1 'x'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.5.1.1 'dan Eider'", [("version-vulnerable", "fail")]),
+        ([HARDENED], "Coturn-4.18.0 'x'", []),
         ([HARDENED], "Coturn", []),
         ([HARDENED], "other 4.6.1", []),
         ([], "Coturn-4.6.1 'Gorst'", []),
@@ -192,7 +195,8 @@ def test_what_the_audit_names() -> None:
     peers, version = judge(plan(UDP), seen, now=NOW)
     assert "10.0.0.1, 169.254.169.254" in peers.summary
     assert 13 == peers.evidence["asked"]
-    assert 2 == len(version.evidence["holes"])
+    assert "CVE-2026-73215: EVEN-PORT exhausts the relay ports" in version.evidence["holes"]
+    assert version.evidence["knownAsOf"] in version.summary
 
 
 def sample(port: int, outcome: Outcome) -> Inbound:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from tests.lab.certs import Authority
 from tests.lab.ports import free_port
+from turnctl.observations import Address
 from turnctl.wire import links, stun
+from turnctl.wire.datagram import HopLimits
 from turnctl.wire.errors import Closed, NotStun, Refused, Silent, TlsFailed, WireError
 from turnctl.wire.links import Frames
 from turnctl.wire.stun import Attribute, Class, Method
@@ -124,10 +126,15 @@ class Ear:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.losses: list[WireError] = []
+        self.strays: list[tuple[bytes, Address]] = []
         self.told = asyncio.Event()
 
     def frame(self, data: bytes) -> None:
         self.frames.append(data)
+        self.told.set()
+
+    def astray(self, data: bytes, source: Address) -> None:
+        self.strays.append((data, source))
         self.told.set()
 
     def lost(self, error: WireError) -> None:
@@ -265,3 +272,54 @@ async def test_a_datagram_that_nobody_takes() -> None:
     await ear.wait()
     link.abort()
     assert [Refused] == [type(loss) for loss in ear.losses]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_refusal_is_told_of_each_family(host: str) -> None:
+    """The error queue of an IPv6 socket is read as well."""
+    ear = Ear()
+    link = await links.open_datagram((host, free_port()), ear)
+    link.send(REQUEST)
+    await ear.wait()
+    link.send(REQUEST)  # an error that was told is none of the next packet's
+    link.abort()
+    link.send(REQUEST)
+    link.abort()
+    assert {Refused} == {type(loss) for loss in ear.losses}
+
+
+@pytest.mark.parametrize(("host", "option"), [("127.0.0.1", socket.IP_TTL), ("::1", 16)])
+async def test_hop_limits_are_seen(host: str, option: int) -> None:
+    """TTL or hop limit of the first, the last, the lowest and the highest packet."""
+    ear = Ear()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    level = socket.IPPROTO_IPV6 if ":" in host else socket.IPPROTO_IP
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        server.bind((host, 0))
+        link = await links.open_datagram(server.getsockname()[:2], ear)
+        assert link.hops is None
+        for count, limit in enumerate((64, 1, 99, 12), start=1):
+            server.setsockopt(level, option, limit)
+            server.sendto(MESSAGE, link.local)
+            while len(ear.frames) < count:
+                ear.told.clear()
+                await ear.wait()
+        link.abort()
+    assert HopLimits(64, 12, 1, 99) == link.hops
+
+
+async def test_an_answer_from_another_port() -> None:
+    """What comes from elsewhere is told apart, and counts for no hop limit."""
+    ear = Ear()
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+        socket.socket(type=socket.SOCK_DGRAM) as other,
+    ):
+        for sock in (server, other):
+            sock.bind(("127.0.0.1", 0))
+        link = await links.open_datagram(server.getsockname(), ear)
+        other.sendto(MESSAGE, link.local)
+        await ear.wait()
+        link.abort()
+        assert [(MESSAGE, other.getsockname())] == ear.strays
+    assert ([], None) == (ear.frames, link.hops)

@@ -1,0 +1,48 @@
+"""The headers of a WebSocket's opening handshake (RFC 6455, section 4.2.1), and what a reverse
+proxy drops of them.
+
+`Upgrade` and `Connection` are hop-by-hop (RFC 9110, section 7.6.1): a proxy drops both unless it
+is told to pass them on, and the handshake arrives as an ordinary GET. The Sec-WebSocket headers
+that are left show what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from signalpost.errors import UpgradeHeaderMissing
+
+__all__ = ["require_upgrade"]
+
+_LEFT = ("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol")
+
+
+def require_upgrade(headers: Mapping[str, str]) -> None:
+    """Raises UpgradeHeaderMissing for a handshake that lost one of its headers. What never was a
+    handshake passes: that is for the subprotocol's check to refuse.
+    """
+    if not any(name in headers for name in _LEFT):
+        return
+    found = [_shown(name, headers.get(name)) for name in ("Upgrade", "Connection")]
+    upgrade = headers.get("Upgrade", "").strip().lower() == "websocket"
+    if not (upgrade and "upgrade" in _tokens(headers.get("Connection", ""))):
+        raise UpgradeHeaderMissing(
+            "a WebSocket needs the request headers Upgrade: websocket and Connection: Upgrade; "
+            f"here {' and '.join(found)}. A reverse proxy in front of this service dropped them: "
+            'pass both on (docs/deploy.md, "Behind a proxy of your own")'
+        )
+    missing = [name for name in _LEFT[:2] if name not in headers]
+    if missing:
+        raise UpgradeHeaderMissing(
+            f"the WebSocket handshake lacks {' and '.join(missing)}: something between the client "
+            "and this service dropped it"
+        )
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]
+
+
+def _shown(name: str, value: str | None) -> str:
+    # Quoted briefly: it goes back to whoever sent it, and into nothing else.
+    return f"{name} is missing" if value is None else f"{name} is {value[:40]!r}"
