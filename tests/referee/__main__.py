@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from tests.referee import document
 from tests.referee.corpus import CORPUS
+from tests.referee.exceptions import allowed
 from tests.referee.lab import built
-from tests.referee.trial import disagreement, run
+from tests.referee.trial import Row, disagreement, run
 
 
 def main(names: list[str]) -> None:
-    chosen = [
-        (number, one) for number, one in enumerate(CORPUS) if not names or one.name in names
-    ]
-    begun = time.monotonic()
+    chosen = [(number, one) for number, one in enumerate(CORPUS) if not names or one.name in names]
     with tempfile.TemporaryDirectory(prefix="signalpost-referee-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
+        directory.chmod(0o755)  # coturn may give its rights up
         with built(directory) as (place, clients):
-            rows = run(chosen, place, clients)
-    for row in rows:
-        print(row.configuration, row.version, row.url, "|", row.chromium, "|", row.firefox, "|",  # noqa: T201
-              row.verdict, *row.codes, "|", disagreement(row) or "")
-    print(len(rows), "URLs,", sum(disagreement(r) is not None for r in rows), "disagreements,",  # noqa: T201
-          round(time.monotonic() - begun), "s")
+            rows = run(chosen, place, clients, told=_print)
+            browsers = [f"{one.name} {one.version}" for one in (clients.chromium, clients.firefox)]
+    if not names:
+        document.PATH.write_text(document.render(rows, browsers))
+
+
+def _print(row: Row) -> None:
+    cells = (row.configuration, row.version, row.url, row.chromium, row.firefox, row.verdict)
+    said = disagreement(row)
+    if said and allowed(row):
+        said += " (allowed)"
+    print(" | ".join([*cells, " ".join(row.codes), said or ""]), flush=True)  # noqa: T201  asked for
 
 
 if __name__ == "__main__":

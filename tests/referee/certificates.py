@@ -77,9 +77,7 @@ class _Workshop:
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if password:
             encryption = serialization.BestAvailableEncryption(password)
-        made.key.write_bytes(
-            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption)
-        )
+        made.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
         return made
 
     def self_signed(self, digest: hashes.HashAlgorithm | None = None) -> Certificate:
@@ -91,7 +89,7 @@ class _Workshop:
 
     def chain(self, order: Sequence[int]) -> Certificate:
         """Leaf, intermediate and root, those of `order` in its order."""
-        alone, whole = self.authority.issue_by_intermediate([NAME])
+        _, whole = self.authority.issue_by_intermediate([NAME])
         every = x509.load_pem_x509_certificates(whole.chain.read_bytes())
         every += x509.load_pem_x509_certificates(self.authority.root.read_bytes())
         key = serialization.load_pem_private_key(whole.key.read_bytes(), None)
@@ -131,10 +129,10 @@ class _Workshop:
             check=True,
             capture_output=True,
         )
+        signs = ["-CA", str(self.authority.root), "-CAkey", str(root_key), "-CAcreateserial"]
+        files = ["-in", str(request), "-extfile", str(config), "-out", str(made.chain)]
         subprocess.run(
-            ["openssl", "x509", "-req", "-sha1", "-in", str(request), "-days", "60"]
-            + ["-CA", str(self.authority.root), "-CAkey", str(root_key), "-CAcreateserial"]
-            + ["-extfile", str(config), "-out", str(made.chain)],
+            ["openssl", "x509", "-req", "-sha1", "-days", "60", *signs, *files],
             check=True,
             capture_output=True,
         )

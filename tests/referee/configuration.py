@@ -132,7 +132,5 @@ def _made(
     if more.get("certificate"):
         tls = ("tls-listening-port={tls}", "cert={cert}", "pkey={pkey}")
         added = [line for line in tls if line.partition("=")[0] not in said]
-        configuration = replace(
-            configuration, lines=(*configuration.lines, *added), urls=(TLS,)
-        )
+        configuration = replace(configuration, lines=(*configuration.lines, *added), urls=(TLS,))
     return configuration.but(**more)

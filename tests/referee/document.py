@@ -24,17 +24,20 @@ away from the servers. `make test` tries a tenth of the rows again, `make soak` 
 
 | result | what was seen |
 | --- | --- |
-| relay and data | A relay candidate was gathered from this URL alone. A data channel carried a message and its echo between two relays of this URL, and between a relay and a peer without one. |
-| data between relays alone | The same, but nothing passed between a relay and a peer without one. |
-| data to direct peers alone | The same, but nothing passed between two relays. |
-| relay, no data | A relay candidate was gathered, and nothing passed. |
-| srflx | A server-reflexive candidate was gathered (`stun:` URLs). |
-| nothing | No candidate was gathered within twelve seconds. |
-| throws … | `new RTCPeerConnection` threw this error. |
+| relay and data | A relay candidate came from this URL alone; data went as below |
+| data between relays alone | The same, but nothing passed between a relay and a peer without one |
+| data to direct peers alone | The same, but nothing passed between two relays |
+| relay, no data | A relay candidate was gathered, and nothing passed |
+| srflx | A server-reflexive candidate was gathered (`stun:` URLs) |
+| nothing | No candidate was gathered within twelve seconds |
+| throws … | `new RTCPeerConnection` threw this error |
 
-The check's verdict is `fail` when it ends with status 1; its failing and warning codes follow. Where
-both coturn versions gave the same results, one row stands for both. `tests/referee/corpus` holds the
-configurations.
+Data is a message on a data channel and its echo. It has to pass between two relays of this URL, and
+between a relay and a peer that has none.
+
+The check's verdict is `fail` when it ends with status 1; its failing and warning codes follow. One
+row stands for both coturn versions where they gave the same results. `tests/referee/corpus` holds
+the configurations.
 
 ## The rule
 
@@ -82,9 +85,7 @@ def read(text: str) -> Mapping[tuple[str, str, Version], Row]:
             cell.strip() for cell in line.strip("|").split(" | ")
         )
         for one in VERSIONS if version == BOTH else [cast(Version, version)]:
-            row = Row(
-                name, _uncode(url), one, chromium, firefox, verdict, tuple(_codes(codes))
-            )
+            row = Row(name, _uncode(url), one, chromium, firefox, verdict, tuple(_codes(codes)))
             found[row.key] = row
     return found
 

@@ -35,9 +35,9 @@ EXCEPTIONS: tuple[Allowed, ...] = (
 pc.onicecandidate = ({candidate}) => console.log(candidate);
 pc.createDataChannel("");
 pc.setLocalDescription();  // Chromium logs a relay candidate, Firefox only null""",
-        lambda row: row.verdict == "warn"
-        and "tls-ip-literal" in row.codes
-        and row.chromium in WORKS,
+        lambda row: (
+            row.verdict == "warn" and "tls-ip-literal" in row.codes and row.chromium in WORKS
+        ),
     ),
 )
 

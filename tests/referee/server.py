@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import os
 import re
 import signal
@@ -13,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from signalpost.credentials import Credential, Secret, mint
+from signalpost.credentials import Secret, mint
 from tests.lab.certs import Authority
 from tests.lab.coturn import Version, program
 from tests.lab.netns import Namespace
@@ -86,17 +89,13 @@ def credential(login: Login, user: str, now: float) -> tuple[str, str]:
     if login in {"rest-reversed", "rest-bar"}:
         expiry, _, name = made.username.partition(":")
         text = f"{name}:{expiry}" if login == "rest-reversed" else f"{expiry}|{name}"
-        made = _signed(text)
+        return text, _signed(text)
     return made.username, made.password
 
 
-def _signed(username: str) -> Credential:
-    import base64
-    import hashlib
-    import hmac
-
+def _signed(username: str) -> str:
     digest = hmac.digest(SECRET.encode(), username.encode(), hashlib.sha1)
-    return Credential(username, base64.b64encode(digest).decode())
+    return base64.b64encode(digest).decode()
 
 
 @contextlib.contextmanager
@@ -138,9 +137,7 @@ def _table(rules: str, port: str) -> str:
     return rules.replace("inet referee", f"inet referee{port}")
 
 
-def _certificate(
-    configuration: Configuration, place: Place, directory: Path
-) -> Mapping[str, str]:
+def _certificate(configuration: Configuration, place: Place, directory: Path) -> Mapping[str, str]:
     folder = directory / "certificate"
     folder.mkdir(mode=0o755)
     kind = configuration.certificate or ""

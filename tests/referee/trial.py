@@ -1,14 +1,13 @@
-"""One URL tried three ways: by `turnctl check`, by Chromium, by Firefox; and where they disagree."""
+"""One URL tried by `turnctl check`, by Chromium and by Firefox; and where they disagree."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tests.lab.coturn import Version
@@ -46,6 +45,12 @@ class Row:
         return self.configuration, self.url, self.version
 
 
+def _ice_server(url: str, login: tuple[str, str]) -> dict[str, str]:
+    if url.strip().lower().startswith("stun"):
+        return {"urls": url}
+    return {"urls": url, "username": login[0], "credential": login[1]}
+
+
 WORKS = {"relay and data", "srflx"}
 """What a browser makes of a URL that works."""
 
@@ -74,9 +79,7 @@ class Clients:
 
     def check(self, url: str, login: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
         """Verdict and codes of `turnctl check` with this URL alone."""
-        server = {"urls": url}
-        if not url.strip().lower().startswith("stun"):
-            server |= {"username": login[0], "credential": login[1]}
+        server = _ice_server(url, login)
         # By a list and not as an argument: so a browser gets it too.
         status, said = self.checker.run(
             *("check", "-", "--format", "json", "--ca", str(self.root), "--timeout", TIMEOUT),
@@ -95,9 +98,7 @@ class Clients:
 
     def ask(self, browser: Browser, url: str, login: tuple[str, str]) -> str:
         """What a browser makes of the URL, in a few words."""
-        server = {"urls": url}
-        if not url.strip().lower().startswith("stun"):
-            server |= {"username": login[0], "credential": login[1]}
+        server = _ice_server(url, login)
         seen = browser.run(SCRIPT, {"server": server, "stun": self.stun}, timeout=120)
         if "throws" in seen:
             return f"throws {seen['throws']}"
@@ -113,63 +114,73 @@ class Clients:
 
 
 def run(
-    corpus: Sequence[tuple[int, Configuration]], place: Place, clients: Clients
-) -> list[Row]:
-    """Try these configurations, each with its number in the whole corpus, in every version."""
-    jobs = [(number, one, version) for number, one in corpus for version in one.versions]
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        rows = pool.map(lambda job: _try(*job, place, clients), jobs)
-        return [row for several in rows for row in several]
-
-
-def _try(
-    number: int, configuration: Configuration, version: Version, place: Place, clients: Clients
-) -> list[Row]:
-    known = values(number, version, place.authority)
-    server = partial(running, configuration, version, known, place)
-    with nullcontext() if configuration.alone else server():
-        each = server if configuration.alone else nullcontext
-        return [_row(configuration, url, version, known, clients, each) for url in
-                configuration.urls]
-
-
-def _row(
-    configuration: Configuration,
-    url: str,
-    version: Version,
-    known: Mapping[str, str],
+    corpus: Sequence[tuple[int, Configuration]],
+    place: Place,
     clients: Clients,
-    server: partial[AbstractContextManager[None]] | type[nullcontext[None]],
-) -> Row:
-    full = fill(url, known)
-    now = time.time()
+    *,
+    side_by_side: int = SIDE_BY_SIDE,
+    told: Callable[[Row], object] = lambda _: None,
+) -> list[Row]:
+    """Try these configurations, each with its number in the whole corpus, in every version.
 
-    def login(user: str) -> tuple[str, str]:
-        return credential(configuration.login, user, now)
+    `told` hears of each row as it is there.
+    """
+    jobs = [(number, one, version) for number, one in corpus for version in one.versions]
 
-    def timed(f):
-        def g():
-            t=time.time(); r=f(); spent.append(round(time.time()-t,1)); return r
-        return g
-    spent=[]
-    asks = [
-        lambda: clients.check(full, login("check")),
-        lambda: clients.ask(clients.chromium, full, login("chromium")),
-        lambda: clients.ask(clients.firefox, full, login("firefox")),
-    ]
-    asks=[timed(a) for a in asks]
+    def try_one(job: tuple[int, Configuration, Version]) -> list[Row]:
+        rows = []
+        for row in _Trial(*job, place, clients).rows():
+            told(row)
+            rows.append(row)
+        return rows
 
-    def alone(ask: object) -> object:
-        with server():
-            return ask()  # type: ignore[operator]
+    with ThreadPoolExecutor(side_by_side) as pool:
+        return [row for several in pool.map(try_one, jobs) for row in several]
 
-    if configuration.alone:
-        checked, chromium, firefox = [alone(ask) for ask in asks]
-    else:
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One configuration in one version, with all its URLs."""
+
+    number: int
+    configuration: Configuration
+    version: Version
+    place: Place
+    clients: Clients
+
+    def rows(self) -> Iterator[Row]:
+        if self.configuration.alone:
+            yield from map(self._one_after_the_other, self.configuration.urls)
+        else:
+            with self._server():
+                yield from map(self._at_once, self.configuration.urls)
+
+    def _server(self) -> AbstractContextManager[None]:
+        return running(self.configuration, self.version, self._known, self.place)
+
+    @property
+    def _known(self) -> Mapping[str, str]:
+        return values(self.number, self.version, self.place.authority)
+
+    def _one_after_the_other(self, url: str) -> Row:
+        """Each client with a server of its own."""
+        full, login = fill(url, self._known), self._login
+        with self._server():
+            checked = self.clients.check(full, login("check"))
+        with self._server():
+            chromium = self.clients.ask(self.clients.chromium, full, login("chromium"))
+        with self._server():
+            firefox = self.clients.ask(self.clients.firefox, full, login("firefox"))
+        return Row(self.configuration.name, url, self.version, chromium, firefox, *checked)
+
+    def _at_once(self, url: str) -> Row:
+        full, login, clients = fill(url, self._known), self._login, self.clients
         with ThreadPoolExecutor(3) as pool:
-            checked, chromium, firefox = [one.result() for one in map(pool.submit, asks)]
-    verdict, codes = checked  # type: ignore[misc]
-    row = Row(configuration.name, url, version, chromium, firefox, verdict, codes)  # type: ignore[arg-type]
-    import sys
-    print(row.configuration, row.version, row.url, "|", row.chromium, "|", row.firefox, "|", row.verdict, *row.codes, "|", disagreement(row) or "", spent, file=sys.stderr)
-    return row
+            checked = pool.submit(clients.check, full, login("check"))
+            chromium = pool.submit(clients.ask, clients.chromium, full, login("chromium"))
+            firefox = pool.submit(clients.ask, clients.firefox, full, login("firefox"))
+            seen = chromium.result(), firefox.result()
+            return Row(self.configuration.name, url, self.version, *seen, *checked.result())
+
+    def _login(self, user: str) -> tuple[str, str]:
+        return credential(self.configuration.login, user, time.time())

@@ -47,11 +47,17 @@ CONFIGURATIONS = (
     rest("check-origin-consistency", "check-origin-consistency"),
     rest("no-software-attribute", "no-software-attribute"),
     rest("software-attribute", "software-attribute", versions=("4.18.0",)),
-    rest("include-reason-string", "include-reason-string", versions=("4.18.0",),
-         login="rest-expired"),
+    rest(
+        "include-reason-string", "include-reason-string", versions=("4.18.0",), login="rest-expired"
+    ),
     rest("unauthorized-ratelimit", "unauthorized-ratelimit", versions=("4.18.0",)),
-    rest("unauthorized-ratelimit-one", "unauthorized-ratelimit",
-         "unauthorized-ratelimit-rps=1", versions=("4.18.0",), alone=True),
+    rest(
+        "unauthorized-ratelimit-one",
+        "unauthorized-ratelimit",
+        "unauthorized-ratelimit-rps=1",
+        versions=("4.18.0",),
+        alone=True,
+    ),
     rest("user-quota-none", "user-quota=0"),
     rest("user-quota-one", "user-quota=1", alone=True),
     rest("user-quota-two", "user-quota=2", alone=True),

@@ -71,6 +71,9 @@ CONFIGURATIONS = (
     rest("tls-asks-for-a-client-certificate", "CA-file={root}", certificate="good"),
     rest("tls-key-password-missing", certificate="key-encrypted"),
     rest("tls-key-password", "pkey-pwd=open sesame", certificate="key-encrypted"),
-    rest("tls-on-the-plain-port", certificate="good",
-         urls=("turns:turn.lab.test:{port}?transport=tcp",)),
+    rest(
+        "tls-on-the-plain-port",
+        certificate="good",
+        urls=("turns:turn.lab.test:{port}?transport=tcp",),
+    ),
 )

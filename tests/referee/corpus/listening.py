@@ -63,17 +63,30 @@ CONFIGURATIONS = (
     rest("aux-server", "aux-server=203.0.113.1:{port2}", urls=(UDP, "turn:203.0.113.1:{port2}")),
     rest("alt-listening-port", "alt-listening-port={port2}"),
     rest("no-rfc5780", "no-rfc5780", versions=("4.6.1",)),
-    rest("rfc5780", "rfc5780", "listening-ip=203.0.113.1", "listening-ip=203.0.113.2",
-         versions=("4.18.0",)),
+    rest(
+        "rfc5780",
+        "rfc5780",
+        "listening-ip=203.0.113.1",
+        "listening-ip=203.0.113.2",
+        versions=("4.18.0",),
+    ),
     rest("no-stun", "no-stun", urls=(UDP, TCP, STUN)),
     rest("secure-stun", "secure-stun", urls=(UDP, TCP, STUN)),
-    rest("no-stun-backward-compatibility", "no-stun-backward-compatibility", versions=("4.6.1",),
-         urls=(UDP, STUN)),
+    rest(
+        "no-stun-backward-compatibility",
+        "no-stun-backward-compatibility",
+        versions=("4.6.1",),
+        urls=(UDP, STUN),
+    ),
     rest("udp-self-balance", "udp-self-balance", "aux-server=203.0.113.1:{port2}"),
     rest("single-threaded", "relay-threads=0"),
     rest("many-threads", "relay-threads=16"),
-    rest("sixteen-bit-port", "listening-port=65535", urls=("turn:203.0.113.1:65535",),
-         versions=("4.18.0",)),
+    rest(
+        "sixteen-bit-port",
+        "listening-port=65535",
+        urls=("turn:203.0.113.1:65535",),
+        versions=("4.18.0",),
+    ),
     rest("another-port-in-the-url", urls=("turn:203.0.113.1:{port2}",)),
     rest(
         "default-port",
@@ -159,8 +172,9 @@ CONFIGURATIONS = (
     rest("tcp-dropped", rules=_drop("tcp dport {port} drop")),
     rest("tcp-rejected", rules=_drop("tcp dport {port} reject with tcp reset")),
     rest("all-dropped", rules=_drop("meta l4proto { tcp, udp } th dport {port} drop")),
-    rest("tls-port-dropped", rules=_drop("tcp dport {tls} drop"), certificate="good",
-         urls=(TLS, UDP)),
+    rest(
+        "tls-port-dropped", rules=_drop("tcp dport {tls} drop"), certificate="good", urls=(TLS, UDP)
+    ),
     rest("relay-range-dropped", rules=_drop("udp dport {low}-{high} drop")),
     rest("replies-ttl-one", rules=_drop("udp sport {port} ip ttl set 1", "output")),
     rest(
