@@ -130,6 +130,10 @@ FIXES: Mapping[str, str] = {
     ),
     "tls-name-mismatch": "Get a certificate for {host}, or use the name that it holds in the URL.",
     "tls-ip-literal": "Use the name that the certificate holds in the URL instead of {host}.",
+    "tls-certificate-unfit": (
+        "Get a certificate as public CAs issue it: an RSA key of 2048 bits or an ECDSA key on "
+        "P-256, not a CA's own (CA:FALSE), with keyUsage digitalSignature."
+    ),
     "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
     "tls-alpn-refused": (
         "Let what ends TLS on this port take the ALPN name stun.turn, or ignore names that it does "
@@ -157,6 +161,10 @@ FIXES: Mapping[str, str] = {
         "through this server."
     ),
     "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
+    "realm-too-long": "Set realm= in turnserver.conf to a name of at most 127 characters.",
+    "credential-not-ascii": (
+        "Use ASCII alone in user names and passwords; an id or a hash can stand for a name."
+    ),
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
         "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
@@ -182,6 +190,10 @@ FIXES: Mapping[str, str] = {
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
     "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",
     "relay-ports-exhausted": "Widen min-port–max-port, and see that relay-ip is an own address.",
+    "relay-ipv6-only": (
+        "Give the server an IPv4 address to relay on as well (relay-ip=), or set "
+        "allocation-default-address-family=keep: browsers ask for no family."
+    ),
     "server-draining": "Wait for the restart, or use another server: this one takes no new calls.",
     "alternate-server": "Put the named server into iceServers: some clients do not follow it.",
     "allocation-refused": "See coturn's log at this time for the reason of this error.",

@@ -18,6 +18,7 @@ from turnctl.rules import (
     WARN,
     about,
     access,
+    browsers,
     data,
     listing,
     reach,
@@ -27,7 +28,16 @@ from turnctl.rules import (
 
 __all__ = ["judge", "overall", "url_verdict"]
 
-CHAIN = (reach.link, reach.stun, access.challenge, access.allocation, data.data)
+CHAIN = (
+    reach.link,
+    reach.stun,
+    access.challenge,
+    browsers.realm,
+    access.allocation,
+    browsers.family,
+    data.data,
+    browsers.credential,
+)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:

@@ -24,6 +24,7 @@ __all__ = [
     "DualAllocation",
     "Echo",
     "Exchange",
+    "FamilyLeftOut",
     "IceLeg",
     "Inbound",
     "Issuer",
@@ -153,6 +154,8 @@ class TlsHandshake(Exchange):
     issuer: str = ""
     not_after: str = ""
     days_left: float | None = None
+    unfit: str = ""
+    """Why a browser refuses the certificate although the handshake succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +244,13 @@ class DualAllocation(Exchange):
     """
 
     relayed: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLeftOut(Exchange):
+    """Over IPv6, an Allocate that names no family, as browsers send it; `relayed` when granted."""
+
+    relayed: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,10 @@ def built(directory: Path) -> Iterator[tuple[Place, Clients]]:
         _make_symmetric(site)
         home = internet.join("port-restricted")
         home.router.nft(FORWARDING.format(inner=home.client.address))
+        # Chromium looks names of UDP URLs up with a dot at the end, so that no domain is added.
+        known = NAMES | {f"{name}.": addresses for name, addresses in NAMES.items()}
         for namespace in (site.client, internet.server):
-            stack.enter_context(hosts(namespace, NAMES))
+            stack.enter_context(hosts(namespace, known))
         helper = stack.enter_context(_stun(internet.server))
         clients = Clients(
             stack.enter_context(checker.started(site.client, directory / "checks")),

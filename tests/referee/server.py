@@ -85,7 +85,7 @@ def credential(login: Login, user: str, now: float) -> tuple[str, str]:
     key = [Secret(secret.get(login, SECRET))]
     if login == "rest-long-name":
         user += 400 * "x"
-    made = mint(key, user, now=now, ttl=-600 if login == "rest-expired" else 3600)
+    made = mint(key, user, now=now - 7200 if login == "rest-expired" else now, ttl=3600)
     if login in {"rest-reversed", "rest-bar"}:
         expiry, _, name = made.username.partition(":")
         text = f"{name}:{expiry}" if login == "rest-reversed" else f"{expiry}|{name}"
