@@ -190,6 +190,10 @@ FIXES: Mapping[str, str] = {
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
     "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",
     "relay-ports-exhausted": "Widen min-port–max-port, and see that relay-ip is an own address.",
+    "allocation-lifetime-short": (
+        "Take max-allocate-lifetime out of turnserver.conf, or set it to 600 or more."
+    ),
+    "relay-port-low": "Set min-port and max-port to a range above 1024: 49152 to 65535 by default.",
     "relay-ipv6-only": (
         "Give the server an IPv4 address to relay on as well (relay-ip=), or set "
         "allocation-default-address-family=keep: browsers ask for no family."

@@ -34,7 +34,7 @@ CHAIN = (
     access.challenge,
     browsers.realm,
     access.allocation,
-    browsers.family,
+    browsers.allocation,
     data.data,
     browsers.credential,
 )

@@ -1,6 +1,6 @@
 // One URL as a browser uses it. `argument`: {server, stun}, the iceServers entry with the one URL,
 // and a STUN server for the peer that has no relay.
-const GATHER = 12000, MEET = 10000, LONG = "x".repeat(1000);
+const GATHER = 12000, MEET = 10000, RELEASED = 4000, LONG = "x".repeat(1000);
 const later = (ms, value) => new Promise((done) => setTimeout(() => done(value), ms));
 
 // Resolves to the first candidate of the type, to null when gathering ends without one.
@@ -49,9 +49,12 @@ async function meet(one, other) {
   return await Promise.race([echoed, later(MEET, false)]);
 }
 
+// In a frame of its own: Chromium counts a page's closed connections too, up to 500.
+const frame = document.createElement("iframe");
+document.body.append(frame);
 const opened = [];
 function open(iceServers, iceTransportPolicy) {
-  const pc = new RTCPeerConnection({iceServers, iceTransportPolicy});
+  const pc = new frame.contentWindow.RTCPeerConnection({iceServers, iceTransportPolicy});
   opened.push(pc);
   return pc;
 }
@@ -66,10 +69,18 @@ try {
   }
   const relayed = await meet(open([server], "relay"), open([server], "relay"));
   if (relayed === null) return {relay: false};
-  const direct = await meet(open([server], "relay"), open([{urls: stun}], "all"));
+  for (const pc of opened) pc.close();
+  const mixed = () => meet(open([server], "relay"), open([{urls: stun}], "all"));
+  let direct = await mixed();
+  if (direct === null) {
+    // Where few allocations are allowed, those just released may still count.
+    await later(RELEASED);
+    direct = await mixed();
+  }
   return {relay: true, data: relayed, direct: direct === true};
 } catch (error) {
   return {throws: error.name};
 } finally {
   for (const pc of opened) pc.close();
+  frame.remove();
 }

@@ -12,10 +12,13 @@ from turnctl.findings import Finding
 from turnctl.observations import Allocation, Challenge, FamilyLeftOut, Outcome, TlsHandshake
 from turnctl.rules import FAIL, WARN, about
 
-__all__ = ["certificate", "credential", "family", "realm"]
+__all__ = ["allocation", "certificate", "credential", "realm"]
 
 LONGEST_REALM = 127
 """Characters (RFC 8489 section 14.9); Firefox gathers nothing from a longer one."""
+SHORTEST_LIFETIME = 10
+"""Seconds: Firefox refreshes an allocation this long before its end, and gathers none that has no
+more; from fifteen seconds it does."""
 
 
 def certificate(case: Case, handshake: TlsHandshake) -> Iterator[Finding]:
@@ -39,10 +42,27 @@ def realm(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield about(case, "realm-too-long", FAIL, summary, challenge, length=length)
 
 
-def family(record: Record, case: Case, now: float) -> Iterator[Finding]:
+def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
+    """What was granted, and a browser makes nothing of."""
+    granted = case.first(Allocation, lambda one: one.outcome is Outcome.OK)
+    if granted is None:
+        return
+    yield from _family(case, granted)
+    if granted.lifetime is not None and granted.lifetime <= SHORTEST_LIFETIME:
+        summary = f"grants allocations for {granted.lifetime} s, and Firefox gathers none of those"
+        lifetime = granted.lifetime
+        yield about(case, "allocation-lifetime-short", FAIL, summary, granted, lifetime=lifetime)
+    if granted.relayed is not None and 0 < granted.relayed[1] < 1024:
+        port = granted.relayed[1]
+        if port not in {80, 443}:
+            summary = f"relays on port {port}, and Chromium sends nothing to ports below 1024"
+            yield about(case, "relay-port-low", FAIL, summary, granted, relayPort=port)
+
+
+def _family(case: Case, granted: Allocation) -> Iterator[Finding]:
     """A server that has relays of IPv6 alone: browsers ask for no family, which means IPv4."""
-    asked, granted = case.first(FamilyLeftOut), case.first(Allocation)
-    if asked is None or granted is None or granted.outcome is not Outcome.OK:
+    asked = case.first(FamilyLeftOut)
+    if asked is None:
         return
     if asked.outcome is Outcome.ERROR and asked.code in {440, 508}:
         said = f"is refused: {asked.code} {asked.reason}".rstrip()

@@ -90,6 +90,8 @@ CONFIGURATIONS = (
     rest("bps-capacity-below-max-bps", "max-bps=100000", "bps-capacity=1000"),
     rest("bps-capacity-1", "bps-capacity=1"),
     rest("allocate-lifetime-one", "max-allocate-lifetime=1"),
+    rest("allocate-lifetime-ten", "max-allocate-lifetime=10"),
+    rest("allocate-lifetime-fifteen", "max-allocate-lifetime=15"),
     rest("allocate-lifetime-sixty", "max-allocate-lifetime=60"),
     rest("permission-lifetime-one", "permission-lifetime=1"),
     rest("channel-lifetime-one", "channel-lifetime=1"),
