@@ -154,7 +154,7 @@ class _Run:
                 challenged = await self._greet(attempt, session)
                 if self._options.audit and probe.protocol == "udp":
                     await policy.measure_amplification(attempt, session)
-                if challenged:
+                if challenged and probe.uri.relays:
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
         except WireError as error:
@@ -170,14 +170,15 @@ class _Run:
 
     async def _greet(self, attempt: Attempt, session: Session) -> bool:
         """STUN, and TURN after it, or beside it when it stays silent: a relay may answer TURN alone
-        (coturn's `no-stun`). Whether TURN asked for credentials, as it must.
+        (coturn's `no-stun`), and a URL for STUN alone has to say so without another URL's help.
+        Whether TURN asked for credentials, as it must.
 
         Raises WireError when nothing in STUN answers.
         """
         probe, pause = attempt.probe, SILENCE_SHARE * attempt.timeout
         binding = asyncio.ensure_future(contact.bind(attempt, session))
         try:
-            await asyncio.wait([binding], timeout=pause if probe.uri.relays else None)
+            await asyncio.wait([binding], timeout=pause)
             if binding.done():
                 binding.result()  # raises what kept it from being answered
                 return probe.uri.relays and await allocate.challenge(attempt, session)
@@ -276,7 +277,8 @@ class _Run:
 
     async def _knock(self, attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
         made = await inbound.knock(attempt, session, granted)
-        if made.sent and not made.same_host:
+        proves = made.outcome in {Outcome.OK, Outcome.SILENT}
+        if proves and not made.same_host:
             self._knocked.append((attempt, made))
         return made
 

@@ -28,7 +28,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`evidence` holds plain JSON values: what was seen, where and when."""
+    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's."""
 
     code: str
     severity: Severity
@@ -36,6 +36,7 @@ class Finding:
     summary: str
     fix: str
     family: Family | None = None
+    entry: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -166,10 +167,19 @@ FIXES: Mapping[str, str] = {
         "Use ASCII alone in user names and passwords; an id or a hash can stand for a name."
     ),
     "secret-mismatch": (
-        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
-        "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
-        "lists those of a realm)."
+        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded (its "
+        "log names the file), and see that use-auth-secret stands there. A secret in coturn's "
+        "database counts only under the realm it stands with: turn_secret.realm has to be realm= "
+        "(turnadmin -S -r REALM lists those of a realm)."
+    ),
+    "credential-malformed": (
+        "Let the issuer make user names as TIMESTAMP:ID, with Unix time in seconds, and passwords "
+        "as base64(HMAC-SHA1(secret, username))."
+    ),
+    "login-refused": (
+        "Compare user name and password with user=NAME:PASSWORD in turnserver.conf (with "
+        "lt-cred-mech), or with turnadmin -l. If coturn has use-auth-secret, issue user names as "
+        "TIMESTAMP:ID; with --secret-file FILE this check finds out which."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
     "static-credential-on-secret-server": (
@@ -251,6 +261,7 @@ def finding(
     host: str = "",
     port: int = 0,
     family: Family | None = None,
+    entry: int = 0,
     **evidence: Any,
 ) -> Finding:
     """A finding with its fix filled in. Evidence that is None is left out."""
@@ -261,5 +272,6 @@ def finding(
         summary=summary,
         fix=FIXES[code].format(host=host, port=port, address=evidence.get("address") or host),
         family=family,
+        entry=entry,
         evidence={name: value for name, value in evidence.items() if value not in (None, "")},
     )

@@ -33,6 +33,7 @@ __all__ = [
     "Outcome",
     "PeerPolicy",
     "Permission",
+    "Recomputed",
     "Reference",
     "Refresh",
     "RelayEcho",
@@ -75,10 +76,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began."""
+    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began.
+
+    `entry` tells apart the entries of a list that have one URL and several user names.
+    """
 
     url: str
     family: Family | None = None
+    entry: int = 0
     at_ms: float = 0.0
 
 
@@ -286,6 +291,17 @@ class Permission(Exchange):
 
     peer: str
     purpose: Literal["client", "own-relay", "public", "reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed(Observation):
+    """A refused password, made anew from the secret at hand: `right` when it comes out as coturn
+    makes it, and otherwise the `mistakes` by which it does (`turnctl.mistakes`), none when no way
+    leads to it.
+    """
+
+    right: bool
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Refuses to know the network: whether a name has addresses of a family is found o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,9 @@ class Probe:
     """One URL over one family.
 
     `stun_port` is where the same host should answer STUN over UDP: needed to learn our own
-    mapped address, also when this URL itself is TCP or TLS.
+    mapped address, also when this URL itself is TCP or TLS. It follows from this URL alone: what
+    another URL of the list says may be wrong. `entry` counts the entries of the list that have this
+    URL with another user name before this one.
     """
 
     url: str
@@ -28,6 +31,7 @@ class Probe:
     username: str | None
     credential: str | None = field(repr=False)
     stun_port: int
+    entry: int = 0
 
     @property
     def protocol(self) -> RelayProtocol:
@@ -81,10 +85,11 @@ def make_plan(
                 unauthenticated[url] = None
             elif uri.relays or not relay_only:
                 parsed.setdefault((url, server.username), (uri, server))
-    udp_ports: dict[str, int] = {}
-    for uri, _ in parsed.values():
-        if uri.transport == "udp" and not uri.secure:
-            udp_ports.setdefault(uri.host, uri.port)
+    entries: Counter[str] = Counter()
+    numbered: list[tuple[int, IceUri, str, IceServer]] = []
+    for (url, _), (uri, server) in parsed.items():
+        numbered.append((entries[url], uri, url, server))
+        entries[url] += 1
     probes = [
         Probe(
             url=url,
@@ -92,9 +97,10 @@ def make_plan(
             family=family,
             username=server.username if uri.relays else None,
             credential=server.credential if uri.relays else None,
-            stun_port=udp_ports.get(uri.host, DEFAULT_PORTS["stun"] if uri.secure else uri.port),
+            stun_port=DEFAULT_PORTS["stun"] if uri.secure else uri.port,
+            entry=entry,
         )
-        for (url, _), (uri, server) in parsed.items()
+        for entry, uri, url, server in numbered
         for family in families
         if uri.address is None or uri.address.version == family
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hmac
 import json
 import socket
 import ssl
@@ -48,13 +50,111 @@ def test_answers_that_coturn_does_not_give(script: Script, code: str) -> None:
         assert_only(code, check(*ANY, f"turn:127.0.0.1:{port}"))
 
 
-@fault("static-credential-on-secret-server", "a username without timestamp")
-def test_a_static_user_on_a_secret_server(own_address: str) -> None:
-    """A username without a timestamp is refused by a server with use-auth-secret."""
-    with coturn.running(own_address) as server:
-        credential = ["--username", "alice", "--credential", "wonderland"]
-        checked = check(*credential, server.uri())
-    assert_only("static-credential-on-secret-server", checked)
+STATIC = ["lt-cred-mech", "user=alice:correct-horse"]
+versions = pytest.mark.parametrize("version", coturn.VERSIONS)
+
+
+def login(username: str, credential: str) -> list[str]:
+    return ["--username", username, "--credential", credential]
+
+
+def secret_file(folder: Path, secret: str) -> list[str]:
+    path = folder / "secret"
+    path.write_text(secret)
+    path.chmod(0o600)
+    return ["--secret-file", str(path)]
+
+
+def summary(checked: Checked) -> str:
+    [one] = [one for one in checked.report["findings"] if one["severity"] == "fail"]
+    return str(one["summary"])
+
+
+@versions
+@fault("static-credential-on-secret-server", "a username without timestamp, with the secret")
+def test_a_static_user_on_a_secret_server(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """A username without a timestamp is refused by a server with use-auth-secret. That it is such
+    a server is known by what it takes; without the secret it may be a wrong password as well.
+    """
+    with coturn.running(own_address, version=version) as server:
+        given = [*login("alice", "wonderland"), server.uri()]
+        known = check(*secret_file(tmp_path, server.secret), *given)
+        unknown = check(*given)
+    assert_only("static-credential-on-secret-server", known)
+    assert_only("login-refused", unknown)
+    assert "(use-auth-secret) is unknown" in summary(unknown)
+
+
+@versions
+@fault("login-refused", "a fixed user's wrong password, and an unknown user")
+def test_a_fixed_user_that_is_refused(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """The server answers an unknown user and a wrong password alike, and so it is said."""
+    with coturn.running(own_address, auth=False, lines=STATIC, version=version) as server:
+        right = check(*login("alice", "correct-horse"), server.uri())
+        wrong = [
+            check(*login("alice", "wrong-horse"), server.uri()),
+            check(*login("nobody", "correct-horse"), server.uri()),
+            check(
+                *secret_file(tmp_path, "a-secret-of-no-use-0123"),
+                *login("alice", "wrong-horse"),
+                server.uri(),
+            ),
+        ]
+    assert (0, set()) == (right.status, right.codes("fail"))
+    for one in wrong:
+        assert_only("login-refused", one)
+        assert "the user name or the password is wrong" in summary(one)
+    assert "from the given secret is refused too" in summary(wrong[-1])
+
+
+@versions
+def test_a_secret_where_users_are_fixed(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """A server without use-auth-secret answers as one with another secret does: both are said."""
+    with coturn.running(own_address, auth=False, lines=STATIC, version=version) as server:
+        checked = check(*secret_file(tmp_path, "a-secret-of-no-use-0123"), server.uri())
+    assert_only("secret-mismatch", checked)
+    assert "another secret or no use-auth-secret, or it loaded another file" in summary(checked)
+
+
+@fault("credential-malformed", "hex, SHA-256, milliseconds, a blank and more by a wrong issuer")
+def test_a_credential_that_is_made_wrongly(own_address: str, tmp_path: Path) -> None:
+    """With the secret at hand each mistake is named, alone; without it those of the name are."""
+    key, soon = b"Zk3Yw8Qp1Lr6Tn0Vx5Ha", f"{time.time() + 600:.0f}"
+    name = f"{soon}:bob"
+
+    def signed(username: str) -> str:
+        return base64.b64encode(hmac.digest(key, username.encode(), "sha1")).decode()
+
+    sha256 = base64.b64encode(hmac.digest(key, name.encode(), "sha256")).decode()
+    issued = {
+        "hex-digest": (name, hmac.digest(key, name.encode(), "sha1").hex()),
+        "other-digest": (name, sha256),
+        "secret-as-password": (name, key.decode()),
+        "milliseconds": (f"{soon}000:bob", signed(f"{soon}000:bob")),
+        "time-missing": ("bob", signed("bob")),
+        "name-unfit": (f"{soon}:Bob Jones", signed(f"{soon}:Bob Jones")),
+    }
+    with coturn.running(own_address, secret=key.decode()) as server:
+        given = secret_file(tmp_path, key.decode())
+        found = {
+            mistake: check(*given, *login(*made), server.uri()) for mistake, made in issued.items()
+        }
+        by_name = check(*login(*issued["milliseconds"]), server.uri())
+        behind = check(*login(f"bob:{soon}", signed(f"bob:{soon}")), server.uri())
+    for mistake, checked in found.items():
+        assert_only("credential-malformed", checked)
+        [evidence] = [
+            one["evidence"] for one in checked.report["findings"] if "mistakes" in one["evidence"]
+        ]
+        assert [mistake] == evidence["mistakes"]
+    assert_only("credential-malformed", by_name)
+    assert (0, set()) == (behind.status, behind.codes("fail"))
 
 
 @fault("two-servers-one-port", "two coturns with different secrets on one port")

@@ -82,7 +82,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
             ["check", "--username", "a", "--credential", "\x1b", NOWHERE],
             ["--credential", "printed"],
         ),
-        (["check", "--secret-file", "x", *LOGIN], ["--secret-file or --username", "not both"]),
+        (["check", "--secret-file", "no-such-secret", *LOGIN, NOWHERE], ["no-such-secret"]),
         (["check", NOWHERE], [NOWHERE, "needs a credential", "--secret-file", "--username"]),
         (["check", "--family", "6", *LOGIN, NOWHERE], ["--family", "no URL"]),
         (["check", "--relay-only", "stun:127.0.0.1"], ["--relay-only", "no URL"]),

@@ -101,7 +101,7 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
         realm=realm,
     )
     if isinstance(failure, ErrorResponse):
-        attempt.refusal = failure.code
+        attempt.refusal, attempt.realm = failure.code, realm or ""
         return None
     if label == "a" and failure.outcome is Outcome.SILENT and attempt.probe.protocol == "udp":
         await ask_again(attempt)

@@ -37,6 +37,13 @@ try the other, or the cause cannot be told."""
 MIN_PATIENCE = 0.25
 """Seconds below which a step is not begun: its silence would prove nothing."""
 
+MIN_SHARE = 0.15
+"""Of a URL's time, below which a step is not begun either: with less there are fewer sends than
+`wire.retransmission` counts on, and loss would pass for silence."""
+
+ENOUGH = 3.0
+"""Seconds that hold all those sends, however long the URL's time is."""
+
 
 class OutOfTime(WireError):
     """The URL's deadline came before the step could be made."""
@@ -65,6 +72,8 @@ class Attempt:
     """This machine's address as STUN told it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
+    realm: str = ""
+    """What the server asked for when it refused the allocation."""
     refusal: int = 0
     """The STUN error of the last refused allocation."""
     connected: bool = False
@@ -81,7 +90,8 @@ class Attempt:
     def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
-        made = kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts)
+        probe = self.probe
+        made = kind(url=probe.url, family=probe.family, entry=probe.entry, at_ms=at_ms, **facts)
         self.report(made)
         return made
 
@@ -92,7 +102,8 @@ class Attempt:
         would pass for a silent server.
         """
         left = self.deadline - self.clock()
-        if left < max(min(MIN_PATIENCE, self.timeout / 2), 2 * self.round_trip):
+        least = min(max(MIN_PATIENCE, MIN_SHARE * self.timeout), ENOUGH, self.timeout / 2)
+        if left < max(least, 2 * self.round_trip):
             raise OutOfTime(f"{self.timeout:g} s were over before this step")
         return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
 

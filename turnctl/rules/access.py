@@ -15,7 +15,7 @@ from turnctl.observations import (
     WrongCredential,
 )
 from turnctl.rules import FAIL, WARN, about, no_turn, replies
-from turnctl.rules.refusal import unauthorized
+from turnctl.rules.refusal import unauthorized, unfit
 
 __all__ = ["allocation", "challenge"]
 
@@ -80,6 +80,8 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield from faded or [no_turn(case, seen, "an authenticated Allocate")]
         elif seen.code == 401:
             yield from unauthorized(record, case, seen, now)
+        elif seen.code == 400 and (misnamed := [*unfit(case, seen)]):
+            yield from misnamed
         elif seen.code == 486:
             yield _quota(case, seen)
         else:

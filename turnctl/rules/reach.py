@@ -90,7 +90,7 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield about(case, "srflx-missing", FAIL, summary, binding)
         else:
             yield from _mapped(record, case, binding, binding.mapped[0])
-    elif record.relays_over(case, probe.protocol, port=probe.uri.port):
+    elif case.turn_answered:
         # Clients get their mapped address with the allocation, and nobody without one.
         summary = "answers TURN, and STUN Binding not at all"
         yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
@@ -127,7 +127,9 @@ def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterat
 
 
 def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
-    """Silence or refusal, told apart by what else answers on the host and elsewhere."""
+    """Silence or refusal. The code follows from what else this URL's own probe met at the host and
+    at the reference; what other URLs met decides how sure it is (`turnctl.rules` says how).
+    """
     uri, udp = case.probe.uri, case.probe.protocol == "udp"
     how = "refused" if seen.outcome is Outcome.REFUSED else "silent"
     if seen.outcome is Outcome.UNKNOWN:
@@ -136,21 +138,9 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         summary = f"{uri.host} has the IPv6 address {case.address}, and it is {how}"
         return about(case, "ipv6-unreachable", FAIL, summary, seen)
     # A refusal comes from the host itself: then only the same port tells a closed transport.
-    port = uri.port if udp and seen.outcome is Outcome.REFUSED else None
-    if not record.alive_over(case, "tcp" if udp else "udp", port=port):
-        if case.probe.protocol == "tls" and record.alive_over(case, "tcp"):
-            return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
-        summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"
-        if seen.outcome is Outcome.SILENT and record.reference_blocked(case):
-            summary += ", and so is an independent server: this network lets few ports out"
-            return about(case, "client-network-blocks-ports", WARN, summary, seen)
-        # Another TCP port of the host answers, as behind a network that lets out 80 and 443 alone.
-        if case.probe.protocol == "tcp" and how == "silent" and record.alive_over(case, "tcp"):
-            summary = f"tcp to port {uri.port} is silent, another port of {uri.host} answers"
-            summary += "; the server's firewall or this network blocks it (--stun-echo URI tells "
-            severity = WARN if record.carries_data else FAIL
-            return about(case, "tcp-blocked", severity, f"{summary}which)", seen)
-        return about(case, "unreachable", FAIL, summary, seen)
+    port = uri.port if udp and how == "refused" else None
+    if not case.alive_over("tcp" if udp else "udp", port=port):
+        return _nothing_answers(record, case, seen, how)
     if case.probe.protocol == "tls":
         return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
     if not udp:
@@ -161,12 +151,29 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         summary = f"udp to port {uri.port} is silent, tcp answers and says that it is {version}"
         return about(case, "reply-ttl-low", FAIL, summary, seen, software=version)
     summary = f"udp to port {uri.port} is {how}, tcp answers"
-    reference = record.reference_answers(case)
-    if seen.outcome is Outcome.REFUSED or reference is True:
+    reference = record.reference_answers()
+    if how == "refused" or reference is True:
         return about(case, "udp-blocked", FAIL, summary, seen, referenceAnswers=reference)
     if reference is False:
         summary = "udp is silent here and from an independent server: this network blocks it"
         return about(case, "client-network-blocks-udp", WARN, summary, seen)
-    summary += "; the server's firewall or this network blocks it (--stun-echo URI tells which)"
     severity = WARN if record.carries_data else FAIL
-    return about(case, "udp-blocked", severity, summary, seen)
+    return about(case, "udp-blocked", severity, f"{summary}; {EITHER}", seen)
+
+
+EITHER = "the server's firewall or this network blocks it (--stun-echo URI tells which)"
+
+
+def _nothing_answers(record: Record, case: Case, seen: Exchange, how: str) -> Finding:
+    """Neither transport answered this URL's probe."""
+    uri, transport = case.probe.uri, "udp" if case.probe.protocol == "udp" else "tcp"
+    summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"
+    if how == "silent" and record.reference_blocked():
+        summary += ", and so is an independent server: this network lets few ports out"
+        return about(case, "client-network-blocks-ports", WARN, summary, seen)
+    if how != "silent" or not (record.alive_over(case, "udp") or record.alive_over(case, "tcp")):
+        return about(case, "unreachable", FAIL, summary, seen)
+    summary += f", and another port of {uri.host} answers"
+    if record.lets_out(transport) or not record.carries_data:
+        return about(case, "unreachable", FAIL, summary, seen)
+    return about(case, "unreachable", WARN, f"{summary}; {EITHER}", seen)

@@ -95,9 +95,7 @@ def went_silent(record: Record, case: Case) -> Iterator[Finding]:
         after = other.first(Afterwards)
         if after is None or (other.address, other.probe.uri.port) != where:
             continue
-        if after.udp is not Outcome.SILENT or not (
-            after.tcp is Outcome.OK or _relays_over_streams(record, case)
-        ):
+        if after.udp is not Outcome.SILENT or after.tcp is not Outcome.OK:
             continue
         seen = case.first(Allocation) or case.first(Binding)
         summary = (
@@ -108,10 +106,6 @@ def went_silent(record: Record, case: Case) -> Iterator[Finding]:
         )
         yield about(case, "reply-ttl-low", FAIL, summary, seen, unanswered=after.sent)
         return
-
-
-def _relays_over_streams(record: Record, case: Case) -> bool:
-    return any(record.relays_over(case, protocol) for protocol in ("tcp", "tls"))
 
 
 def low_ttl_version(record: Record, case: Case) -> str | None:

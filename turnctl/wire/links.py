@@ -19,6 +19,7 @@ from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import tls
 from turnctl.wire.datagram import family_of, open_datagram
 from turnctl.wire.errors import Closed, NotStun, Silent, WireError, from_os_error
+from turnctl.wire.retransmission import connects
 from turnctl.wire.stun import COOKIE, HEADER
 
 __all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
@@ -147,21 +148,42 @@ class StreamLink(asyncio.Protocol):
 async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
     """A connected TCP socket, within `patience` seconds.
 
-    Raises Refused, Silent, Unroutable or Closed.
+    A connect that stays silent gets others beside it, as the kernel is slow to repeat a lost SYN;
+    the first one that is answered counts. Raises Refused, Silent, Unroutable or Closed.
     """
-    loop = asyncio.get_running_loop()
+    pending = {asyncio.ensure_future(_connect(remote))}
+    try:
+        async with asyncio.timeout(patience):
+            for pause in connects(patience):
+                done, _ = await asyncio.wait(
+                    pending, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    break
+                pending.add(asyncio.ensure_future(_connect(remote)))
+            else:
+                done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        first = done.pop()
+        pending.remove(first)
+        return first.result()
+    except TimeoutError:
+        raise Silent(f"no answer to the TCP connect in {patience:.1f} s") from None
+    except OSError as error:
+        raise from_os_error(error) from error
+    finally:
+        for other in pending:
+            other.cancel()
+        for made in await asyncio.gather(*pending, return_exceptions=True):
+            if isinstance(made, socket.socket):
+                made.close()
+
+
+async def _connect(remote: Address) -> socket.socket:
     sock = socket.socket(family_of(remote[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(patience):
-            await loop.sock_connect(sock, remote)
-    except TimeoutError:
-        sock.close()
-        raise Silent(f"no answer to the TCP connect in {patience:.1f} s") from None
-    except OSError as error:
-        sock.close()
-        raise from_os_error(error) from error
+        await asyncio.get_running_loop().sock_connect(sock, remote)
     except BaseException:
         sock.close()
         raise

@@ -20,6 +20,7 @@ from signalpost.errors import (
     Draining,
     HelloExpected,
     HelloTimeout,
+    Malformed,
     OutOfOrder,
     RateLimited,
     SignalpostError,
@@ -213,6 +214,12 @@ class _Session:
             welcome.session = line.session
             welcome.resumed = known is not None
             welcome.received = line.incoming.last
+            limits = service.settings.limits
+            welcome.limits = messages.Limits(
+                limits.message_bytes,
+                limits.messages.count / limits.messages.seconds,
+                limits.message_burst,
+            )
             service.metrics.greeted(resumed=welcome.resumed)
         self._outbox.send(messages.dump(welcome))
         if known is not None and hello.resume is not None:
@@ -284,9 +291,22 @@ class _Session:
             if kind is _BINARY:
                 raise BinaryFrame("messages are JSON in text frames")
             return messages.parse(data)
-        except SignalpostError as error:
+        except Malformed as error:
+            self._malformed(error)
+        except BinaryFrame as error:
             self._error(error, None)
-            return None
+        return None
+
+    def _malformed(self, error: Malformed) -> None:
+        """Refuse a message, and count it where its number is legible: to its client it is one that
+        was sent, and what comes after it would seem to be out of order. Raises OutOfOrder.
+        """
+        line = self._line
+        if line is not None and line.reliable and error.seq is not None:
+            if line.socket is not self._outbox or not line.incoming.take(error.seq):
+                return  # a repeat was answered before
+            line.taken()
+        self._error(error, error.ref)
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
         """Tell the client; numbered once it has a line, like everything else. When the client is on
