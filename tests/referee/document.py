@@ -46,6 +46,31 @@ The check passes only where both browsers carry data, and fails only where one o
 
 """
 
+PAGE = """### The page
+
+Open the browser's console on any page, and run this with a URL from above.
+
+```js
+const url = "turn:203.0.113.1:3478?transport=udp";
+const server = {urls: url, username: "alice", credential: "correct-horse"};
+const [one, other] = [0, 1].map(() =>
+  new RTCPeerConnection({iceServers: [server], iceTransportPolicy: "relay"}));
+for (const [from, to] of [[one, other], [other, one]])
+  from.onicecandidate = ({candidate}) => {
+    console.log(candidate?.candidate ?? "no more candidates");
+    if (candidate) to.addIceCandidate(candidate);
+  };
+const channel = one.createDataChannel("");
+channel.onopen = () => channel.send("hello");
+other.ondatachannel = ({channel}) => { channel.onmessage = ({data}) => console.log(data); };
+await one.setLocalDescription();
+await other.setRemoteDescription(one.localDescription);
+await other.setLocalDescription();
+await one.setRemoteDescription(other.localDescription);
+```
+
+"""
+
 TABLE = """## Every URL
 
 | configuration | URL | coturn | Chromium | Firefox | check | codes |
@@ -69,8 +94,9 @@ def render(rows: Sequence[Row], browsers: Sequence[str]) -> str:
     for one in EXCEPTIONS:
         where = {row.configuration: None for row in contradictions if allowed(row) is one}
         names = ", ".join(f"`{name}`" for name in where)
-        parts.append(f"### `{one.code}`\n\n{one.why} Seen in {names}.\n\n")
-        parts.append(f"```js\n{one.page}\n```\n\n")
+        parts.append(f"### `{one.name}`\n\n{one.why}\n\nSeen in {names}. ")
+        parts.append(f"To see it, set `url` below to `{one.url}`.\n\n")
+    parts.append(PAGE)
     parts.append(TABLE)
     parts += [f"| {' | '.join(cells)} |\n" for cells in _merged(rows)]
     return "".join(parts)
