@@ -55,10 +55,12 @@ const url = "turn:203.0.113.1:3478?transport=udp";
 const server = {urls: url, username: "alice", credential: "correct-horse"};
 const [one, other] = [0, 1].map(() =>
   new RTCPeerConnection({iceServers: [server], iceTransportPolicy: "relay"}));
+let begin;
+const described = new Promise((done) => { begin = done; });
 for (const [from, to] of [[one, other], [other, one]])
   from.onicecandidate = ({candidate}) => {
     console.log(candidate?.candidate ?? "no more candidates");
-    if (candidate) to.addIceCandidate(candidate);
+    if (candidate) described.then(() => to.addIceCandidate(candidate));
   };
 const channel = one.createDataChannel("");
 channel.onopen = () => channel.send("hello");
@@ -67,6 +69,7 @@ await one.setLocalDescription();
 await other.setRemoteDescription(one.localDescription);
 await other.setLocalDescription();
 await one.setRemoteDescription(other.localDescription);
+begin();
 ```
 
 """

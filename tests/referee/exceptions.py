@@ -35,9 +35,9 @@ EXCEPTIONS: tuple[Allowed, ...] = (
     ),
     Allowed(
         "ec-curve-name=secp521r1",
-        "With this line coturn exchanges keys on P-521 alone, which Firefox offers and Chromium does "
-        "not. The check passes: Python's TLS can't be told which curves to offer, or tell which one "
-        "was used. Leave `ec-curve-name` out: coturn then takes what the browser offers.",
+        "With this line coturn exchanges keys on P-521 alone, which Firefox offers and Chromium "
+        "does not. The check passes: Python's TLS can't be told which curves to offer, or say "
+        "which one was used. Leave `ec-curve-name` out: coturn then takes what the browser offers.",
         "turns:turn.example.org:5349?transport=tcp",
         lambda row: row.configuration == "tls-curve-p521" and row.firefox in WORKS,
     ),
