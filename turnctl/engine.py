@@ -70,7 +70,7 @@ async def run(
 
     `fresh` holds for a user name where another credential can be had, should its own be refused.
     """
-    for rejected in plan.rejected:
+    for rejected in (*plan.rejected, *plan.disputed):
         record(rejected)
     await _Run(options, record, fresh, clock, now).everything(plan)
 

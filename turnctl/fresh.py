@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from signalpost import credentials
 from signalpost.credentials import Secret, read_username
-from signalpost.iceservers import IceServer, parse_ice_servers
+from signalpost.iceservers import IceServer
+from turnctl import icelist
 from turnctl.mistakes import in_password
 from turnctl.plan import Probe
 from turnctl.wire import http
@@ -120,7 +121,7 @@ class Service:
             response = await self.get(patience, **query)
             if response.status not in {200, 201}:
                 raise NotIssued(f"the service answered HTTP {response.status}")
-            return parse_ice_servers(json.loads(response.body or b""))
+            return icelist.read(json.loads(response.body or b"")).servers
         except http.FetchFailed as error:
             raise NotIssued(str(error)) from error
         except (ValueError, RecursionError) as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from turnctl.icelist import Kind
+
 __all__ = [
     "Afterwards",
     "Agreement",
@@ -28,6 +30,7 @@ __all__ = [
     "IceLeg",
     "Inbound",
     "Issuer",
+    "ListFault",
     "Mapping",
     "Observation",
     "Outcome",
@@ -42,6 +45,7 @@ __all__ = [
     "Resolution",
     "TlsHandshake",
     "Trial",
+    "UrlDisputed",
     "UrlRejected",
     "WrongCredential",
 ]
@@ -70,6 +74,8 @@ class Outcome(StrEnum):
     FOREIGN = "foreign"
     """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
     TLS_FAILED = "tls-failed"
+    LOSSY = "lossy"
+    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
     UNKNOWN = "unknown"
     """The step could not be judged from here; `detail` says why."""
 
@@ -120,9 +126,35 @@ class Issuer(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRejected(Observation):
-    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong."""
+    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong, and `where` in which
+    member of the list it stands.
+    """
 
     reason: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlDisputed(Observation):
+    """A URL that can be probed and that clients do not agree on. When it `throws`, a browser takes
+    nothing of the whole list.
+    """
+
+    reason: str
+    throws: bool
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFault(Observation):
+    """A member of the list that is wrong (`turnctl.icelist`). `url` is the first one of its entry,
+    or the target where it has none.
+    """
+
+    kind: Kind
+    where: str
+    detail: str = ""
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

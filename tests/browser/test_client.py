@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +44,7 @@ SEND = f"""async ([first, last]) => {{
 }}"""
 
 Pages = Callable[[str, str], Page]
+ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 
 
 @pytest.fixture
@@ -260,3 +263,36 @@ def test_wrong_calls(pages: Pages, service: Service) -> None:
         bob.evaluate("() => moves"),
         bob.evaluate("() => [...room.peers.keys()]"),
     )
+
+
+def test_another_connection_with_python(pages: Pages, service: Service) -> None:
+    """The Python client's example follows a call to its next connection."""
+    argv = [sys.executable, str(ECHO), service.url, "--room", "r"]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as echo:
+        try:
+            ada = pages(service.url, "Ada")
+            _counts(ada, "room.peers.size", 1)
+            ada.evaluate(
+                """() => {
+                  globalThis.call = client.call([...room.peers.values()][0].user);
+                  globalThis.echoed = [];
+                  call.addEventListener("link", ({ detail: { link } }) =>
+                    link.addEventListener("message", ({ detail }) => echoed.push(detail)));
+                }"""
+            )
+            for generation in (1, 2, 3):
+                _linked(ada)
+                assert generation == ada.evaluate("() => call.link.generation")
+                ada.evaluate("(value) => { call.link.say(value); }", generation)
+                until(ada, lambda: ada.evaluate("() => echoed.at(-1)") == generation)  # noqa: B023
+                if generation == 3:
+                    break
+                until(
+                    ada,
+                    lambda: (
+                        ada.evaluate(f"() => call.link.take({{ again: {generation} }})")  # noqa: B023
+                        or ada.evaluate("() => call.link.generation") > generation  # noqa: B023
+                    ),
+                )
+        finally:
+            echo.kill()

@@ -18,7 +18,7 @@ from turnctl.probes.attempt import Attempt
 from turnctl.probes.link import opened
 from turnctl.probes.relay import permit
 from turnctl.wire.binding import BindingSocket, open_binding_socket
-from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.errors import Silent, Stalled, WireError
 from turnctl.wire.retransmission import SENDS, interval
 from turnctl.wire.session import Allocated, Session
 
@@ -68,6 +68,9 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
             )
             if guessed and not received:
                 raise WireError(guessed)
+            stream = attempt.probe.protocol != "udp"
+            if stream and not received and not await session.flows(patience=attempt.patience()):
+                raise Stalled("the connection to the server loses packets and stalls")
     except WireError as error:
         return attempt.emit(Inbound, **attempt.ending(error, begun), **facts)
     finally:

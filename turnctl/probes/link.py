@@ -35,7 +35,11 @@ async def opened(
     attempt.allowance.enter(session)
     try:
         await _dial(attempt, session, report=report)
-        yield session
+        attempt.links.append(session.link)
+        try:
+            yield session
+        finally:
+            attempt.links.remove(session.link)
     finally:
         begun, held = attempt.clock(), session.allocated
         try:

@@ -38,6 +38,9 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield about(case, "tls-alpn-refused", WARN, summary, alpn)
         yield from browsers.certificate(case, handshake)
         return
+    if handshake.outcome is Outcome.LOSSY:
+        yield no_turn(case, handshake, "the TLS handshake")
+        return
     certificate = {
         "names": list(handshake.names) or None,
         "issuer": handshake.issuer,
@@ -137,6 +140,9 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
     if case.probe.family == 6 and reached_otherwise(record, case):
         summary = f"{uri.host} has the IPv6 address {case.address}, and it is {how}"
         return about(case, "ipv6-unreachable", FAIL, summary, seen)
+    if case.probe.protocol == "tls" and how == "refused":
+        # The host is there. Without a certificate coturn starts, and listens for no TLS.
+        return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is refused", seen)
     # A refusal comes from the host itself: then only the same port tells a closed transport.
     port = uri.port if udp and how == "refused" else None
     if not case.alive_over("tcp" if udp else "udp", port=port):

@@ -123,12 +123,15 @@ export class Link extends EventTarget {
   setIceServers(iceServers) {
     if (this.#state === "closed") return;
     this.#configuration = { ...this.#configuration, iceServers };
-    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    // A connection that has ended takes none; the next has them from the start.
+    if (this.pc.signalingState !== "closed") {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    }
   }
 
   /** Look for another path, keeping media on this one until it is found. */
   restart() {
-    if (this.#state !== "closed" && this.#now.described) this.pc.restartIce();
+    if (this.#state !== "closed" && this.#now.described) this.pc.restartIce(); // none if it ended
   }
 
   /** See `read` of statistics; rates are since the last call. */
