@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tests.referee.configuration import Configuration
 from tests.referee.corpus import access, certificates, field, fronts, listening, relaying
 
-__all__ = ["CORPUS"]
+__all__ = ["CORPUS", "GROUPS"]
 
-CORPUS: tuple[Configuration, ...] = (
-    *field.CONFIGURATIONS,
-    *listening.CONFIGURATIONS,
-    *access.CONFIGURATIONS,
-    *relaying.CONFIGURATIONS,
-    *certificates.CONFIGURATIONS,
-    *fronts.CONFIGURATIONS,
-)
+GROUPS: Mapping[str, Sequence[Configuration]] = {
+    "field": field.CONFIGURATIONS,
+    "listening": listening.CONFIGURATIONS,
+    "access": access.CONFIGURATIONS,
+    "relaying": relaying.CONFIGURATIONS,
+    "certificates": certificates.CONFIGURATIONS,
+    "fronts": fronts.CONFIGURATIONS,
+}
+CORPUS: tuple[Configuration, ...] = tuple(one for group in GROUPS.values() for one in group)
