@@ -30,7 +30,19 @@ def chosen() -> Sequence[tuple[int, Configuration]]:
     numbered = list(enumerate(CORPUS))
     if os.environ.get("SOAK"):
         return numbered
-    return [(n, one) for n, one in numbered if n % SHARE == 0 or one.name in PAST]
+    return [(number, part) for number, one in numbered if (part := _part(number, one)) is not None]
+
+
+def _part(number: int, one: Configuration) -> Configuration | None:
+    """What of a configuration is tried in every run: URLs that were a disagreement, or all of them
+    in one of the versions.
+    """
+    if one.name in PAST:
+        version, urls = PAST[one.name]
+        return one.but(versions=(version,), urls=tuple(one.urls[url] for url in urls))
+    if number % SHARE == 0:
+        return one.but(versions=(one.versions[number // SHARE % len(one.versions)],))
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +51,18 @@ def written() -> Written:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Row]:
+def rows(tmp_path_factory: pytest.TempPathFactory, written: Written) -> Sequence[Row]:
+    """What is seen now. Browsers and check give up at deadlines of their own, which a busy machine
+    can bring about: what differs from the document is tried again, one server at a time.
+    """
     directory = tmp_path_factory.mktemp("referee")
+    tried = chosen()
     with built(directory) as (place, clients):
-        return run(chosen(), place, clients)
+        seen = {row.key: row for row in run(tried, place, clients)}
+        differ = {key[0] for key, row in seen.items() if row != written.get(key)}
+        again = [(number, one) for number, one in tried if one.name in differ]
+        seen |= {row.key: row for row in run(again, place, clients, side_by_side=1)}
+    return [*seen.values()]
 
 
 def test_check_and_browsers_agree(rows: Sequence[Row]) -> None:
