@@ -35,8 +35,8 @@ CHAIN = (
     access.challenge,
     browsers.realm,
     access.allocation,
-    browsers.allocation,
     data.data,
+    browsers.allocation,
     browsers.credential,
 )
 

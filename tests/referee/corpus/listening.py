@@ -47,6 +47,12 @@ CONFIGURATIONS = (
     rest("listening-on-the-other", "listening-ip=203.0.113.2", urls=(UDP, *OTHER)),
     rest("listening-ip6", "listening-ip=2001:db8::1", urls=(*SIX, *DUAL, UDP)),
     rest(
+        "listening-ip6-keep",
+        "listening-ip=2001:db8::1",
+        "allocation-default-address-family=keep",
+        urls=SIX,
+    ),
+    rest(
         "listening-on-both-families",
         "listening-ip=203.0.113.1",
         "listening-ip=2001:db8::1",
