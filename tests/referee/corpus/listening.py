@@ -53,6 +53,12 @@ CONFIGURATIONS = (
         urls=SIX,
     ),
     rest(
+        "listening-ip6-default-six",
+        "listening-ip=2001:db8::1",
+        "allocation-default-address-family=ipv6",
+        urls=(*SIX, "turn:six.lab.test:{port}?transport=udp"),
+    ),
+    rest(
         "listening-on-both-families",
         "listening-ip=203.0.113.1",
         "listening-ip=2001:db8::1",
