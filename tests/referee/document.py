@@ -17,8 +17,9 @@ PATH = Path(__file__).resolve().parents[2] / "docs" / "browsers.md"
 HEAD = """# What browsers make of a TURN server, and what `turnctl check` says of it
 
 Made by `python -m tests.referee` with {browsers}; don't edit it.
-Each row is one URL of one server, tried alone by both browsers and by the check. The clients stand behind a symmetric NAT, one router
-away from the servers. `make test` tries a tenth of the rows again, `make soak` all of them.
+Each row is one URL of one server, tried alone by both browsers and by the check. The clients stand
+behind a symmetric NAT, a router or two away from the servers. `make test` tries a tenth of the rows
+again, `make soak` all of them.
 
 **{urls} URLs of {configurations} configurations, in coturn {versions}.** A browser's result means:
 
@@ -41,7 +42,7 @@ the configurations.
 
 ## The rule
 
-The check passes only where both browsers carry data between relays, and fails only where one of them
+The check passes only where both browsers carry data between relays. It fails only where one of them
 carries none, or none to a peer without a relay.
 {disagreements} of {urls} rows break it, all of them for these reasons:
 
