@@ -100,7 +100,7 @@ def doctor(
         if directory or compose_project:
             raise click.UsageError("--config looks at one file: give it alone")
         try:
-            made = [looks.lint(config, coturn_version, _installed)]
+            made = list(looks.lint(config, coturn_version, _installed))
         except inside.Unseen as error:
             raise Misuse(f"--config {error}") from error
     else:

@@ -208,6 +208,7 @@ class _Run:
             allowance=self._allowances.of(probe.username or ""),
             tls=self._context,
             insecure=self._options.insecure,
+            own_ca=self._options.ca is not None,
         )
 
     async def _resolve(self, attempt: Attempt) -> bool:

@@ -25,12 +25,14 @@ from turnctl.rules import (
     reach,
     reached_otherwise,
     replies,
+    slowness,
 )
 
 __all__ = ["judge", "overall", "url_verdict"]
 
 CHAIN = (
     reach.link,
+    slowness.slow,
     reach.stun,
     access.challenge,
     browsers.realm,

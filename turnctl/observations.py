@@ -36,6 +36,7 @@ __all__ = [
     "Outcome",
     "PeerPolicy",
     "Permission",
+    "PlainBinding",
     "Recomputed",
     "Reference",
     "Refresh",
@@ -193,6 +194,15 @@ class TlsHandshake(Exchange):
     days_left: float | None = None
     unfit: str = ""
     """Why a browser refuses the certificate although the handshake succeeded."""
+    endless: bool = False
+    """Whether it had not ended when the patience was over."""
+    public_names: tuple[str, ...] = ()
+    """Subjects and issuers of a chain that leads to a root of this machine's own store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainBinding(Exchange):
+    """STUN Binding without TLS at the port of a `turns:` URL whose handshake had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +243,8 @@ class Afterwards(Observation):
     """What the server still answered after it had left an authenticated Allocate over UDP
     unanswered, asked from new sockets at the same port.
 
-    `udp` is OK when one of `sent` Bindings over UDP was answered, `tcp` when an authenticated
-    Allocate over TCP was; with whatever answer.
+    `udp` is OK when one of `sent` Bindings over UDP was answered with whatever, `tcp` when an
+    authenticated Allocate over TCP was granted.
     """
 
     udp: Outcome
@@ -271,6 +281,8 @@ class Allocation(Exchange):
     """Of an error: what the server now asks for."""
     held: int = 0
     released: int = 0
+    resent: int = 0
+    """Segments that TCP had to send again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,10 @@ class Secret:
         """Why coturn and we would read this value differently, or None."""
         value = self._value
         if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
-            return "it has quotes or blanks around it, and coturn makes them part of the secret"
+            return (
+                "it has quotes or blanks around it: coturn drops double quotes and blanks at the "
+                "end, and keeps single quotes, so write it without any"
+            )
         if not value.isascii() or not value.isprintable() or " " in value:
             return "it has characters other than printable ASCII"
         return None

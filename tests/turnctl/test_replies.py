@@ -5,18 +5,18 @@ address than was asked.
 from __future__ import annotations
 
 import itertools
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pytest
 
 from tests.lab import coturn, netns, prober
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
+from tests.lab.soak import some
 
 assert_only = partial(prober.assert_only, beside={"no-tls-443", "no-tcp-fallback"})
 
@@ -24,14 +24,6 @@ Family = Literal[4, 6]
 
 ADDRESSES = {4: netns.SERVER, 6: netns.SERVER6}
 FIELD = {4: "ip ttl", 6: "ip6 hoplimit"}
-
-
-T = TypeVar("T")
-
-
-def some(cases: Iterable[T]) -> list[T]:
-    """Every third of them, all in `make soak`: of all pairs of two things each thing is tried."""
-    return [*cases] if os.environ.get("SOAK") else [*cases][::3]
 
 
 def low_ttl(port: int, ttl: int, family: Family = 4) -> str:

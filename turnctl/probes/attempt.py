@@ -71,6 +71,8 @@ class Attempt:
     allowance: Allowance
     tls: Callable[[bool], ssl.SSLContext]
     insecure: bool = False
+    own_ca: bool = False
+    """Whether certificates are verified by a bundle that was given, not by this machine's."""
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
     mapped: Address | None = None

@@ -97,9 +97,17 @@ class NotStun(WireError):
 class TlsFailed(WireError):
     outcome = Outcome.TLS_FAILED
 
-    def __init__(self, problem: TlsProblem, text: str, *, issuer_missing: bool = False) -> None:
+    def __init__(
+        self,
+        problem: TlsProblem,
+        text: str,
+        *,
+        issuer_missing: bool = False,
+        endless: bool = False,
+    ) -> None:
         self.problem: TlsProblem = problem
         self.issuer_missing = issuer_missing
+        self.endless = endless
         super().__init__(text)
 
 

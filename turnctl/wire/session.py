@@ -112,6 +112,11 @@ class Session:
         return self._link.hops if isinstance(self._link, DatagramLink) else None
 
     @property
+    def resent(self) -> int:
+        """Segments that TCP has sent again, where the system tells."""
+        return self._link.retransmitted if self._link is not None else 0
+
+    @property
     def ended(self) -> bool:
         """Whether the link is lost, or was given up."""
         return self._lost is not None

@@ -14,7 +14,15 @@ from turnctl.wire.errors import TlsFailed, TlsProblem
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "chain_length", "context", "failure", "prepare", "read_certificate"]
+__all__ = [
+    "Certificate",
+    "chain_length",
+    "chain_names",
+    "context",
+    "failure",
+    "prepare",
+    "read_certificate",
+]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, as Python gives them in `verify_code`.
 _EXPIRED = {9, 10}  # not yet valid, has expired
@@ -82,7 +90,9 @@ def failure(error: Exception, patience: float) -> TlsFailed:
             return TlsFailed("untrusted", error.verify_message, issuer_missing=True)
         return TlsFailed(problem, error.verify_message)
     if isinstance(error, TimeoutError):
-        return TlsFailed("refused", f"the TLS handshake was not over in {patience:.1f} s")
+        return TlsFailed(
+            "refused", f"the TLS handshake was not over in {patience:.1f} s", endless=True
+        )
     if isinstance(error, ssl.SSLError):
         if any(word in (error.reason or "") for word in _OLD_VERSION):
             return TlsFailed("old-version", _words(error))
@@ -96,6 +106,22 @@ def chain_length(ssl_object: ssl.SSLObject) -> int:
     """How many certificates the server sent. Before Python 3.13 only the inner object tells."""
     inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
     return len(inner.get_unverified_chain() or ())
+
+
+def chain_names(ssl_object: ssl.SSLObject) -> tuple[str, ...]:
+    """Subjects and issuers of the chain that was sent and of the one that was verified."""
+    from cryptography import x509
+
+    inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
+    chains = [inner.get_unverified_chain() or (), inner.get_verified_chain() or ()]
+    names: dict[str, None] = {}
+    for one in (one for chain in chains for one in chain):
+        raw = one if isinstance(one, bytes) else one.public_bytes(2)  # ENCODING_DER
+        with contextlib.suppress(ValueError):
+            certificate = x509.load_der_x509_certificate(raw)
+            for name in (certificate.subject, certificate.issuer):
+                names[name.rfc4514_string()] = None
+    return tuple(names)
 
 
 def _words(error: ssl.SSLError) -> str:
