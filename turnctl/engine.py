@@ -233,6 +233,8 @@ class _Run:
         others = [allocate.try_wrong_credential(attempt)]
         if attempt.probe.protocol == "tls":
             others.append(alpn.offer(attempt))
+        if attempt.probe.family == 6:
+            others.append(allocate.leave_family_out(attempt))
         granted, *_ = await asyncio.gather(allocate.allocate(attempt, session), *others)
         if granted is None:
             await self._explain(attempt)

@@ -153,6 +153,10 @@ FIXES: Mapping[str, str] = {
         "the address itself (ACME profile shortlived) helps Chromium alone: Firefox takes no "
         "turns: URL with an address."
     ),
+    "tls-certificate-unfit": (
+        "Get a certificate as public CAs issue it: an RSA key of 2048 bits or an ECDSA key on "
+        "P-256, not a CA's own (CA:FALSE), with keyUsage digitalSignature."
+    ),
     "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
     "tls-alpn-refused": (
         "Let what ends TLS on this port take the ALPN name stun.turn, or ignore names that it does "
@@ -196,6 +200,10 @@ FIXES: Mapping[str, str] = {
     "realm-missing": (
         "Set realm=NAME in turnserver.conf, to the server's domain for example, and restart "
         "coturn: without it, or with an empty one, Chromium gathers no relay."
+    ),
+    "realm-too-long": "Set realm= in turnserver.conf to a name of at most 127 characters.",
+    "credential-not-ascii": (
+        "Use ASCII alone in user names and passwords; an id or a hash can stand for a name."
     ),
     "secret-mismatch": (
         "Compare the issuer's secret with static-auth-secret in the file that coturn loaded (its "
@@ -247,6 +255,14 @@ FIXES: Mapping[str, str] = {
         "(redis-userdb and so on) answers. If coturn does not run there at all, see not-turn."
     ),
     "relay-transport-refused": "Take no-udp-relay out of turnserver.conf: calls need UDP relays.",
+    "allocation-lifetime-short": (
+        "Take max-allocate-lifetime out of turnserver.conf, or set it to 600 or more."
+    ),
+    "relay-port-low": "Set min-port and max-port to a range above 1024: 49152 to 65535 by default.",
+    "relay-ipv6-only": (
+        "Give the server an IPv4 address to relay on as well (relay-ip=), or set "
+        "allocation-default-address-family=keep: browsers ask for no family."
+    ),
     "server-draining": "Wait for the restart, or use another server: this one takes no new calls.",
     "alternate-server": "Put the named server into iceServers: some clients do not follow it.",
     "allocation-refused": "See coturn's log at this time for the reason of this error.",

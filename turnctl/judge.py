@@ -19,6 +19,7 @@ from turnctl.rules import (
     WARN,
     about,
     access,
+    browsers,
     data,
     listing,
     reach,
@@ -29,7 +30,17 @@ from turnctl.rules import (
 
 __all__ = ["judge", "overall", "url_verdict"]
 
-CHAIN = (reach.link, slowness.slow, reach.stun, access.challenge, access.allocation, data.data)
+CHAIN = (
+    reach.link,
+    slowness.slow,
+    reach.stun,
+    access.challenge,
+    browsers.realm,
+    access.allocation,
+    data.data,
+    browsers.allocation,
+    browsers.credential,
+)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:

@@ -26,6 +26,7 @@ __all__ = [
     "DualAllocation",
     "Echo",
     "Exchange",
+    "FamilyLeftOut",
     "IceLeg",
     "Inbound",
     "Issuer",
@@ -191,6 +192,8 @@ class TlsHandshake(Exchange):
     issuer: str = ""
     not_after: str = ""
     days_left: float | None = None
+    unfit: str = ""
+    """Why a browser refuses the certificate although the handshake succeeded."""
     endless: bool = False
     """Whether it had not ended when the patience was over."""
     public_names: tuple[str, ...] = ()
@@ -290,6 +293,13 @@ class DualAllocation(Exchange):
     """
 
     relayed: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLeftOut(Exchange):
+    """Over IPv6, an Allocate that names no family, as browsers send it; `relayed` when granted."""
+
+    relayed: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ TOLERANCE = 0.15
 of 200 packets."""
 
 RELAYS = "20000-20400"
-ADVICE = {"no-tls-443", "no-tcp-fallback"}
+ADVICE = {"no-tls-443", "no-tcp-fallback", "tls-ip-literal"}
 
 
 @dataclass(frozen=True, slots=True)

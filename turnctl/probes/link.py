@@ -186,4 +186,5 @@ def _described(certificate: tls.Certificate | None, now: float) -> dict[str, Any
         "issuer": certificate.issuer,
         "not_after": certificate.not_after.isoformat(),
         "days_left": round(certificate.days_left(now), 2),
+        "unfit": certificate.unfit,
     }

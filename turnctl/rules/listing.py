@@ -23,11 +23,15 @@ SHORT_TTL = 300
 
 BAD_PORTS = frozenset(
     (
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
+        *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161),
+        *(179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563),
+        *(587, 601, 636, 989, 990, 993, 995),
         *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667),
         *(6668, 6669, 6679, 6697, 10080),
     )
 )
-"""From 1024 on: Fetch's "bad ports", which Chromium applies to STUN and TURN as well."""
+"""Fetch's "bad ports", which browsers apply to STUN and TURN as well."""
 
 
 def issuer(plan: Plan, record: Record) -> Iterator[Finding]:
@@ -147,7 +151,9 @@ def ports(plan: Plan) -> Iterator[Finding]:
     """Ports that browsers refuse, and ports that look swapped."""
     for url, uri in {probe.url: probe.uri for probe in plan.probes}.items():
         where = Where(url=url, host=uri.host, port=uri.port)
-        if (uri.port < 1024 and uri.port not in {80, 443}) or uri.port in BAD_PORTS:
+        # Chromium gathers srflx from other ports below 1024, and no relay.
+        low = uri.relays and uri.port < 1024 and uri.port not in {80, 443}
+        if low or uri.port in BAD_PORTS:
             summary = f"browsers gather nothing from port {uri.port}"
             yield finding("url-blocked-port", FAIL, summary, **where)
         elif uri.port == DEFAULT_PORTS["stun" if uri.secure else "stuns"]:

@@ -22,7 +22,7 @@ from turnctl.observations import (
     PlainBinding,
     TlsHandshake,
 )
-from turnctl.rules import FAIL, INFO, WARN, about, no_turn, reached_otherwise, replies
+from turnctl.rules import FAIL, INFO, WARN, about, browsers, no_turn, reached_otherwise, replies
 
 __all__ = ["link", "stun"]
 
@@ -49,6 +49,7 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if alpn and alpn.outcome is Outcome.TLS_FAILED:
             summary = f"refuses a client that names TURN in its hello (ALPN): {alpn.detail}"
             yield about(case, "tls-alpn-refused", WARN, summary, alpn)
+        yield from browsers.certificate(case, handshake)
         if handshake.public_names and not known_to_apps(handshake.public_names):
             issuer = handshake.public_names[-1]
             summary = (
@@ -76,6 +77,8 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             code, summary = "tls-untrusted", f"the certificate is not trusted: {handshake.detail}"
         case "name-mismatch":
             code, summary = "tls-name-mismatch", f"the certificate is for {held}, not for {host}"
+            if host in handshake.names:
+                summary = f"the certificate has {host} only as its common name: browsers ignore it"
         case "chain-incomplete":
             code = "tls-chain-incomplete"
             summary = f"the certificate comes without its intermediate ({handshake.issuer})"
