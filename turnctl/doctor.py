@@ -98,7 +98,7 @@ def doctor(
       3  there was nothing to look at
     """
     from turnctl import inside
-    from turnctl.inside import looks
+    from turnctl.inside import lint, looks
 
     asked = reflectors.chosen(stun, no_stun)
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
@@ -106,7 +106,7 @@ def doctor(
         if directory or compose_project or container:
             raise click.UsageError("--config looks at one file: give it alone")
         try:
-            made = list(looks.lint(config, coturn_version, _installed))
+            made = list(lint.lint(config, coturn_version, _installed))
         except inside.Unseen as error:
             raise Misuse(f"--config {error}") from error
     else:
