@@ -5,12 +5,12 @@ Pure lookups over observations, so that the rules in `judge` read as sentences.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from turnctl.observations import (
+    Address,
     Binding,
     Challenge,
     Connection,
@@ -34,6 +34,9 @@ ANSWERED = {Outcome.OK, Outcome.ERROR}
 
 PASSED = ANSWERED | {Outcome.ELSEWHERE}
 """Packets went there and came back, be it from another address."""
+
+WEB = {80, 443}
+"""The TCP ports that even strict networks let out."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,31 @@ class Case:
         """Whether there was nothing to probe over this family."""
         return self.address is None or (self.unroutable and self.lost is None)
 
+    def answers(self, transport: str) -> Iterator[Address]:
+        """Where "udp" or "tcp" was answered in this URL's own probe: by its server, or by the same
+        host over the other transport.
+        """
+        for one in self.seen:
+            match one:
+                case Control(transport=over):
+                    answered = one.outcome in PASSED
+                case Connection():
+                    over, answered = "tcp", one.outcome is Outcome.OK
+                case Binding(protocol=protocol):
+                    over = "udp" if protocol == "udp" else "tcp"
+                    answered = one.outcome in PASSED or self.turn_answered
+                case _:
+                    continue
+            if answered and over == transport:
+                yield one.remote
+
+    def alive_over(self, transport: str, *, port: int | None = None) -> bool:
+        """Whether this URL's own probe was answered over "udp" or "tcp".
+
+        With `port` only that port counts.
+        """
+        return any(port in (None, remote[1]) for remote in self.answers(transport))
+
     @property
     def carries_data(self) -> bool:
         """Whether data went through the relay and came back."""
@@ -108,7 +136,12 @@ class Record:
             tuple(
                 Case(
                     probe,
-                    tuple(o for o in seen if (o.url, o.family) == (probe.url, probe.family)),
+                    tuple(
+                        one
+                        for one in seen
+                        if (one.url, one.family, one.entry)
+                        == (probe.url, probe.family, probe.entry)
+                    ),
                 )
                 for probe in plan.probes
             ),
@@ -122,57 +155,35 @@ class Record:
     def carries_data(self) -> bool:
         return any(case.carries_data for case in self.cases)
 
-    def alive_over(self, case: Case, transport: str, *, port: int | None = None) -> bool:
-        """Whether the case's server answered over "udp" or "tcp", by whatever URL.
-
-        With `port` only that port counts.
-        """
-        for one in self.seen:
-            if isinstance(one, Control) and one.transport == transport:
-                answered, remote = one.outcome in PASSED, one.remote
-            elif isinstance(one, Connection) and transport == "tcp":
-                answered, remote = one.outcome is Outcome.OK, one.remote
-            elif isinstance(one, Binding) and (one.protocol == "udp") is (transport == "udp"):
-                answered, remote = one.outcome in PASSED, one.remote
-            else:
-                continue
-            if answered and remote[0] == case.address and port in (None, remote[1]):
-                return True
-        return transport == "udp" and self.relays_over(case, "udp", port=port)
-
-    def relays_over(self, case: Case, protocol: str, *, port: int | None = None) -> bool:
-        """Whether TURN answered at the case's server over "udp", "tcp" or "tls", by whatever URL.
-
-        With `port` only that port counts.
-        """
+    def alive_over(self, case: Case, transport: str) -> bool:
+        """Whether the case's server answered over "udp" or "tcp", by whatever URL and port."""
         return any(
-            one.turn_answered
-            and (one.probe.protocol, one.address) == (protocol, case.address)
-            and port in (None, one.probe.uri.port)
-            for one in self.cases
+            remote[0] == case.address for other in self.cases for remote in other.answers(transport)
         )
 
-    def reference_answers(self, case: Case) -> bool | None:
-        """Whether UDP to somebody else was answered: `--stun-echo`, or another configured server.
+    def lets_out(self, transport: str) -> bool:
+        """Whether any server answered over "udp" or "tcp": this network blocks not all of it.
 
-        None when there is nobody else.
+        What strict networks let out as well, TCP to 80 and 443, proves nothing.
         """
-        answers = [one.outcome in PASSED for one in self.each(Reference)]
-        relaying = {
-            (one.url, one.family) for one in self.each(Challenge) if one.outcome in ANSWERED
-        }
-        answers += [
-            one.outcome in PASSED or (one.url, one.family) in relaying
-            for one in self.each(Binding)
-            if one.protocol == "udp" and not _same(one.remote[0], case.address)
-        ]
-        return any(answers) if answers else None
+        referred = transport == "udp" and any(one.outcome in PASSED for one in self.each(Reference))
+        return referred or any(
+            transport == "udp" or remote[1] not in WEB
+            for case in self.cases
+            for remote in case.answers(transport)
+        )
 
-    def reference_blocked(self, case: Case) -> bool:
+    def reference_answers(self) -> bool | None:
+        """Whether UDP to somebody else was answered: what `--stun-echo` names.
+
+        None when there is nobody. An answer of any server of the list is as good as the
+        reference's; its silence is not, since it may be dead itself.
+        """
+        if self.lets_out("udp"):
+            return True
+        return False if any(self.each(Reference)) else None
+
+    def reference_blocked(self) -> bool:
         """Whether somebody else is silent over UDP and over TCP alike."""
         silent_tcp = any(one.tcp is Outcome.SILENT for one in self.each(Reference))
-        return silent_tcp and self.reference_answers(case) is False
-
-
-def _same(one: str, other: str | None) -> bool:
-    return other is not None and ipaddress.ip_address(one) == ipaddress.ip_address(other)
+        return silent_tcp and self.reference_answers() is False

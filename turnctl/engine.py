@@ -70,7 +70,7 @@ async def run(
 
     `fresh` holds for a user name where another credential can be had, should its own be refused.
     """
-    for rejected in plan.rejected:
+    for rejected in (*plan.rejected, *plan.disputed):
         record(rejected)
     await _Run(options, record, fresh, clock, now).everything(plan)
 
@@ -154,7 +154,7 @@ class _Run:
                 challenged = await self._greet(attempt, session)
                 if self._options.audit and probe.protocol == "udp":
                     await policy.measure_amplification(attempt, session)
-                if challenged:
+                if challenged and probe.uri.relays:
                     await self._take_places(attempt, places)
                     carried = await self._relay(attempt, session)
         except WireError as error:
@@ -170,14 +170,15 @@ class _Run:
 
     async def _greet(self, attempt: Attempt, session: Session) -> bool:
         """STUN, and TURN after it, or beside it when it stays silent: a relay may answer TURN alone
-        (coturn's `no-stun`). Whether TURN asked for credentials, as it must.
+        (coturn's `no-stun`), and a URL for STUN alone has to say so without another URL's help.
+        Whether TURN asked for credentials, as it must.
 
         Raises WireError when nothing in STUN answers.
         """
         probe, pause = attempt.probe, SILENCE_SHARE * attempt.timeout
         binding = asyncio.ensure_future(contact.bind(attempt, session))
         try:
-            await asyncio.wait([binding], timeout=pause if probe.uri.relays else None)
+            await asyncio.wait([binding], timeout=pause)
             if binding.done():
                 binding.result()  # raises what kept it from being answered
                 return probe.uri.relays and await allocate.challenge(attempt, session)
@@ -232,6 +233,8 @@ class _Run:
         others = [allocate.try_wrong_credential(attempt)]
         if attempt.probe.protocol == "tls":
             others.append(alpn.offer(attempt))
+        if attempt.probe.family == 6:
+            others.append(allocate.leave_family_out(attempt))
         granted, *_ = await asyncio.gather(allocate.allocate(attempt, session), *others)
         if granted is None:
             await self._explain(attempt)
@@ -275,7 +278,8 @@ class _Run:
 
     async def _knock(self, attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
         made = await inbound.knock(attempt, session, granted)
-        if made.sent and not made.same_host:
+        proves = made.outcome in {Outcome.OK, Outcome.SILENT}
+        if proves and not made.same_host:
             self._knocked.append((attempt, made))
         return made
 

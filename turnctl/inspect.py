@@ -1,4 +1,4 @@
-"""`turnctl inspect`: what a TURN REST credential says, and whether it is right."""
+"""`turnctl inspect`: what a TURN REST credential says, and what its issuer did wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import click
 
 from signalpost import credentials
 from signalpost.credentials import Verdict
+from turnctl import mistakes
 from turnctl.commands import Misuse
+from turnctl.reports.text import printable
 from turnctl.secretfile import SecretFileError, read_secrets
 
 __all__ = ["inspect"]
+
+UNEXPLAINED = (
+    "unknown: no known mistake makes this password from this user name and the given secret, so "
+    "the issuer most likely has another secret"
+)
 
 
 @click.command()
@@ -28,6 +35,9 @@ __all__ = ["inspect"]
 def inspect(username: str, credential: str | None, secret_file: Path | None) -> int:
     """Read a TURN REST credential: whose it is, until when, and whether it is right.
 
+    With the secret, a wrong credential is made anew in the ways in which issuers go wrong: the way
+    that gives this very credential is named, with what to change in the issuer.
+
     \b
     Exit status: 0 valid as far as can be told · 1 expired, wrong, or without timestamp · 2 usage
     """
@@ -39,19 +49,37 @@ def inspect(username: str, credential: str | None, secret_file: Path | None) -> 
         secrets = read_secrets(secret_file) if secret_file is not None else []
     except SecretFileError as error:
         raise Misuse(str(error)) from error
+    if any("\ud800" <= one <= "\udfff" for one in username + (credential or "")):
+        raise Misuse("username and credential have to be UTF-8")
     now = time.time()
     parts = credentials.read_username(username)
-    click.echo(f"user     {parts.user or '(none)'}")
+    found = mistakes.diagnose(secrets, username, credential or "")
+    click.echo(f"user     {printable(parts.user) or '(none)'}")
+    click.echo(f"expires  {_expiry(parts.expires, now, found)}")
     if parts.expires is None:
-        click.echo("expires  never: no timestamp, so this is a static user's name")
         verdict = Verdict.NO_TIMESTAMP
     else:
-        click.echo(f"expires  {_moment(parts.expires)} ({_distance(parts.expires - now)})")
-        verdict = Verdict.VALID if parts.expires > now else Verdict.EXPIRED
+        alive = credentials.in_32_bits(parts.expires) > now
+        verdict = Verdict.VALID if alive else Verdict.EXPIRED
     if credential is not None:
         verdict = credentials.verify(secrets, username, credential, now=now)
+    if verdict is Verdict.VALID and found:
+        verdict = Verdict.MALFORMED
     click.echo(f"verdict  {verdict}")
+    for one in (mistakes.MISTAKES[name] for name in found):
+        click.echo(f"cause    {one.said}")
+        click.echo(f"fix      {one.fix}")
+    if verdict is Verdict.WRONG_PASSWORD and not found:
+        click.echo(f"cause    {UNEXPLAINED}")
     return 0 if verdict is Verdict.VALID else 1
+
+
+def _expiry(expires: int | None, now: float, found: tuple[str, ...]) -> str:
+    if expires is None and found:
+        return "unknown: coturn reads no time in this name"
+    if expires is None:
+        return "never: no timestamp, so this is a static user's name"
+    return f"{_moment(expires)} ({_distance(expires - now)})"
 
 
 def _moment(expires: int) -> str:

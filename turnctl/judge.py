@@ -15,9 +15,11 @@ from turnctl.observations import Binding, Observation
 from turnctl.plan import Plan
 from turnctl.rules import (
     FAIL,
+    LIST_WIDE,
     WARN,
     about,
     access,
+    browsers,
     data,
     listing,
     reach,
@@ -28,7 +30,17 @@ from turnctl.rules import (
 
 __all__ = ["judge", "overall", "url_verdict"]
 
-CHAIN = (reach.link, slowness.slow, reach.stun, access.challenge, access.allocation, data.data)
+CHAIN = (
+    reach.link,
+    slowness.slow,
+    reach.stun,
+    access.challenge,
+    browsers.realm,
+    access.allocation,
+    data.data,
+    browsers.allocation,
+    browsers.credential,
+)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:
@@ -36,8 +48,8 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     this network. `now` is Unix time.
     """
     record = Record.of(plan, seen)
-    found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
-    found += [*listing.reference(record), *listing.ports(plan)]
+    found = [*listing.issuer(plan, record), *listing.members(record), *listing.rejected(plan)]
+    found += [*listing.names(record), *listing.reference(record), *listing.ports(plan)]
     for case in record.cases:
         found += _case(record, case, now)
     found += [*listing.fallbacks(plan, record), *data.nat(record)]
@@ -52,17 +64,23 @@ def url_verdict(case: Case, findings: Iterable[Finding]) -> str:
 
     A relay URL passes when it carried data, a STUN URL when it was answered.
     """
-    own = {
-        f.severity
-        for f in findings
-        if f.url == case.probe.url and f.family in (None, case.probe.family)
-    }
-    if case.skipped and FAIL not in own:
+    found = [one for one in findings if _of(case, one)]
+    own = {one.severity for one in found}
+    # Whether the resolver or the name is to blame is a matter of severity: it has no address.
+    unknown = any(one.code == "dns-unanswered" for one in found)
+    if case.skipped and FAIL not in own and not unknown:
         return "skipped"
     works = case.carries_data if case.probe.uri.relays else case.answered
     if FAIL in own or not works:
         return "fail"
     return "warn" if WARN in own else "pass"
+
+
+def _of(case: Case, one: Finding) -> bool:
+    """Whether a finding is this URL's own over this family."""
+    probe = case.probe
+    here = one.family in (None, probe.family) and one.entry in (None, probe.entry)
+    return one.url == probe.url and here and one.code not in LIST_WIDE
 
 
 def overall(record: Record, findings: Iterable[Finding]) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from turnctl.icelist import Kind
+
 __all__ = [
     "Afterwards",
     "Agreement",
@@ -24,15 +26,18 @@ __all__ = [
     "DualAllocation",
     "Echo",
     "Exchange",
+    "FamilyLeftOut",
     "IceLeg",
     "Inbound",
     "Issuer",
+    "ListFault",
     "Mapping",
     "Observation",
     "Outcome",
     "PeerPolicy",
     "Permission",
     "PlainBinding",
+    "Recomputed",
     "Reference",
     "Refresh",
     "RelayEcho",
@@ -41,6 +46,7 @@ __all__ = [
     "Resolution",
     "TlsHandshake",
     "Trial",
+    "UrlDisputed",
     "UrlRejected",
     "WrongCredential",
 ]
@@ -69,16 +75,22 @@ class Outcome(StrEnum):
     FOREIGN = "foreign"
     """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
     TLS_FAILED = "tls-failed"
+    LOSSY = "lossy"
+    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
     UNKNOWN = "unknown"
     """The step could not be judged from here; `detail` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began."""
+    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began.
+
+    `entry` tells apart the entries of a list that have one URL and several user names.
+    """
 
     url: str
     family: Family | None = None
+    entry: int = 0
     at_ms: float = 0.0
 
 
@@ -115,9 +127,35 @@ class Issuer(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRejected(Observation):
-    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong."""
+    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong, and `where` in which
+    member of the list it stands.
+    """
 
     reason: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlDisputed(Observation):
+    """A URL that can be probed and that clients do not agree on. When it `throws`, a browser takes
+    nothing of the whole list.
+    """
+
+    reason: str
+    throws: bool
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFault(Observation):
+    """A member of the list that is wrong (`turnctl.icelist`). `url` is the first one of its entry,
+    or the target where it has none.
+    """
+
+    kind: Kind
+    where: str
+    detail: str = ""
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +192,8 @@ class TlsHandshake(Exchange):
     issuer: str = ""
     not_after: str = ""
     days_left: float | None = None
+    unfit: str = ""
+    """Why a browser refuses the certificate although the handshake succeeded."""
     endless: bool = False
     """Whether it had not ended when the patience was over."""
     public_names: tuple[str, ...] = ()
@@ -256,6 +296,13 @@ class DualAllocation(Exchange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLeftOut(Exchange):
+    """Over IPv6, an Allocate that names no family, as browsers send it; `relayed` when granted."""
+
+    relayed: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement(Observation):
     """One credential shown to the same port from several sockets, without allocating."""
 
@@ -288,6 +335,17 @@ class Permission(Exchange):
 
     peer: str
     purpose: Literal["client", "own-relay", "public", "reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed(Observation):
+    """A refused password, made anew from the secret at hand: `right` when it comes out as coturn
+    makes it, and otherwise the `mistakes` by which it does (`turnctl.mistakes`), none when no way
+    leads to it.
+    """
+
+    right: bool
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
 __all__ = [
+    "LAST_EXPIRY",
+    "MAX_USERNAME_BYTES",
+    "UNFIT",
     "Audience",
     "Credential",
     "Secret",
     "TtlPolicy",
     "Username",
     "Verdict",
+    "in_32_bits",
     "mint",
     "opaque_user_id",
     "password_for",
@@ -30,6 +35,19 @@ __all__ = [
 
 MIN_SECRET_BYTES = 16
 """128 bit: what a shared secret must at least carry; see `Secret.weakness`."""
+
+MAX_USERNAME_BYTES = 508
+"""USERNAME has fewer than 509 bytes (RFC 8489 section 14.3). coturn 4.18.0 answers a longer one
+with 400; Chromium and Firefox throw at more than 509.
+"""
+
+UNFIT = re.compile(r"[\x09-\x0d '\"\\]")
+"""Characters of a user name that coturn 4.6.1 and 4.18.0 answer with 400 Bad Request."""
+
+LAST_EXPIRY = 2**31 - 1
+"""coturn keeps a user name's time in 32 bits with a sign: a time after 2038-01-19 wraps around, and
+is over at once.
+"""
 
 
 class Secret:
@@ -47,7 +65,10 @@ class Secret:
         """Why coturn and we would read this value differently, or None."""
         value = self._value
         if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
-            return "it has quotes or blanks around it, and coturn makes them part of the secret"
+            return (
+                "it has quotes or blanks around it: coturn drops double quotes and blanks at the "
+                "end, and keeps single quotes, so write it without any"
+            )
         if not value.isascii() or not value.isprintable() or " " in value:
             return "it has characters other than printable ASCII"
         return None
@@ -106,6 +127,8 @@ class Verdict(StrEnum):
     EXPIRED = "expired"
     WRONG_PASSWORD = "wrong-password"  # noqa: S105  a verdict's name
     NO_TIMESTAMP = "no-timestamp"
+    MALFORMED = "malformed"
+    """Signed with the secret, in time, and no server takes it; `verify` does not tell."""
 
 
 def password_for(secret: Secret, username: str) -> str:
@@ -131,7 +154,8 @@ def mint(secrets: Sequence[Secret], user: str, *, now: float, ttl: int) -> Crede
     """A credential for `user` that ends `ttl` seconds after `now` (Unix time).
 
     Raises ValueError without a secret, with a ttl below one second, or when `user` has a colon
-    or a character outside printable ASCII (coturn counts quotas by the part after the colon).
+    (coturn counts quotas by the part after it), a character that coturn answers with 400, one
+    outside printable ASCII, or so many that the name is too long; and past LAST_EXPIRY.
     """
     if not secrets:
         raise ValueError("no TURN secret to mint with")
@@ -139,16 +163,39 @@ def mint(secrets: Sequence[Secret], user: str, *, now: float, ttl: int) -> Crede
         raise ValueError(f"ttl must be at least 1 second, not {ttl}")
     if ":" in user or not user.isascii() or (user and not user.isprintable()):
         raise ValueError(f"user id {user!r} must be printable ASCII without a colon")
+    if UNFIT.search(user):
+        raise ValueError(f"user id {user!r} must have no blank, quote or backslash")
     expires = int(now) + ttl
+    if expires > LAST_EXPIRY:
+        raise ValueError("the credential would end after 2038-01-19, which coturn does not take")
     username = f"{expires}:{user}" if user else str(expires)
+    if len(username) > MAX_USERNAME_BYTES:
+        raise ValueError(
+            f"the user name has {len(username)} bytes, and at most {MAX_USERNAME_BYTES} are allowed"
+        )
     return Credential(username, password_for(secrets[0], username), expires, ttl)
 
 
+_STAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_STAMP_ALONE = re.compile(r"[0-9]{9,12}", re.ASCII)
+_LATER_STAMP = re.compile(r"([^:]*[^:0-9][^:]*|):([0-9]{9,12})(?::.*)?", re.DOTALL)
+_OTHER_SEPARATOR = re.compile(r"([0-9]{9,12})[^:0-9]([^:]*)", re.DOTALL)
+
+
 def read_username(username: str) -> Username:
-    """Take a username apart; never fails, since any text can be a static user's name."""
-    stamp, _, user = username.partition(":")
-    if stamp.isascii() and stamp.isdigit() and len(stamp) <= 12:
+    """Take a username apart as coturn does; never fails: any text can be a static user's name.
+
+    coturn takes `TIMESTAMP:USER`, `TIMESTAMP` alone, and also `USER:TIMESTAMP` and, without a
+    colon, a name that begins with the timestamp (all tried on 4.6.1 and 4.18.0). In all but the
+    first form a short number is a name, or a part of one: 1001 is somebody's extension.
+    """
+    stamp, colon, user = username.partition(":")
+    if (_STAMP if colon else _STAMP_ALONE).fullmatch(stamp):
         return Username(int(stamp), user)
+    if later := _LATER_STAMP.fullmatch(username):
+        return Username(int(later[2]), later[1])
+    if other := _OTHER_SEPARATOR.fullmatch(username):
+        return Username(int(other[1]), other[2])
     return Username(None, username)
 
 
@@ -163,7 +210,12 @@ def verify(secrets: Sequence[Secret], username: str, password: str, *, now: floa
     ]
     if not any(matches):
         return Verdict.WRONG_PASSWORD
-    return Verdict.VALID if expires > now else Verdict.EXPIRED
+    return Verdict.VALID if in_32_bits(expires) > now else Verdict.EXPIRED
+
+
+def in_32_bits(expires: int) -> int:
+    """The time that coturn makes of a user name's: the last 32 bits, with a sign."""
+    return (expires + 2**31) % 2**32 - 2**31
 
 
 def opaque_user_id(id_key: Secret, subject: str) -> str:

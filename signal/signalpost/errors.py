@@ -62,7 +62,16 @@ class ProtocolBroken(SignalpostError):
 
 
 class Malformed(ProtocolBroken):
+    """`seq` and `ref`: the number and the id of the message, where they could be read."""
+
     code = "malformed"
+
+    def __init__(
+        self, message: str, *, seq: int | None = None, ref: str | int | None = None
+    ) -> None:
+        self.seq = seq
+        self.ref = ref
+        super().__init__(message)
 
 
 class BadParameter(ProtocolBroken):

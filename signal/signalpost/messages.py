@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from signalpost import grammar
 from signalpost.calls import CallId
 from signalpost.errors import Malformed
+from signalpost.grammar import MAX_DEPTH, MAX_METADATA, MAX_SAFE, MAX_TEXT
 from signalpost.rooms import PeerId, RoomId, UserId
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Kick",
     "Leave",
     "Left",
+    "Limits",
     "Neighbour",
     "PeerJoined",
     "PeerLeft",
@@ -64,31 +67,24 @@ __all__ = [
 ]
 
 SUBPROTOCOL = "signalpost.v1"
-MAX_METADATA = 4_096
-"""Bytes of a peer's or a room's metadata."""
-MAX_TEXT = 8_000
-"""Characters of a text message."""
 
-MAX_SAFE = 2**53 - 1
-# \Z, not $, which would let a trailing newline pass. No dots alone: in the path of a URL they would
-# be steps, and nobody could be put out of the room by the back-end API.
-RoomName = Annotated[RoomId, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^\x00-\x1f\x7f]{1,128}\Z")]
+RoomName = Annotated[RoomId, msgspec.Meta(pattern=grammar.ROOM_PATTERN)]
 # Of a room that one is in: no pattern has to be matched for each signal.
-KnownRoom = Annotated[RoomId, msgspec.Meta(min_length=1, max_length=128)]
-PeerName = Annotated[PeerId, msgspec.Meta(min_length=1, max_length=64)]
-UserName = Annotated[UserId, msgspec.Meta(min_length=1, max_length=256)]
-CallName = Annotated[CallId, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
-ShownName = Annotated[str, msgspec.Meta(max_length=64)]
+KnownRoom = Annotated[RoomId, msgspec.Meta(min_length=1, max_length=grammar.MAX_ROOM_NAME)]
+PeerName = Annotated[PeerId, msgspec.Meta(min_length=1, max_length=grammar.MAX_PEER_NAME)]
+UserName = Annotated[UserId, msgspec.Meta(min_length=1, max_length=grammar.MAX_USER_NAME)]
+CallName = Annotated[CallId, msgspec.Meta(pattern=grammar.CALL_PATTERN)]
+ShownName = Annotated[str, msgspec.Meta(max_length=grammar.MAX_SHOWN_NAME)]
 Metadata = msgspec.Raw | UnsetType
 """Any JSON. `null` was given, UNSET was not."""
-Reason = Annotated[str, msgspec.Meta(max_length=256)]
-# Numbers that every JavaScript client can hold (RFC 8259, section 6).
+Reason = Annotated[str, msgspec.Meta(max_length=grammar.MAX_REASON)]
 Id = (
-    Annotated[str, msgspec.Meta(max_length=64)]
+    Annotated[str, msgspec.Meta(max_length=grammar.MAX_ID)]
     | Annotated[int, msgspec.Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
     | None
 )
 Number = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAFE)]
+Capacity = Annotated[int, msgspec.Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
 
 
 class _Message(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -139,7 +135,7 @@ class Leave(_Numbered, tag="leave", kw_only=True):
 class Room(_Numbered, tag="room", kw_only=True):
     room: RoomName
     locked: bool | None = None
-    capacity: int | None = None
+    capacity: Capacity | None = None
     metadata: Metadata = UNSET
 
 
@@ -222,9 +218,17 @@ ClientMessage = (
 # --- from the server ---------------------------------------------------------------------------
 
 
+class Limits(_Message):
+    """What the service takes on one connection; beyond it the connection is closed."""
+
+    message_bytes: int
+    messages_per_second: float
+    message_burst: int
+
+
 class Welcome(_Message, tag="welcome"):
     """`ttl` and `expires` (Unix time) are the credential's, absent when there is none. The last
-    three are a reliable client's.
+    four are a reliable client's.
     """
 
     peer: str
@@ -236,6 +240,7 @@ class Welcome(_Message, tag="welcome"):
     session: str | None = None
     resumed: bool | None = None
     received: int | None = None
+    limits: Limits | None = None
 
 
 class IceServers(_Message, tag="ice-servers"):
@@ -382,7 +387,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def parse(text: bytes) -> ClientMessage:
-    """Raises Malformed, whatever the bytes are."""
+    """Raises Malformed, whatever the bytes are, with the number and the id where they are legible:
+    a message that is refused has been heard all the same.
+    """
     try:
         if not text.isascii():
             # Raw parts go on unread, and must not break their reader's connection (RFC 6455,
@@ -390,17 +397,22 @@ def parse(text: bytes) -> ClientMessage:
             text.decode()
         message = _decode(text)
     except msgspec.DecodeError as error:
-        raise Malformed(str(error)) from None
+        seq, id_, wrong = grammar.read(text)
+        raise Malformed(wrong or str(error), seq=seq, ref=id_) from None
     except UnicodeError:
-        raise Malformed("the text is not valid Unicode") from None
+        raise Malformed(grammar.NOT_UNICODE) from None
     except RecursionError:
-        raise Malformed("the message is nested too deep") from None
+        raise Malformed(grammar.NESTED) from None
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and grammar.depth(text) > MAX_DEPTH:
+        seq, id_ = getattr(message, "seq", None), getattr(message, "id", None)
+        raise Malformed(grammar.NESTED, seq=seq, ref=id_)
     if type(message) is Signal:  # by far the most
         return message
     if isinstance(message, Join | Room):
         metadata = message.metadata
         if metadata is not UNSET and len(metadata) > MAX_METADATA:
-            raise Malformed(f"metadata is at most {MAX_METADATA} bytes")
+            wrong = f"metadata has at most {MAX_METADATA} bytes"
+            raise Malformed(wrong, seq=message.seq, ref=message.id)
     return message
 
 

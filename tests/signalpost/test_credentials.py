@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.credentials import (
+    LAST_EXPIRY,
+    MAX_USERNAME_BYTES,
     Audience,
     Secret,
     TtlPolicy,
@@ -21,7 +23,7 @@ from signalpost.credentials import (
 
 OLD, NEW = Secret("old-secret-0123456789"), Secret("new-secret-0123456789")
 NOW = 1_700_000_000.9
-USERS = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=":"))
+USERS = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=":'\"\\ "))
 
 
 def test_check_vector() -> None:
@@ -73,6 +75,21 @@ def test_mint_refuses_users(user: str) -> None:
         mint([NEW], user, now=NOW, ttl=1)
 
 
+@pytest.mark.parametrize("user", ["a b", "o'hara", 'a"b', "a\\b"])
+def test_mint_refuses_what_coturn_calls_a_bad_request(user: str) -> None:
+    """coturn answers a name with a blank, a quote or a backslash with 400."""
+    with pytest.raises(ValueError, match="blank, quote or backslash"):
+        mint([NEW], user, now=NOW, ttl=1)
+
+
+def test_mint_refuses_a_name_that_is_too_long() -> None:
+    """508 bytes are the most that every server takes, the timestamp included."""
+    most = MAX_USERNAME_BYTES - len("1700000001:")
+    assert len(mint([NEW], "u" * most, now=NOW, ttl=1).username) == 508
+    with pytest.raises(ValueError, match="has 509 bytes, and at most 508"):
+        mint([NEW], "u" * (most + 1), now=NOW, ttl=1)
+
+
 def test_mint_refuses_without_secret_or_time() -> None:
     """Nothing is minted without a secret or for less than a second."""
     with pytest.raises(ValueError, match="no TURN secret"):
@@ -81,13 +98,53 @@ def test_mint_refuses_without_secret_or_time() -> None:
         mint([NEW], "a", now=NOW, ttl=0)
 
 
-@given(user=USERS, now=st.floats(0, 4e9), ttl=st.integers(1, 86_400))
+@given(user=USERS, now=st.floats(1e9, 2e9), ttl=st.integers(1, 86_400))
 def test_read_what_was_minted(user: str, now: float, ttl: int) -> None:
     """A username reads back as the expiry and user it was made of, and verifies."""
     credential = mint([NEW], user, now=now, ttl=ttl)
     assert read_username(credential.username) == Username(int(now) + ttl, user)
     verdict = verify([OLD, NEW], credential.username, credential.password, now=int(now))
     assert verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize(
+    ("username", "expires", "user"),
+    [
+        ("1990000000:bob", 1_990_000_000, "bob"),
+        ("1990000000", 1_990_000_000, ""),
+        ("1990000000:", 1_990_000_000, ""),
+        ("3600:bob", 3_600, "bob"),
+        ("1990000000:a:b", 1_990_000_000, "a:b"),
+        ("bob:1990000000", 1_990_000_000, "bob"),
+        ("bob:1990000000:x", 1_990_000_000, "bob"),
+        (":1990000000", 1_990_000_000, ""),
+        ("1990000000-bob", 1_990_000_000, "bob"),
+        ("1990000000bob", 1_990_000_000, "ob"),
+        ("1990000000%3Abob", 1_990_000_000, "3Abob"),
+        ("bob", None, "bob"),
+        ("bob:7", None, "bob:7"),
+        ("7bob", None, "7bob"),
+        ("1001", None, "1001"),
+        ("alice:correct-horse", None, "alice:correct-horse"),
+        ("bob:a:1990000000", None, "bob:a:1990000000"),
+        ("1990000000.5:bob", None, "1990000000.5:bob"),
+        ("2030-01-01T00:00:00Z:bob", None, "2030-01-01T00:00:00Z:bob"),
+    ],
+)
+def test_names_as_coturn_reads_them(username: str, expires: int | None, user: str) -> None:
+    """The time may stand first or after the user; without a colon a name may begin with it."""
+    assert read_username(username) == Username(expires, user)
+
+
+@pytest.mark.parametrize("expires", [2**31, 3_999_999_999, 9_999_999_999])
+def test_a_time_past_32_bits_has_ended(expires: int) -> None:
+    """coturn keeps the time in 32 bits with a sign, so that it wraps around after 2038-01-19."""
+    name = f"{expires}:bob"
+    assert verify([NEW], name, password_for(NEW, name), now=NOW) is Verdict.EXPIRED
+    last = f"{LAST_EXPIRY}:bob"
+    assert verify([NEW], last, password_for(NEW, last), now=NOW) is Verdict.VALID
+    with pytest.raises(ValueError, match="after 2038"):
+        mint([NEW], "bob", now=LAST_EXPIRY - 1, ttl=2)
 
 
 @given(text=st.text())

@@ -1,4 +1,4 @@
-"""Lookups over observations: a case, and what other cases say of the same host."""
+"""Lookups over observations: a case, and what the whole record adds to it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def binding(outcome: Outcome, *, address: str = ADDRESS, port: int = 3478, **fac
     return Binding(outcome=outcome, remote=(address, port), **made)
 
 
-def connection(outcome: Outcome, port: int = 3478) -> Connection:
-    return Connection(url=OTHER, family=4, outcome=outcome, remote=(ADDRESS, port))
+def connection(outcome: Outcome, port: int = 3478, url: str = URL) -> Connection:
+    return Connection(url=url, family=4, outcome=outcome, remote=(ADDRESS, port))
 
 
 def control(transport: Any, outcome: Outcome, port: int = 3478) -> Control:
@@ -112,16 +112,47 @@ def test_what_carries_data(echoed: int, replied: bool, carries: bool) -> None:
         (binding(Outcome.OK), "udp", None, True),
         (binding(Outcome.OK), "tcp", None, False),
         (binding(Outcome.ERROR, protocol="tls"), "tcp", None, True),
-        (binding(Outcome.OK, address=ELSEWHERE), "udp", None, False),
+        (binding(Outcome.OK, url=OTHER, protocol="tcp"), "tcp", None, False),
+        (connection(Outcome.OK, url=OTHER), "tcp", None, False),
         (binding(Outcome.SILENT), "udp", None, False),
     ],
 )
 def test_a_host_that_is_alive(
     seen: Observation, transport: str, port: int | None, alive: bool
 ) -> None:
-    """Any answer of the same address over that transport, whichever URL asked for it."""
-    whole, case = record(seen)
-    assert alive == whole.alive_over(case, transport, port=port)
+    """Any answer to this URL's own probe over that transport; another URL's does not count."""
+    _, case = record(seen)
+    assert alive == case.alive_over(transport, port=port)
+
+
+def test_a_host_of_which_another_url_knows() -> None:
+    """The whole record knows whether the same address answered, by whatever URL and port."""
+    there = [resolution(ADDRESS, url=OTHER), connection(Outcome.OK, 99, url=OTHER)]
+    whole, case = record(*there)
+    assert (True, False) == (whole.alive_over(case, "tcp"), whole.alive_over(case, "udp"))
+    away, case = record(resolution(ELSEWHERE, url=OTHER), binding(Outcome.SILENT))
+    assert not away.alive_over(case, "tcp")
+
+
+@pytest.mark.parametrize(
+    ("seen", "transport", "lets"),
+    [
+        ([], "udp", False),
+        ([binding(Outcome.OK)], "udp", True),
+        ([binding(Outcome.SILENT)], "udp", False),
+        ([control("udp", Outcome.ERROR)], "udp", True),
+        ([connection(Outcome.OK, 3478)], "udp", False),
+        ([connection(Outcome.OK, 3478)], "tcp", True),
+        ([connection(Outcome.OK, 443), control("tcp", Outcome.OK, 80)], "tcp", False),
+        ([binding(Outcome.OK)], "tcp", False),
+    ],
+)
+def test_a_network_that_lets_something_out(
+    seen: list[Observation], transport: str, lets: bool
+) -> None:
+    """One answer shows it; TCP to 80 and 443 is let out by every network."""
+    whole, _ = record(*seen)
+    assert lets is whole.lets_out(transport)
 
 
 RELAYS = Challenge(url=URL, family=4, outcome=Outcome.ERROR, code=401)
@@ -139,16 +170,17 @@ def reference(outcome: Outcome, tcp: Outcome | None = None) -> Reference:
         ([binding(Outcome.SILENT)], None),
         ([reference(Outcome.OK)], True),
         ([reference(Outcome.SILENT)], False),
-        ([reference(Outcome.SILENT), binding(Outcome.OK, address=ELSEWHERE)], True),
-        ([binding(Outcome.OK, address=ELSEWHERE, protocol="tcp")], None),
-        ([binding(Outcome.SILENT, address="::ffff:198.51.100.9")], False),
-        ([binding(Outcome.SILENT, address=ELSEWHERE), RELAYS], True),
+        ([reference(Outcome.SILENT), binding(Outcome.OK, url=OTHER)], True),
+        ([binding(Outcome.OK, url=OTHER)], True),
+        ([binding(Outcome.OK, url=OTHER, protocol="tcp")], None),
+        ([binding(Outcome.SILENT, url=OTHER)], None),
+        ([binding(Outcome.SILENT), RELAYS], True),
     ],
 )
 def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> None:
-    """Somebody else over UDP, by --stun-echo or by the list; None when there is nobody else."""
-    whole, case = record(*seen)
-    assert answers is whole.reference_answers(case)
+    """What --stun-echo names, or any answer over UDP; another URL's silence proves nothing."""
+    whole, _ = record(*seen)
+    assert answers is whole.reference_answers()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +195,7 @@ def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> N
         (
             [
                 reference(Outcome.SILENT, tcp=Outcome.SILENT),
-                binding(Outcome.OK, address=ELSEWHERE),
+                binding(Outcome.OK, url=OTHER),
             ],
             False,
         ),
@@ -171,5 +203,5 @@ def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> N
 )
 def test_a_reference_that_is_blocked(seen: list[Observation], blocked: bool) -> None:
     """Silent over UDP and TCP alike; a refusal got back, and so does another server's answer."""
-    whole, case = record(*seen)
-    assert blocked is whole.reference_blocked(case)
+    whole, _ = record(*seen)
+    assert blocked is whole.reference_blocked()

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
 
 from signalpost.credentials import Secret, mint
+from turnctl.commands import Misuse
 from turnctl.inspect import inspect
 
 SECRET, OTHER = Secret("a-secret-of-the-test"), Secret("another-of-the-test")
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def sign(name: str, secret: bytes) -> str:
+    return b64(hmac.digest(secret, name.encode(), "sha1"))
 
 
 @pytest.fixture
@@ -84,3 +97,55 @@ def test_a_credential(
     made = mint([secret], "lab", now=time.time() - ago, ttl=3600)
     told, lines = inspected(made.username, made.password, "--secret-file", secret_file)
     assert (status, f"verdict  {verdict}") == (told, lines[2])
+
+
+@pytest.mark.parametrize(
+    ("issued", "verdict", "cause"),
+    [
+        (lambda u, s: (u, hmac.digest(s, u.encode(), "sha1").hex()), "wrong-password", "in hex"),
+        (
+            lambda u, s: (u, b64(hmac.digest(s, u.encode(), "sha1").hex().encode())),
+            "wrong-password",
+            "digest's hex text",
+        ),
+        (
+            lambda u, s: (u, b64(hmac.digest(s, u.encode(), "sha256"))),
+            "wrong-password",
+            "another digest than HMAC-SHA1",
+        ),
+        (lambda u, s: (u, sign(u, s + b"\n")), "wrong-password", "a newline behind it"),
+        (lambda u, s: (u, sign(u, s).rstrip("=")), "wrong-password", "the = at the end"),
+        (lambda u, s: (u, quote(sign(u, s), safe="")), "wrong-password", "percent-encoded"),
+        (lambda u, s: (u, s.decode()), "wrong-password", "the secret itself"),
+        (lambda u, s: (m := u.replace(":", "000:"), sign(m, s)), "no-timestamp", "milliseconds"),
+        (lambda u, s: (m := f"{u} jones", sign(m, s)), "malformed", "a blank, a quote"),
+        (lambda u, s: (m := "9999999999:bob", sign(m, s)), "expired", "2038-01-19"),
+        (lambda u, s: (m := "bob", sign(m, s)), "no-timestamp", "user name has no time"),
+        (lambda u, s: (u, sign(u, b"a-secret-of-another")), "wrong-password", "another secret"),
+    ],
+)
+def test_what_the_issuer_did_wrong(
+    secret_file: str, issued: Callable[[str, bytes], tuple[str, str]], verdict: str, cause: str
+) -> None:
+    """With the secret the mistake is named, and what to change; without it nothing is claimed."""
+    username, credential = issued(f"{time.time() + 3600:.0f}:bob", SECRET.reveal().encode())
+    status, lines = inspected(username, credential, "--secret-file", secret_file)
+    assert (1, f"verdict  {verdict}") == (status, lines[2])
+    assert lines[3].startswith("cause    ")
+    assert cause in lines[3]
+    assert cause == "another secret" or lines[4].startswith("fix      ")
+
+
+def test_a_name_with_the_time_behind(secret_file: str) -> None:
+    """coturn takes USER:TIMESTAMP as well."""
+    name = f"bob:{time.time() + 3600:.0f}"
+    credential = sign(name, SECRET.reveal().encode())
+    status, lines = inspected(name, credential, "--secret-file", secret_file)
+    assert (0, "user     bob", "verdict  valid") == (status, lines[0], lines[2])
+    assert 3 == len(lines)
+
+
+def test_a_name_that_is_no_text() -> None:
+    """What a terminal's bytes cannot be read as is a usage error."""
+    with pytest.raises(Misuse, match="UTF-8"):
+        inspected("\udcff")

@@ -76,8 +76,8 @@ NAMED, TCP = "turn:turn.example", "turn:turn.example?transport=tcp"
         ),
         pytest.param(
             [turn("turns:192.0.2.1:443", "turn:192.0.2.1:99")],
-            [("turns:192.0.2.1:443", 4, "tls", 99), ("turn:192.0.2.1:99", 4, "udp", 99)],
-            id="another URL says where the host speaks UDP",
+            [("turns:192.0.2.1:443", 4, "tls", 3478), ("turn:192.0.2.1:99", 4, "udp", 99)],
+            id="another URL of the same host says nothing either, since it may be dead",
         ),
         pytest.param(
             [turn("turns:192.0.2.1:443", "turn:192.0.2.2:99")],

@@ -5,7 +5,6 @@ A look that raises Unseen is skipped with its reason; the others go on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from turnctl.addresses import is_public
 from turnctl.deployment.coturn import Version, holes, is_broken, version_of_image
-from turnctl.deployment.options import NEWEST
 from turnctl.deployment.placement import Seen
 from turnctl.deployment.turnserver import Conf, parse
 from turnctl.findings import Finding, Severity
@@ -21,7 +19,8 @@ from turnctl.inside import (
     Look,
     Unseen,
     buffers,
-    composefile,
+    certificates,
+    command,
     configuration,
     containers,
     external,
@@ -29,13 +28,15 @@ from turnctl.inside import (
     firewall,
     listeners,
     log,
+    reader,
 )
 from turnctl.inside.catalogue import found
-from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
+from turnctl.inside.containers import Container
+from turnctl.inside.deployment import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.inside.docker import Project
 from turnctl.inside.version import vulnerable
 
-__all__ = ["Host", "lint", "looks"]
+__all__ = ["Host", "container_looks", "hinders", "looks", "text_of", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def looks(host: Host) -> Iterator[Look]:
     version, source = _version(host, conf, written)
     yield _containers(host.project)
     yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("certificates", lambda: _certificates(host.deployment, _known(conf)))
     yield _guarded("secrets", lambda: _secrets(host.deployment, _known(conf)))
     yield _guarded("log", lambda: _log(written))
     yield _guarded("version", lambda: _judge_version(version, source, conf))
@@ -73,30 +75,51 @@ def looks(host: Host) -> Iterator[Look]:
     yield buffers.look()
 
 
-def lint(path: Path, named: Version | None, installed: Callable[[], Version | None]) -> Look:
-    """One file by itself, a turnserver.conf or a compose file. It is for the version that is
-    named, else that of its head, else the one installed here, else the newest there is a table of:
-    a repository's gate has no turnserver. Raises Unseen."""
-    file = files.read(path)
-    if file is None:
-        raise Unseen(f"{path}: there is no such file")
-    text = _text(str(path), file.content)
-    if path.suffix in {".yaml", ".yml"}:
-        return composefile.look(str(path), text)
-    conf = parse(str(path), text)
-    version = named or conf.made_for or installed()
-    told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
-    findings = [*_strict(conf, version or NEWEST)]
-    if version and is_broken(version):
-        findings.append(vulnerable(str(path), version, Severity.FAIL))
-    return Look("configuration", told, tuple(findings))
+def container_looks(
+    project: Project, ask: Callable[[], Seen | str], installed: Callable[[], Version | None]
+) -> Iterator[Look]:
+    """One container that runs coturn, with or without compose: its state, the options of its
+    command line and of its file, its log, its ports; on host networking the host's side as well."""
+    host = Host(InContainers(project), project, ask, installed)
+    (one,) = project.containers
+    conf: Conf | str
+    try:
+        conf = _container_conf(project, one)
+    except Unseen as error:
+        conf = str(error)
+    try:
+        written: tuple[str, str] | str = f"the log of {one.name}", project.log("coturn")
+    except Unseen as error:
+        written = str(error)
+    version, source = _version(host, conf, written)
+    yield Look("containers", f"{one.name} {one.state}", tuple(containers.judge_state(one)))
+    yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("certificates", lambda: _certificates(host.deployment, _known(conf)))
+    yield _guarded("log", lambda: _log(written))
+    yield _guarded("version", lambda: _judge_version(version, source, conf))
+    yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
+    yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
 
 
-def _strict(conf: Conf, version: Version) -> Iterator[Finding]:
-    """Before it is used, an option that will be ignored is a mistake: somebody relies on it."""
-    for one in configuration.judge(conf, version):
-        ignored = one.code == "option-dropped"
-        yield dataclasses.replace(one, severity=Severity.FAIL) if ignored else one
+def _container_conf(project: Project, one: Container) -> Conf:
+    """The file that the command line names, else the first default one there is, and the command
+    line, which counts more."""
+    told = command.taken_apart(one.command)
+    for path in () if told.no_file else (told.file,) if told.file else command.DEFAULT_FILES:
+        file = project.file("coturn", path)
+        if file is not None:
+            place = f"{one.name}:{path}"
+            return command.joined(parse(place, text_of(place, file.content)), place, told.lines)
+        if told.file:
+            raise Unseen(f"{one.name}:{path}: there is no such file")
+    return command.joined(None, one.name, told.lines)
+
+
+def hinders(who: reader.Reader | str | None) -> Callable[[str, files.File], str | None]:
+    """What keeps the user from a file of this host's."""
+    return lambda path, _: reader.hindrance(path, who) if isinstance(who, reader.Reader) else None
 
 
 def _guarded(name: str, make: Callable[[], Look]) -> Look:
@@ -117,14 +140,14 @@ def _conf(deployment: Deployment) -> Conf:
     file = deployment.file(TURNSERVER)
     if file is None:
         raise Unseen(f"{place}: there is no such file")
-    return parse(place, _text(place, file.content))
+    return parse(place, text_of(place, file.content))
 
 
-def _text(place: str, content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise Unseen(f"{place} is not text") from error
+def text_of(place: str, content: bytes) -> str:
+    """coturn reads bytes: what is no UTF-8 is shown by its numbers."""
+    if b"\0" in content:
+        raise Unseen(f"{place} is not text: it has null bytes, as UTF-16 has; save it as UTF-8")
+    return content.decode(errors="backslashreplace")
 
 
 def _own(host: Host, conf: Conf | str) -> Conf:
@@ -172,12 +195,35 @@ def _configuration(host: Host, conf: Conf, version: Version | None) -> Look:
             )
         )
     unknown = () if version else ("which options coturn knows: its version is not known",)
-    return Look("configuration", _told(conf, version), tuple(findings), unknown)
+    return Look("configuration", told(conf, version), tuple(findings), unknown)
 
 
-def _told(conf: Conf, version: Version | None) -> str:
+def told(conf: Conf, version: Version | None) -> str:
     of = f", coturn {version}" if version else ""
     return f"{conf.place}: {len(conf.lines)} options{of}"
+
+
+def _certificates(deployment: Deployment, conf: Conf) -> Look:
+    if not certificates.wanted(conf):
+        return Look("certificates", "coturn has none: TLS ends elsewhere, or there is none")
+    container = deployment.coturn
+    if container is None:
+        return certificates.look(
+            conf, deployment.file, hinders(reader.reader(conf, Path(conf.place)))
+        )
+    return certificates.look(
+        conf, deployment.file, lambda _, file: _container_hinders(container.user, file)
+    )
+
+
+def _container_hinders(user: int | None, file: files.File) -> str | None:
+    """By its mode alone: which groups the container's user has is not known."""
+    if user in {None, 0}:
+        return None
+    if file.mode & (0o400 if file.owner == user else 0o044):
+        return None
+    mode, owner = f"{file.mode:04o}", file.owner
+    return f"user {user} of the container may not read it (mode {mode}, owner {owner})"
 
 
 def _secrets(deployment: Deployment, conf: Conf) -> Look:

@@ -11,6 +11,7 @@ from turnctl.observations import (
     Allocation,
     Challenge,
     DualAllocation,
+    FamilyLeftOut,
     WrongCredential,
 )
 from turnctl.probes.afterwards import ask_again
@@ -24,6 +25,7 @@ __all__ = [
     "allocate",
     "allocate_both",
     "challenge",
+    "leave_family_out",
     "relaying_over_both",
     "try_wrong_credential",
 ]
@@ -113,7 +115,7 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
         realm=realm,
     )
     if isinstance(failure, ErrorResponse):
-        attempt.refusal = failure.code
+        attempt.refusal, attempt.realm = failure.code, realm or ""
         return None
     raise failure
 
@@ -171,6 +173,18 @@ async def allocate_both(attempt: Attempt) -> None:
         code=code,
         reason=reason,
     )
+
+
+async def leave_family_out(attempt: Attempt) -> None:
+    """The Allocate of a browser, which asks for a relay of no particular family."""
+    begun = attempt.clock()
+    try:
+        async with opened(attempt, attempt.login()) as session:
+            granted = await session.allocate(patience=attempt.patience())
+    except WireError as error:
+        attempt.emit(FamilyLeftOut, **attempt.ending(error, begun))
+    else:
+        attempt.emit(FamilyLeftOut, **attempt.ending(None, begun), relayed=granted.relayed)
 
 
 async def try_wrong_credential(attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -23,7 +23,8 @@ from turnctl.observations import (
 )
 from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
-from turnctl.wire.errors import Elsewhere, ErrorResponse, Unroutable, WireError
+from turnctl.wire.errors import Elsewhere, ErrorResponse, Silent, Stalled, Unroutable, WireError
+from turnctl.wire.links import Link
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -36,6 +37,17 @@ try the other, or the cause cannot be told."""
 
 MIN_PATIENCE = 0.25
 """Seconds below which a step is not begun: its silence would prove nothing."""
+
+MIN_SHARE = 0.15
+"""Of a URL's time, below which a step is not begun either: with less there are fewer sends than
+`wire.retransmission` counts on, and loss would pass for silence."""
+
+ENOUGH = 3.0
+"""Seconds that hold all those sends, however long the URL's time is."""
+
+
+ROUNDING = 0.01
+"""Seconds by which the end of a step may miss the deadline that ended it."""
 
 
 class OutOfTime(WireError):
@@ -67,12 +79,16 @@ class Attempt:
     """This machine's address as STUN told it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
+    realm: str = ""
+    """What the server asked for when it refused the allocation."""
     refusal: int = 0
     """The STUN error of the last refused allocation."""
     connected: bool = False
     """Whether a TCP connection was made."""
     answered: bool = False
     """Whether anything in STUN has come back yet."""
+    links: list[Link] = field(default_factory=list)
+    """The links of this URL that are open."""
     round_trip: float = 0.0
     """Seconds that the server's quickest answer took, 0 before the first."""
 
@@ -83,7 +99,8 @@ class Attempt:
     def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
         """Record an observation of this URL and family, stamped with the time."""
         at_ms = (self.clock() - self.started) * 1000
-        made = kind(url=self.probe.url, family=self.probe.family, at_ms=at_ms, **facts)
+        probe = self.probe
+        made = kind(url=probe.url, family=probe.family, entry=probe.entry, at_ms=at_ms, **facts)
         self.report(made)
         return made
 
@@ -94,7 +111,8 @@ class Attempt:
         would pass for a silent server.
         """
         left = self.deadline - self.clock()
-        if left < max(min(MIN_PATIENCE, self.timeout / 2), 2 * self.round_trip):
+        least = min(max(MIN_PATIENCE, MIN_SHARE * self.timeout), ENOUGH, self.timeout / 2)
+        if left < max(least, 2 * self.round_trip):
             raise OutOfTime(f"{self.timeout:g} s were over before this step")
         return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
 
@@ -106,7 +124,11 @@ class Attempt:
     def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""
         if error is not None and not isinstance(error, ErrorResponse):
-            error = self.own_network_lost() or error
+            error = self.own_network_lost() or self._cut_short(error, begun) or error
+        if isinstance(error, OutOfTime) and (
+            again := sum(link.retransmitted for link in self.links)
+        ):
+            error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,
@@ -120,6 +142,15 @@ class Attempt:
         if isinstance(error, Elsewhere):
             facts["came_from"] = error.source
         return facts
+
+    def _cut_short(self, error: WireError, begun: float) -> OutOfTime | None:
+        """Silence of a server that had answered, in a step that the deadline cut short."""
+        now = self.clock()
+        full = min(ENOUGH, STEP_SHARE * self.timeout)
+        short = now - begun < full - ROUNDING and now > self.deadline - ROUNDING
+        if isinstance(error, Silent) and self.answered and short:
+            return OutOfTime(f"{self.timeout:g} s were over during this step")
+        return None
 
     def own_network_lost(self) -> Unroutable | None:
         """Why a step may have failed without the server's doing: the way there is gone.

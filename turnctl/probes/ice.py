@@ -16,6 +16,7 @@ from aioice import Candidate, Connection, TransportPolicy
 
 from turnctl.observations import Address, IceLeg, Outcome
 from turnctl.probes.attempt import Attempt
+from turnctl.wire import retransmission
 from turnctl.wire.errors import Silent, WireError
 
 __all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
@@ -27,6 +28,8 @@ FAREWELL = 0.4
 """Seconds to release: aioice itself would retransmit for a minute to a server that is gone."""
 
 MESSAGE = b"signalpost"
+
+retransmission.hasten_ice()
 
 
 class _Agent(Connection):
@@ -162,10 +165,21 @@ async def _connect(
         other.remote_password = agent.local_password
     await asyncio.gather(*(agent.connect() for agent in agents))
     for sender, receiver in (agents, reversed(agents)):
-        await sender.send(MESSAGE)
-        if await receiver.recv() != MESSAGE:
+        if await _deliver(sender, receiver) != MESSAGE:
             raise ConnectionError("what arrived is not what was sent")
     selected = agents[0].selected()
     if selected is None:
         raise ConnectionError("no pair was nominated")
     return selected
+
+
+async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
+    """What arrives first: one lost packet is no broken pair."""
+    receiving = asyncio.ensure_future(receiver.recv())
+    try:
+        while not receiving.done():
+            await sender.send(MESSAGE)
+            await asyncio.wait([receiving], timeout=retransmission.INTERVAL)
+        return receiving.result()
+    finally:
+        receiving.cancel()

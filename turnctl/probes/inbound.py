@@ -7,6 +7,7 @@ behind it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Collection, Iterable, Iterator
 
@@ -17,14 +18,20 @@ from turnctl.probes.attempt import Attempt
 from turnctl.probes.link import opened
 from turnctl.probes.relay import permit
 from turnctl.wire.binding import BindingSocket, open_binding_socket
-from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.errors import Silent, Stalled, WireError
+from turnctl.wire.retransmission import SENDS, interval
 from turnctl.wire.session import Allocated, Session
 
 __all__ = ["knock", "ranges", "sample"]
 
-KNOCKS = 5
-KNOCK_INTERVAL = 0.2
-"""Five packets in a second: one lost packet on the way is no closed firewall."""
+KNOCK_SHARE = 0.3
+"""Of a URL's time, the most that SENDS packets to a closed port may take."""
+
+ASKING_SHARE = 0.2
+"""Of a URL's time, the most that the question for an own address may take."""
+
+LAST_WAIT, ROUND_TRIPS = 0.2, 3
+"""Seconds after the last packet before it counts as lost, and in round trips to the server."""
 
 PLACES = 4
 """Allocations a round of samples holds: half of what the check allows itself."""
@@ -51,7 +58,7 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
                 f"the relay is IPv{family} and the server was reached by another family"
             )
         async with open_binding_socket(family) as outsider:
-            mapped = await _mapped(attempt, outsider, granted)
+            mapped, guessed = await _mapped(attempt, outsider, granted)
             if not await permit(attempt, session, mapped, "client"):
                 raise WireError(
                     f"the server forbids {mapped[0]}, this machine's own address, as a peer"
@@ -59,6 +66,8 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
             sent, received, replied, aside = await _knock(
                 attempt, session, outsider, granted.relayed
             )
+            if guessed and not received:
+                raise WireError(guessed)
     except WireError as error:
         return attempt.emit(Inbound, **attempt.ending(error, begun), **facts)
     finally:
@@ -79,26 +88,31 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
     )
 
 
-async def _mapped(attempt: Attempt, outsider: BindingSocket, granted: Allocated) -> Address:
-    """The socket's own address as the server sees it, by STUN over UDP. Raises WireError.
+async def _mapped(
+    attempt: Attempt, outsider: BindingSocket, granted: Allocated
+) -> tuple[Address, str]:
+    """The socket's own address as the server sees it, by STUN over UDP, and "". Raises WireError.
 
     Where TURN alone is answered, the allocation's: a permission is for all ports of an address.
+    Where UDP to the server is silent, this machine's address over the URL's own transport, which
+    may be another one, and what to say should nothing come: that proves no firewall then.
     """
     server = (attempt.address, attempt.probe.stun_port)
     if attempt.mapped is None:
         if attempt.probe.protocol == "udp" and granted.mapped is not None:
-            return granted.mapped
+            return granted.mapped, ""
         raise WireError(f"STUN to {server[0]} tells no address, so this machine's is not known")
     try:
-        reply = await outsider.ask(server, patience=attempt.patience(KNOCKS * KNOCK_INTERVAL))
+        patience = attempt.patience(ASKING_SHARE * attempt.timeout)
+        reply = await outsider.ask(server, patience=patience)
     except Silent:
-        raise WireError(
+        return attempt.mapped, (
             f"STUN over UDP to {server[0]} port {server[1]} is silent, "
             "so this machine's own address is not known"
-        ) from None
+        )
     if reply.mapped is None:
         raise WireError("STUN answers without a mapped address")
-    return reply.mapped
+    return reply.mapped, ""
 
 
 async def _knock(
@@ -107,35 +121,59 @@ async def _knock(
     """Packets sent, packets that came to the relay, whether a reply came back, and whether a packet
     came that was sent to the relay's port at the server's own address: where the first did not,
     the address that was given out is wrong.
+
+    Each packet may get lost as well as its reply: what was not seen yet is sent again, the packet
+    until the relay has one, then the reply until the socket here has it.
     """
     token = secrets.token_bytes(12)
-    replied = asyncio.Event()
+    progress = asyncio.Event()
+    replied = aside = False
     sent = received = 0
-    aside = False
+    peer: Address | None = None
 
-    def at_relay(peer: Address, payload: bytes) -> None:
-        nonlocal received, aside
+    def at_relay(origin: Address, payload: bytes) -> None:
+        nonlocal received, aside, peer
         aside |= payload == b"aside" + token
         if payload == b"knock" + token:
-            received += 1
-            session.send_indication(peer, b"reply" + token)
+            received, peer = received + 1, origin
+            session.send_indication(origin, b"reply" + token)
 
     def at_outsider(payload: bytes) -> None:
+        nonlocal replied
         if payload == b"reply" + token:
-            replied.set()
+            replied = True
+            progress.set()
 
+    async def come(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(attempt.patience(seconds)):
+                await progress.wait()
+
+    async def knock() -> None:
+        nonlocal sent
+        for _ in range(SENDS):
+            if peer is None:
+                outsider.send(b"knock" + token, relayed)
+                sent += 1
+                if sent > 1 and attempt.address != relayed[0]:
+                    outsider.send(b"aside" + token, (attempt.address, relayed[1]))
+            else:
+                session.send_indication(peer, b"reply" + token)
+            await come(pause)
+            if replied:
+                return
+        await come(max(LAST_WAIT, ROUND_TRIPS * attempt.round_trip))
+
+    pause = interval(KNOCK_SHARE * attempt.timeout)
     session.on_data, outsider.on_data = at_relay, at_outsider
-    for _ in range(KNOCKS):
-        outsider.send(b"knock" + token, relayed)
-        sent += 1
-        try:
-            async with asyncio.timeout(attempt.patience(KNOCK_INTERVAL)):
-                await replied.wait()
-                break
-        except TimeoutError:
-            if attempt.address != relayed[0]:
-                outsider.send(b"aside" + token, (attempt.address, relayed[1]))
-    return sent, received, replied.is_set(), aside
+    await knock()
+    if attempt.probe.protocol != "udp" and not replied:
+        # A stream that is held up brings packets late: all are here before its next answer.
+        if not await session.flows(patience=attempt.patience()):
+            raise Stalled("the connection to the server loses packets and stalls")
+        if peer is not None:
+            await knock()
+    return sent, received, replied, aside
 
 
 def ranges(

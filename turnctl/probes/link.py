@@ -45,7 +45,11 @@ async def opened(
     attempt.allowance.enter(session)
     try:
         await _dial(attempt, session, report=report)
-        yield session
+        attempt.links.append(session.link)
+        try:
+            yield session
+        finally:
+            attempt.links.remove(session.link)
     finally:
         begun, held = attempt.clock(), session.allocated
         try:
@@ -182,4 +186,5 @@ def _described(certificate: tls.Certificate | None, now: float) -> dict[str, Any
         "issuer": certificate.issuer,
         "not_after": certificate.not_after.isoformat(),
         "days_left": round(certificate.days_left(now), 2),
+        "unfit": certificate.unfit,
     }

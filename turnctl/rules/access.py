@@ -16,7 +16,7 @@ from turnctl.observations import (
     WrongCredential,
 )
 from turnctl.rules import FAIL, WARN, about, no_turn, replies
-from turnctl.rules.refusal import unauthorized
+from turnctl.rules.refusal import unauthorized, unfit
 from turnctl.rules.slowness import first_refused
 
 __all__ = ["allocation", "challenge"]
@@ -117,6 +117,8 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield from faded or [_unanswered(case, seen)]
         elif seen.code == 401:
             yield from unauthorized(record, case, seen, now)
+        elif seen.code == 400 and (misnamed := [*unfit(case, seen)]):
+            yield from misnamed
         elif seen.code == 486:
             yield _quota(case, seen)
         else:

@@ -24,11 +24,16 @@ from turnctl.observations import (
     Refresh,
     RelayEcho,
 )
-from turnctl.rules import FAIL, INFO, WARN, about
+from turnctl.rules import FAIL, INFO, WARN, about, no_turn
 
 __all__ = ["data", "ice", "nat"]
 
 TOLERABLE_LOSS = 0.05
+"""Of echoes, each of which crosses the network between here and the server four times (twice for
+each of two relays): 1.3 % each way, about where speech begins to suffer."""
+
+CHANCE = 0.001
+"""Silence that loss alone explains more often than this proves no closed port."""
 
 TOLERABLE_GROWTH = {4: 1.6, 6: 2.2}
 """Of a family: an answer to a Binding with the mapped address alone, by its request's 20 bytes."""
@@ -68,10 +73,10 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield about(case, "relay-address-wrong", FAIL, summary, misled, leaves=misled.elsewhere[0])
         return
     yield from _audit(case)
-    yield from _inbound(case)
+    yield from _inbound(record, case)
     yield from _echo(case)
     refresh = case.first(Refresh)
-    if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
+    if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN, Outcome.LOSSY}:
         yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
 
 
@@ -125,9 +130,25 @@ def _audit(case: Case) -> Iterator[Finding]:
                 )
 
 
-def _inbound(case: Case) -> Iterator[Finding]:
+def _samples(record: Record, case: Case) -> list[Inbound]:
+    """Packets to the case's relay address, its own first.
+
+    A relay address has one range of ports, whichever URL led to it: once this URL's own packets
+    prove something, those of others show more of the same range.
+    """
+    own = [one for one in case.each(Inbound) if not _inside(one)]
+    relays = {one.relayed[0] for one in own if _proves(one)}
+    others = (one for one in record.each(Inbound) if _proves(one) and not _inside(one))
+    return own + [one for one in others if one not in own and one.relayed[0] in relays]
+
+
+def _proves(one: Inbound) -> bool:
+    return one.outcome in {Outcome.OK, Outcome.SILENT} and not one.same_host
+
+
+def _inbound(record: Record, case: Case) -> Iterator[Finding]:
     """The samples of the relay's port range: every one has to arrive."""
-    samples = [one for one in case.each(Inbound) if not _inside(one)]
+    samples = _samples(record, case)
     if not samples:
         inside = case.first(Inbound)
         if inside:
@@ -145,30 +166,57 @@ def _inbound(case: Case) -> Iterator[Finding]:
         "received": inbound.received,
         **(relayports.evidence(samples) or {}),
     }
-    if inbound.outcome is Outcome.SILENT:
+    echo = case.first(Echo)
+    lossy = echo is not None and 0 < echo.received < echo.sent
+    if lost and echo and all(_by_chance(one, echo) for one in lost):
+        summary = (
+            f"packets to relay port {inbound.relayed[1]}/udp do not arrive, and so many are lost "
+            "on the way that this proves nothing about a firewall"
+        )
+        yield about(case, "relay-range-unproved", INFO, summary, inbound, **facts)
+    elif lost:
         ports, others = ", ".join(map(str, facts["lostPorts"])), len(facts["openPorts"])
         summary = f"packets to relay port {ports}/udp do not arrive"
         if others:
             summary += f", to {others} other they do"
         yield about(case, "relay-range-blocked", FAIL, summary, inbound, **facts)
     elif inbound.outcome is Outcome.OK and not inbound.replied:
-        summary = "packets reach the relay, and replies through it are lost"
-        yield about(case, "relay-data-lost", FAIL, summary, inbound, **facts)
-    elif inbound.outcome is Outcome.UNKNOWN or inbound.same_host:
+        if not lossy:  # otherwise the echo has the figure
+            summary = "packets reach the relay, and replies through it are lost"
+            yield about(case, "relay-data-lost", FAIL, summary, inbound, **facts)
+    elif inbound.outcome in {Outcome.UNKNOWN, Outcome.LOSSY} or inbound.same_host:
         why = inbound.detail or "asked from the server's own host, behind its firewall"
         summary = f"whether the firewall lets packets to the relay ports was not proved: {why}"
         yield about(case, "relay-range-unproved", INFO, summary, inbound)
+
+
+def _by_chance(one: Inbound, echo: Echo) -> bool:
+    """Whether the loss that the echo measured explains that none of the packets came.
+
+    An echo crosses the network between here and the server four times, a packet to the relay and
+    on to this machine twice.
+    """
+    if not 0 < echo.received < echo.sent:
+        return False
+    return bool((1 - (1 - echo.loss) ** 0.5) ** one.sent > CHANCE)
 
 
 def _echo(case: Case) -> Iterator[Finding]:
     echo = case.first(Echo)
     if echo is None:
         return
-    if echo.outcome is Outcome.UNKNOWN:
+    closed = any(one.outcome is Outcome.SILENT for one in case.each(Inbound))
+    if echo.outcome is Outcome.LOSSY:
+        # An allocation that was kept from being answered has said so already.
+        if not any(one.outcome is Outcome.LOSSY for one in case.each(Allocation)):
+            yield no_turn(case, echo, "the echo")
+    elif echo.outcome is Outcome.UNKNOWN and not closed:  # else the closed ports took the time
         yield about(case, "deadline-reached", FAIL, echo.detail, echo)
-    elif echo.outcome is not Outcome.OK:
-        summary = f"the echo through the relay broke off: {echo.detail}"
+    elif echo.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
+        summary = f"the echo through the relay broke off: {echo.detail or echo.reason}"
         yield about(case, "relay-data-lost", FAIL, summary, echo)
+    elif closed and not echo.received:
+        return  # what closes the relay ports to this machine closes them to the relay itself
     elif echo.loss > TOLERABLE_LOSS:
         lost = echo.sent - echo.received
         summary = f"{lost} of {echo.sent} packets through the relay were lost"
@@ -178,6 +226,7 @@ def _echo(case: Case) -> Iterator[Finding]:
         facts = {
             "sent": echo.sent,
             "received": echo.received,
+            "lost": f"{echo.loss:.0%}",
             "largeSent": echo.large_sent,
             "largeReceived": echo.large_received,
         }
@@ -194,12 +243,23 @@ def nat(record: Record) -> Iterator[Finding]:
 
 
 def ice(record: Record, explained: Collection[str]) -> Iterator[Finding]:
-    """The closing legs, but those of URLs whose failure is explained."""
+    """The closing legs, but those of URLs whose failure is explained, if only by packets that get
+    lost now and then on the way to the same server.
+    """
+    lossy = {case.address for case in record.cases if _loses(case)}
+    lossy_urls = {case.probe.url for case in record.cases if case.address in lossy}
     for leg in record.each(IceLeg):
         known = leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}
-        if known or leg.url in explained:
+        if known or leg.url in explained or leg.url in lossy_urls:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO
         summary = f"two ICE agents did not connect over {leg.kind} candidates: {leg.detail}"
         yield finding(code, severity, summary, url=leg.url, family=leg.family)
+
+
+def _loses(case: Case) -> bool:
+    """Whether some packets of this URL got lost and others did not."""
+    return any(0 < echo.received < echo.sent for echo in case.each(Echo)) or any(
+        one.outcome is Outcome.OK and one.sent > 1 for one in case.each(Inbound)
+    )

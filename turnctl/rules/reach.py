@@ -22,7 +22,7 @@ from turnctl.observations import (
     PlainBinding,
     TlsHandshake,
 )
-from turnctl.rules import FAIL, INFO, WARN, about, no_turn, reached_otherwise, replies
+from turnctl.rules import FAIL, INFO, WARN, about, browsers, no_turn, reached_otherwise, replies
 
 __all__ = ["link", "stun"]
 
@@ -49,6 +49,7 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if alpn and alpn.outcome is Outcome.TLS_FAILED:
             summary = f"refuses a client that names TURN in its hello (ALPN): {alpn.detail}"
             yield about(case, "tls-alpn-refused", WARN, summary, alpn)
+        yield from browsers.certificate(case, handshake)
         if handshake.public_names and not known_to_apps(handshake.public_names):
             issuer = handshake.public_names[-1]
             summary = (
@@ -57,6 +58,9 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             )
             facts = {"issuer": handshake.issuer}
             yield about(case, "tls-root-unknown-to-apps", INFO, summary, handshake, **facts)
+        return
+    if handshake.outcome is Outcome.LOSSY:
+        yield no_turn(case, handshake, "the TLS handshake")
         return
     certificate = {
         "names": list(handshake.names) or None,
@@ -73,6 +77,8 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             code, summary = "tls-untrusted", f"the certificate is not trusted: {handshake.detail}"
         case "name-mismatch":
             code, summary = "tls-name-mismatch", f"the certificate is for {held}, not for {host}"
+            if host in handshake.names:
+                summary = f"the certificate has {host} only as its common name: browsers ignore it"
         case "chain-incomplete":
             code = "tls-chain-incomplete"
             summary = f"the certificate comes without its intermediate ({handshake.issuer})"
@@ -145,7 +151,7 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         and (faded := [*replies.went_silent(record, case)])
     ):
         yield from faded
-    elif record.relays_over(case, probe.protocol, port=probe.uri.port):
+    elif case.turn_answered:
         # Clients get their mapped address with the allocation, and nobody without one.
         summary = "answers TURN, and STUN Binding not at all"
         yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
@@ -226,18 +232,10 @@ def _hangs(record: Record, case: Case) -> bool:
     return "tcp" in silent | stopped and "udp" in silent | stopped
 
 
-def _silent_besides(record: Record, case: Case) -> bool:
-    """Whether other URLs of the same server are there, and none of them was answered."""
-    others = [
-        other
-        for other in record.cases
-        if other.address == case.address and other.probe.protocol != "tls"
-    ]
-    return bool(others) and not any(other.answered for other in others)
-
-
 def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
-    """Silence or refusal, told apart by what else answers on the host and elsewhere."""
+    """Silence or refusal. The code follows from what else this URL's own probe met at the host and
+    at the reference; what other URLs met decides how sure it is (`turnctl.rules` says how).
+    """
     uri, udp = case.probe.uri, case.probe.protocol == "udp"
     how = "refused" if seen.outcome is Outcome.REFUSED else "silent"
     if seen.outcome is Outcome.UNKNOWN:
@@ -245,9 +243,8 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
     if case.probe.family == 6 and reached_otherwise(record, case):
         summary = f"{uri.host} has the IPv6 address {case.address}, and it is {how}"
         return about(case, "ipv6-unreachable", FAIL, summary, seen)
-    # A refusal comes from the host itself: then only the same port tells a closed transport.
-    port = uri.port if udp and seen.outcome is Outcome.REFUSED else None
-    if case.probe.protocol == "tls" and how == "refused" and not _silent_besides(record, case):
+    if case.probe.protocol == "tls" and how == "refused":
+        # The host is there. Without a certificate coturn starts, and listens for no TLS.
         summary = (
             f"port {uri.port}/tcp is refused, nothing listens there: coturn leaves it closed when "
             "it cannot read the files of cert= and pkey="
@@ -255,20 +252,10 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         if not record.alive_over(case, "tcp") and not record.alive_over(case, "udp"):
             summary += ", and so is it when coturn does not run"
         return about(case, "tls-refused", FAIL, summary, seen)
-    if not record.alive_over(case, "tcp" if udp else "udp", port=port):
-        if case.probe.protocol == "tls" and record.alive_over(case, "tcp"):
-            return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
-        summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"
-        if seen.outcome is Outcome.SILENT and record.reference_blocked(case):
-            summary += ", and so is an independent server: this network lets few ports out"
-            return about(case, "client-network-blocks-ports", WARN, summary, seen)
-        # Another TCP port of the host answers, as behind a network that lets out 80 and 443 alone.
-        if case.probe.protocol == "tcp" and how == "silent" and record.alive_over(case, "tcp"):
-            summary = f"tcp to port {uri.port} is silent, another port of {uri.host} answers"
-            summary += "; the server's firewall or this network blocks it (--stun-echo URI tells "
-            severity = WARN if record.carries_data else FAIL
-            return about(case, "tcp-blocked", severity, f"{summary}which)", seen)
-        return about(case, "unreachable", FAIL, summary, seen)
+    # A refusal comes from the host itself: then only the same port tells a closed transport.
+    port = uri.port if udp and how == "refused" else None
+    if not case.alive_over("tcp" if udp else "udp", port=port):
+        return _nothing_answers(record, case, seen, how)
     if case.probe.protocol == "tls":
         return about(case, "tls-refused", FAIL, f"port {uri.port}/tcp is {how}", seen)
     if not udp:
@@ -279,12 +266,29 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
         summary = f"udp to port {uri.port} is silent, tcp answers and says that it is {version}"
         return about(case, "reply-ttl-low", FAIL, summary, seen, software=version)
     summary = f"udp to port {uri.port} is {how}, tcp answers"
-    reference = record.reference_answers(case)
-    if seen.outcome is Outcome.REFUSED or reference is True:
+    reference = record.reference_answers()
+    if how == "refused" or reference is True:
         return about(case, "udp-blocked", FAIL, summary, seen, referenceAnswers=reference)
     if reference is False:
         summary = "udp is silent here and from an independent server: this network blocks it"
         return about(case, "client-network-blocks-udp", WARN, summary, seen)
-    summary += "; the server's firewall or this network blocks it (--stun-echo URI tells which)"
     severity = WARN if record.carries_data else FAIL
-    return about(case, "udp-blocked", severity, summary, seen)
+    return about(case, "udp-blocked", severity, f"{summary}; {EITHER}", seen)
+
+
+EITHER = "the server's firewall or this network blocks it (--stun-echo URI tells which)"
+
+
+def _nothing_answers(record: Record, case: Case, seen: Exchange, how: str) -> Finding:
+    """Neither transport answered this URL's probe."""
+    uri, transport = case.probe.uri, "udp" if case.probe.protocol == "udp" else "tcp"
+    summary = f"{uri.host} port {uri.port} is {how} over udp and tcp"
+    if how == "silent" and record.reference_blocked():
+        summary += ", and so is an independent server: this network lets few ports out"
+        return about(case, "client-network-blocks-ports", WARN, summary, seen)
+    if how != "silent" or not (record.alive_over(case, "udp") or record.alive_over(case, "tcp")):
+        return about(case, "unreachable", FAIL, summary, seen)
+    summary += f", and another port of {uri.host} answers"
+    if record.lets_out(transport) or not record.carries_data:
+        return about(case, "unreachable", FAIL, summary, seen)
+    return about(case, "unreachable", WARN, f"{summary}; {EITHER}", seen)

@@ -17,7 +17,7 @@ from typing import cast
 from turnctl.observations import Address, Family
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, Silent, from_os_error
-from turnctl.wire.session import FIRST_RETRANSMISSION
+from turnctl.wire.retransmission import pauses
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
 __all__ = ["BindingSocket", "Change", "Reply", "local_address", "open_binding_socket"]
@@ -96,7 +96,7 @@ class BindingSocket(asyncio.DatagramProtocol):
         data = stun.build(Method.BINDING, Class.REQUEST, flags, transaction_id=transaction_id)
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[transaction_id] = waiter
-        transmission = asyncio.ensure_future(sender.transmit(data, to))
+        transmission = asyncio.ensure_future(sender.transmit(data, to, patience))
         try:
             async with asyncio.timeout(patience):
                 return cast("tuple[Message, Address]", await waiter)
@@ -109,13 +109,12 @@ class BindingSocket(asyncio.DatagramProtocol):
     def send(self, data: bytes, to: Address) -> None:
         self._transport.sendto(data, to)
 
-    async def transmit(self, data: bytes, to: Address) -> None:
-        """Send now, and again after 0.25, 0.75, 1.75 … s (RFC 8489 section 6.2.1)."""
-        pause = FIRST_RETRANSMISSION
-        while True:
-            self.send(data, to)
+    async def transmit(self, data: bytes, to: Address, patience: float) -> None:
+        """Send now, and again until somebody cancels this."""
+        self.send(data, to)
+        for pause in pauses(patience):
             await asyncio.sleep(pause)
-            pause *= 2
+            self.send(data, to)
 
 
 @asynccontextmanager

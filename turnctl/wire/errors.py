@@ -2,6 +2,7 @@
 
 WireError
 ├── Silent            nothing came back in time
+├── Stalled           nor did anything else over that connection, which loses packets
 ├── Refused           TCP reset, ICMP port unreachable
 ├── Unroutable        no route from this machine
 ├── Closed            an accepted connection was closed
@@ -27,6 +28,7 @@ __all__ = [
     "NotStun",
     "Refused",
     "Silent",
+    "Stalled",
     "TlsFailed",
     "TlsProblem",
     "Unroutable",
@@ -56,6 +58,12 @@ class WireError(Exception):
 
 class Silent(WireError):
     outcome = Outcome.SILENT
+
+
+class Stalled(WireError):
+    """The kernel still tries to deliver what was sent, or what answers it."""
+
+    outcome = Outcome.LOSSY
 
 
 class Refused(WireError):

@@ -19,14 +19,19 @@ from typing import Protocol, cast
 from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import tls
 from turnctl.wire.datagram import family_of, open_datagram
-from turnctl.wire.errors import Closed, NotStun, Silent, WireError, from_os_error
+from turnctl.wire.errors import Closed, NotStun, Silent, Stalled, WireError, from_os_error
+from turnctl.wire.retransmission import connects
 from turnctl.wire.stun import COOKIE, HEADER
 
-__all__ = ["Link", "Receiver", "StreamLink", "connect_stream", "open_datagram", "open_stream"]
+__all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
 
 
-_TOTAL_RETRANSMISSIONS = slice(100, 104)
-"""Of Linux's struct tcp_info: tcpi_total_retrans."""
+TOTAL_RETRANS = 100
+"""Where tcpi_total_retrans stands in Linux's struct tcp_info."""
+
+TCP_THIN_LINEAR_TIMEOUTS = 16
+"""Of Linux: a connection with little in flight sends a lost segment again every 0.2 s, six times,
+instead of after 0.2, 0.6, 1.4, 3, 6.2 s."""
 
 
 class Receiver(Protocol):
@@ -53,6 +58,9 @@ class Link(Protocol):
 
     @property
     def unfinished(self) -> int: ...
+
+    @property
+    def retransmitted(self) -> int: ...
 
     def send(self, data: bytes) -> None: ...
 
@@ -143,14 +151,9 @@ class StreamLink(asyncio.Protocol):
         return self._frames.unfinished
 
     @property
-    def resent(self) -> int:
-        """Segments sent again so far; 0 where the system does not tell."""
-        sock = self._transport.get_extra_info("socket")
-        try:
-            told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOTAL_RETRANSMISSIONS.stop)
-        except (AttributeError, OSError):
-            return 0
-        return int.from_bytes(told[_TOTAL_RETRANSMISSIONS], sys.byteorder)
+    def retransmitted(self) -> int:
+        """How many segments the kernel has sent again, 0 where it does not say."""
+        return _retransmitted(cast(socket.socket, self._transport.get_extra_info("socket")))
 
     def send(self, data: bytes) -> None:
         self._transport.write(data + bytes(-len(data) % 4))
@@ -159,24 +162,54 @@ class StreamLink(asyncio.Protocol):
         self._transport.abort()
 
 
+def _retransmitted(sock: socket.socket) -> int:
+    try:
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANS + 4)
+    except OSError:
+        return 0  # closed meanwhile
+    return int.from_bytes(told[TOTAL_RETRANS:], sys.byteorder)
+
+
 async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
     """A connected TCP socket, within `patience` seconds.
 
-    Raises Refused, Silent, Unroutable or Closed.
+    A connect that stays silent gets others beside it, as the kernel is slow to repeat a lost SYN;
+    the first one that is answered counts. Raises Refused, Silent, Unroutable or Closed.
     """
-    loop = asyncio.get_running_loop()
+    pending = {asyncio.ensure_future(_connect(remote))}
+    try:
+        async with asyncio.timeout(patience):
+            for pause in connects(patience):
+                done, _ = await asyncio.wait(
+                    pending, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    break
+                pending.add(asyncio.ensure_future(_connect(remote)))
+            else:
+                done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        first = done.pop()
+        pending.remove(first)
+        return first.result()
+    except TimeoutError:
+        raise Silent(f"no answer to the TCP connect in {patience:.1f} s") from None
+    except OSError as error:
+        raise from_os_error(error) from error
+    finally:
+        for other in pending:
+            other.cancel()
+        for made in await asyncio.gather(*pending, return_exceptions=True):
+            if isinstance(made, socket.socket):
+                made.close()
+
+
+async def _connect(remote: Address) -> socket.socket:
     sock = socket.socket(family_of(remote[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(patience):
-            await loop.sock_connect(sock, remote)
-    except TimeoutError:
-        sock.close()
-        raise Silent(f"no answer to the TCP connect in {patience:.1f} s") from None
-    except OSError as error:
-        sock.close()
-        raise from_os_error(error) from error
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
+        await asyncio.get_running_loop().sock_connect(sock, remote)
     except BaseException:
         sock.close()
         raise
@@ -193,7 +226,8 @@ async def open_stream(
 ) -> Link:
     """A link over a connected socket, which it owns from here on; TLS when `context` is given.
 
-    Raises TlsFailed when the handshake fails or is not over in `patience` seconds.
+    Raises TlsFailed when the handshake fails or is not over in `patience` seconds, Stalled when
+    that is since packets get lost.
     """
     loop = asyncio.get_running_loop()
     protocol: RelayProtocol = "tcp" if context is None else "tls"
@@ -206,7 +240,10 @@ async def open_stream(
                 server_hostname=server_name if context else None,
             )
     except (TimeoutError, OSError) as error:
+        again = _retransmitted(sock) if isinstance(error, TimeoutError) else 0
         with contextlib.suppress(OSError):
             sock.close()
+        if again:
+            raise Stalled(f"not over in {patience:.1f} s, {again} segments sent again") from error
         raise tls.failure(error, patience) from error
     return link

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -17,17 +18,21 @@ from aioice.turn import make_integrity_key
 from turnctl.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.datagram import DatagramLink, HopLimits
-from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, WireError
-from turnctl.wire.links import Link, StreamLink
+from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, Stalled, WireError
+from turnctl.wire.links import Link
+from turnctl.wire.retransmission import pauses
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
 __all__ = ["Allocated", "Login", "Session"]
 
-FIRST_RETRANSMISSION = 0.25
-"""Half of RFC 8489's 500 ms: a probe has seconds, not the 39.5 s of the full schedule."""
-
 NONCE_ROUNDS = 3
 """How often a stale nonce (438) is answered with a new try before it is taken for a loop."""
+
+STALL_PATIENCE = 3.0
+"""Seconds to find out whether a stream that was silent is held up; it may recover meanwhile."""
+
+REMEMBERED = 64
+"""Transactions that are over, of which a late or second answer is no stray packet."""
 
 STRAY_LIMIT = 256 * 1024
 """Bytes that may arrive without belonging to anything before the peer is no TURN server."""
@@ -76,6 +81,8 @@ class Session:
         self._link: Link | None = None
         self._lost: WireError | None = None
         self._waiting: dict[bytes, asyncio.Future[Message]] = {}
+        self._over: deque[bytes] = deque(maxlen=REMEMBERED)
+        """Transaction ids: what was sent more than once may be answered more than once."""
         self._strays = 0
         self._stray_bytes = 0
         self._sample = b""
@@ -107,7 +114,7 @@ class Session:
     @property
     def resent(self) -> int:
         """Segments that TCP has sent again, where the system tells."""
-        return self._link.resent if isinstance(self._link, StreamLink) else 0
+        return self._link.retransmitted if self._link is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -131,7 +138,7 @@ class Session:
             payload = message.get(Attribute.DATA)
             if peer and payload is not None and self.on_data:
                 self.on_data(peer, payload)
-        else:
+        elif waiter is None and message.transaction_id not in self._over:
             self._stray(data)
 
     def astray(self, data: bytes, source: Address) -> None:
@@ -231,10 +238,10 @@ class Session:
         waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[transaction_id] = waiter
         strays = self._strays
-        resender = asyncio.ensure_future(self._transmit(data))
+        resender = asyncio.ensure_future(self._transmit(data, patience))
         try:
             async with asyncio.timeout(max(0.0, patience)):
-                return await waiter
+                return await asyncio.shield(waiter)
         except TimeoutError:
             if self._strays > strays:
                 raise NotStun(
@@ -245,19 +252,45 @@ class Session:
                 raise NotStun(
                     f"the answer broke off after {self.link.unfinished} bytes of a message"
                 ) from None
+            stalls = await self._stalls(method)
+            if waiter.done():  # it came while the connection recovered
+                return waiter.result()
+            if stalls:
+                raise Stalled(
+                    f"no answer in {patience:.1f} s, {self.link.retransmitted} segments sent again"
+                ) from None
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
             resender.cancel()
             del self._waiting[transaction_id]
+            self._over.append(transaction_id)
 
-    async def _transmit(self, data: bytes) -> None:
-        """Send, and over UDP again after 0.25, 0.75, 1.75 … s (RFC 8489 section 6.2.1)."""
+    async def _stalls(self, method: Method) -> bool:
+        """Whether a stream is held up by lost packets, so that silence says nothing of the server.
+
+        After a few losses in a row the kernel waits for seconds before it sends again. A stream
+        keeps its order: an answer to what is asked now shows that nothing is held up.
+        """
+        if not self.link.retransmitted:
+            return False
+        return method == Method.BINDING or not await self.flows(patience=STALL_PATIENCE)
+
+    async def flows(self, *, patience: float) -> bool:
+        """Whether a Binding is answered now: all that was sent over a stream before has arrived."""
+        try:
+            await self.binding(patience=patience)
+        except ErrorResponse:
+            return True
+        except WireError:
+            return False
+        return True
+
+    async def _transmit(self, data: bytes, patience: float) -> None:
+        """Send, and over UDP again until somebody cancels this."""
         self.link.send(data)
-        pause = FIRST_RETRANSMISSION
-        while self.link.protocol == "udp":
+        for pause in pauses(patience) if self.link.protocol == "udp" else ():
             await asyncio.sleep(pause)
             self.link.send(data)
-            pause *= 2
 
     # --- STUN and TURN methods -----------------------------------------------------------------
 

@@ -7,9 +7,12 @@ import datetime
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnctl.wire.errors import TlsFailed, TlsProblem
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 __all__ = [
     "Certificate",
@@ -27,6 +30,13 @@ _WRONG_NAME = 62
 _WRONG_ADDRESS = 64
 _NO_ISSUER = {20, 21}  # unable to get the issuer's certificate, to verify the first one
 
+CIPHERS = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA"
+    ":AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA:AES256-SHA"
+)
+"""What Chromium and Firefox both offer for TLS 1.2: no more (DHE, CCM), so that the check does not
+connect where they cannot, and no less. Those of TLS 1.3 are on beside them."""
+
 _OLD_VERSION = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
 """What OpenSSL's reasons hold when the other side speaks nothing newer than TLS 1.1."""
 
@@ -41,6 +51,8 @@ class Certificate:
     """Whether it tells where its issuer's certificate is (RFC 5280 section 4.2.2.1), as those of
     public CAs do and those of private ones do not."""
     not_after: datetime.datetime
+    unfit: str = ""
+    """Why a browser refuses it although it is trusted; OpenSSL does not mind."""
 
     def days_left(self, now: float) -> float:
         """Days from `now` (Unix time) to the end of its validity, negative once it is over."""
@@ -55,6 +67,9 @@ def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=str(ca) if ca else None)
     else:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's bundle takes 30 ms to load
+    made.set_ciphers(CIPHERS)
+    # Browsers look for the name among the alternative names alone.
+    made.hostname_checks_common_name = False
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -140,6 +155,29 @@ def read_certificate(der: bytes) -> Certificate | None:
             access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
             told = any(a.access_method == Access.CA_ISSUERS for a in access.value)
         issuer = certificate.issuer.rfc4514_string()
-        return Certificate(names, issuer, told, certificate.not_valid_after_utc)
+        return Certificate(
+            names, issuer, told, certificate.not_valid_after_utc, _unfit(certificate)
+        )
     except ValueError:
         return None
+
+
+def _unfit(certificate: x509.Certificate) -> str:
+    """What Chromium or Firefox has against a certificate that OpenSSL takes (both were tried)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+            return f"its key is on the curve {key.curve.name}, and Chromium takes P-256 and P-384"
+    elif not isinstance(key, rsa.RSAPublicKey):
+        return "its key is neither RSA nor ECDSA, and browsers take no other"
+    with contextlib.suppress(x509.ExtensionNotFound):
+        if certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "it is a CA's certificate (CA:TRUE), which Firefox refuses for a server"
+    with contextlib.suppress(x509.ExtensionNotFound):
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        if not usage.digital_signature:
+            return "its key usage does not include digital signatures, which Chromium requires"
+    return ""

@@ -24,7 +24,7 @@ from signalpost.client.delivery import Addressed, Delivery
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.registry import Calls
 from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
-from signalpost.client.session import Message
+from signalpost.client.session import Message, checked, from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.iceservers import IceServer, parse_ice_servers
 from signalpost.rooms import PeerId, RoomId
@@ -111,7 +111,8 @@ class Client:
         """Peers that may come back."""
         self._opened = asyncio.get_running_loop().create_future()
         self._connection = Connection(endpoint, http, self)
-        self._delivery = Delivery(self._connection.send, self._next_id)
+        again, check = self._connection.send_again, self._connection.check
+        self._delivery = Delivery(again, self._next_id, check)
         self._calls = Calls(self._connection.send, self._next_id, self._delivery, self._gone)
         self._running: asyncio.Task[None] | None = None
 
@@ -141,7 +142,7 @@ class Client:
         """Raises Refused."""
         message = messages.Join(room=RoomId(room), role=role)
         if metadata is not None:
-            message.metadata = msgspec.Raw(msgspec.json.encode(metadata))
+            message.metadata = msgspec.Raw(to_json(metadata, "metadata"))
         made = Room(self, message)
         await self._ask(message, made)
         return made
@@ -158,13 +159,14 @@ class Client:
 
     def signal(self, peer: str, data: object) -> asyncio.Future[None]:
         """As `text`, for any JSON."""
-        raw = msgspec.Raw(msgspec.json.encode(data))
+        raw = msgspec.Raw(to_json(data, "a signal's data"))
         return self._delivery.say(messages.Signal(data=raw, to=PeerId(peer)))
 
     # --- opening and closing -------------------------------------------------------------------
 
     async def open(self, patience: float) -> None:
         """Raises Unreachable or Refused."""
+        checked(messages.Hello(name=self._name))
         self._running = asyncio.create_task(self._run())
         try:
             async with asyncio.timeout(patience):
@@ -197,6 +199,7 @@ class Client:
     def _end(self, error: Exception) -> None:
         """No more is to come: everybody who waits is told."""
         told = error if isinstance(error, ClientError) else Closed()
+        self._connection.over = told
         shown = None if isinstance(error, Closed) else error
         if not self._opened.done():
             self._opened.set_exception(error)
@@ -283,6 +286,9 @@ class Client:
             if isinstance(message, Addressed):
                 self._delivery.taken(message)
 
+    def refused(self, message: Message, error: Refused) -> None:
+        self._refused(messages.Error(error.code, error.message, ref=message.id))
+
     def _forgotten(self, lost: list[Message]) -> None:
         peers = {str(room.name): tuple(room.peers) for room in self._rooms.values()}
         for peer in self._delivery.forgotten(lost, peers):
@@ -290,7 +296,12 @@ class Client:
         asked, self._asked = self._asked, {}
         for room in self._rooms.values():
             room.forgotten()
-            self._ask(room.asked, room)
+        for room in tuple(self._rooms.values()):
+            try:
+                self._ask(room.asked, room)
+            except Refused as error:
+                room.end(error.code)
+                self.out(room)
         for id_, each in asked.items():
             if each.answer.done() or (each.room is not None and each.room.name in self._rooms):
                 continue  # nobody waits for it, or the room was asked for just now
@@ -298,7 +309,7 @@ class Client:
                 each.answer.set_result(None)
                 continue
             self._asked[id_] = each
-            self._connection.send(each.message)
+            self._connection.send_again(each.message)
         self._calls.forgotten(lost)
 
     # --- what comes in -------------------------------------------------------------------------
@@ -382,7 +393,7 @@ class Client:
         if isinstance(message, messages.Texted):
             said = Text(sender, message.text)
         else:
-            said = Signal(sender, msgspec.json.decode(message.data))
+            said = Signal(sender, from_json(message.data))
             if self._calls.takes(said, in_room=message.room is not None):
                 return
         room = self._rooms.get(message.room or "")

@@ -17,8 +17,8 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType
 
 from signalpost import messages
-from signalpost.client.errors import Closed, Refused, Unreachable
-from signalpost.client.session import Gap, Message, Session
+from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
+from signalpost.client.session import Gap, Message, Session, checked, too_large
 from signalpost.limits import Bucket
 from signalpost.settings import Rate
 
@@ -36,12 +36,18 @@ ACK_SECONDS = 1.0
 FIRST_DELAY, DELAY, LONG_DELAY = 0.2, 2.0, 15.0
 HURRY_SECONDS = 40.0
 """For 30 s a session can be resumed: so long is hurried."""
+STEADY_SECONDS = 5.0
+"""A connection that lived for as long was a good one: the next may be tried at once."""
 RATE, BURST = Rate(40, 1), 80
-"""Below `limits.messages` and `limits.message_burst`, which would end the connection."""
+"""Below the service's own limits, which would end the connection."""
+SHARE = 0.8
+"""Of the limits that a service announces."""
 RESUMING = 4000
 """A close code of our own: 1000 and 1001 would say goodbye for good."""
 FATAL = frozenset({"unauthorized", "guest-refused", "origin-refused", "banned"})
 """Refusals that another try does not change."""
+HELLO_REFUSED = frozenset({"malformed", "bad-parameter"})
+"""Answers to a hello that no other hello of ours would change."""
 
 
 class State(StrEnum):
@@ -64,6 +70,9 @@ class Listener(Protocol):
 
     def taken(self, taken: list[Message]) -> None:
         """The service has acknowledged these."""
+
+    def refused(self, message: Message, error: Refused) -> None:
+        """This one is not sent again."""
 
     def changed(self, state: State) -> None: ...
 
@@ -100,6 +109,8 @@ class Connection:
         "_listener",
         "_lost_at",
         "_not_before",
+        "_opened_at",
+        "_pace",
         "_patience",
         "_session",
         "_url",
@@ -107,6 +118,7 @@ class Connection:
         "_welcomed",
         "_writer",
         "last_failure",
+        "over",
         "state",
     )
 
@@ -117,11 +129,14 @@ class Connection:
         self._session = Session()
         self.state = State.CLOSED
         self.last_failure = "no answer yet"
+        self.over: ClientError | None = None
+        """Why nothing can be sent any more."""
         self._welcomed = False
         self._closing = False
         self._leaving = False
         self._attempt = 0
-        self._lost_at = self._not_before = 0.0
+        self._lost_at = self._not_before = self._opened_at = 0.0
+        self._pace = RATE, BURST
         self._error: messages.Error | None = None
         """The last one that came on this socket: it may say why the socket closes."""
         self._wake = asyncio.Event()
@@ -130,9 +145,27 @@ class Connection:
         self._writer: asyncio.Task[None] | None = None
 
     def send(self, message: Message) -> None:
-        """Number it, and send it as soon as there is a way. Raises Refused."""
+        """Number it, and send it as soon as there is a way. Raises Refused, and Closed when the
+        client is over.
+        """
+        if self.over is not None:
+            raise self.over
         self._session.send(message)
         self._wake.set()
+
+    def send_again(self, message: Message) -> None:
+        """As `send`, for what was taken once before: the listener hears of a refusal."""
+        try:
+            self._session.send(message)
+            self._wake.set()
+        except Refused as error:
+            asyncio.get_running_loop().call_soon(self._listener.refused, message, error)
+
+    def check(self, message: Message) -> None:
+        """Raises what `send` would."""
+        if self.over is not None:
+            raise self.over
+        checked(message, self._session.most)
 
     async def run(self) -> None:
         """Until it is cancelled. Raises a ClientError when there is no use in going on."""
@@ -149,8 +182,8 @@ class Connection:
                     level = logging.INFO if self.state is State.OPEN else logging.DEBUG
                     LOGGER.log(level, "connection lost: %s", lost)
                 now = loop.time()
-                if self.state is State.OPEN:
-                    self._lost_at = now
+                if self.state is State.OPEN and now - self._opened_at >= STEADY_SECONDS:
+                    self._attempt, self._lost_at = 0, now
                 self._change(State.WAITING)
                 await asyncio.sleep(max(retry_after, self._not_before - now) + self._backoff(now))
         finally:
@@ -181,6 +214,7 @@ class Connection:
         """Raises _Lost, in the end, or a ClientError."""
         hello = await self._listener.hello()
         hello.reliable, hello.resume = True, self._session.resume
+        greeting = checked(hello)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 socket = await self._open()
@@ -189,7 +223,7 @@ class Connection:
         self._error, self._leaving = None, False
         try:
             async with asyncio.timeout(OPEN_SECONDS) as self._patience:
-                await socket.send_frame(msgspec.json.encode(hello), WSMsgType.TEXT)
+                await socket.send_frame(greeting, WSMsgType.TEXT)
                 await self._carry(socket)
         except TimeoutError:
             raise _Lost("the service asked to" if self._leaving else "no answer in time") from None
@@ -250,7 +284,10 @@ class Connection:
         if self._closing:
             return Closed()
         if code == WSCloseCode.MESSAGE_TOO_BIG:
-            return Refused("malformed", "a message was larger than the service's message_bytes")
+            if self.state is not State.OPEN:  # it was the hello
+                return too_large(self._session.most)
+            if self._session.closed_for_size():
+                return _Lost("a message was too large for the service")
         if error is None or code != WSCloseCode.POLICY_VIOLATION:
             return _Lost(f"closed with {code} {reason or ''}".rstrip())
         if error.code in FATAL:
@@ -269,7 +306,7 @@ class Connection:
             self._owe()
         try:
             message = _MESSAGE.decode(text)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             # Of a newer service. It counts, and means nothing here.
             LOGGER.debug("unknown message %s: %s", number.type, error)
             return
@@ -285,16 +322,22 @@ class Connection:
                     self._error = message
                 if self.state is State.OPEN:  # before the welcome, an error is the hello's
                     self._listener.heard(message)
+                elif isinstance(message, messages.Error) and message.code in HELLO_REFUSED:
+                    raise Refused(message.code, message.message)
 
     def _welcome(self, welcome: messages.Welcome) -> None:
-        forgotten, of_ours = self._session.welcome(welcome)
+        taken, lost, refused = self._session.welcome(welcome)
         self._welcomed = True
-        self._attempt = 0
+        self._opened_at = asyncio.get_running_loop().time()
+        if (limits := welcome.limits) is not None:
+            rate = Rate(max(1, int(limits.messages_per_second * SHARE * 60)), 60)
+            self._pace = rate, max(1, int(limits.message_burst * SHARE))
         LOGGER.info("welcome, peer %s, resumed: %s", welcome.peer, welcome.resumed)
         self._change(State.OPEN)
-        if not forgotten:
-            self._listener.taken(of_ours)
-        self._listener.welcomed(welcome, of_ours if forgotten else None)
+        self._listener.taken(taken)
+        for message in refused:
+            self._listener.refused(message, too_large(self._session.most))
+        self._listener.welcomed(welcome, lost)
 
     def _leave(self, notice: messages.GoAway) -> None:
         """The service stops: what is under way gets a moment, then we come back when it said."""
@@ -317,7 +360,7 @@ class Connection:
 
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         loop = asyncio.get_running_loop()
-        bucket = Bucket(RATE, BURST)
+        bucket = Bucket(*self._pace)
         while True:
             if self._ack is None and self._session.owed:
                 frame: bytes | None = self._session.ack()

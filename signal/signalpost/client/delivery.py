@@ -15,7 +15,7 @@ import msgspec
 
 from signalpost import messages
 from signalpost.client.errors import ClientError, Refused, Undelivered
-from signalpost.client.session import encode
+from signalpost.client.session import checked
 
 __all__ = ["Addressed", "Delivery"]
 
@@ -38,11 +38,19 @@ class _Said:
 
 
 class Delivery:
-    __slots__ = ("_absent", "_next_id", "_said", "_seen", "_send")
+    """`check` raises Refused for what would not be understood; after that `send` raises nothing."""
 
-    def __init__(self, send: Callable[[Addressed], None], next_id: Callable[[], int]) -> None:
+    __slots__ = ("_absent", "_check", "_next_id", "_said", "_seen", "_send")
+
+    def __init__(
+        self,
+        send: Callable[[Addressed], None],
+        next_id: Callable[[], int],
+        check: Callable[[Addressed], object] = checked,
+    ) -> None:
         self._send = send
         self._next_id = next_id
+        self._check = check
         self._said: dict[int, _Said] = {}
         """By id, in the order they were said."""
         self._absent: set[str] = set()
@@ -55,13 +63,13 @@ class Delivery:
         """Send it: the future is done when the addressee's client has it, or the service where it
         is for a room. `room`: the peers there. Raises Refused.
         """
+        self._check(message)
         waiting: set[str] | None = None
         if message.to is not None:
             waiting = {message.to}
         elif not self._absent.isdisjoint(room):
             waiting = set(room)  # or who is on the way back would miss it
         message.id = self._next_id()
-        encode(message)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Who does not wait for it need not hear of its failure.
         done.add_done_callback(lambda future: future.cancelled() or future.exception())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -18,7 +19,7 @@ from signalpost.client.call import Call, Order
 from signalpost.client.delivery import Delivery
 from signalpost.client.errors import CallEnded, Refused
 from signalpost.client.room import RETURN_SECONDS, Signal
-from signalpost.client.session import Message
+from signalpost.client.session import Message, to_json
 from signalpost.client.stream import Stream
 from signalpost.rooms import PeerId, UserId
 
@@ -73,7 +74,9 @@ class Calls:
         if call.peer is None or not call.is_answered:
             raise Refused("not-in-call", "the call has not been answered yet")
         # The two may be in a room as well: the link tells the call's signals from the room's.
-        raw = msgspec.Raw(msgspec.json.encode({"link": call.id, **data}))
+        if not isinstance(data, Mapping):
+            raise Refused("malformed", "a call's signal is an object")
+        raw = msgspec.Raw(to_json({"link": call.id, **data}, "a signal's data"))
         return self._delivery.say(messages.Signal(data=raw, to=PeerId(call.peer)), call=call.id)
 
     def ended(self, call: Call) -> None:
@@ -107,10 +110,14 @@ class Calls:
             if call.id in unsaid and not call.known:
                 self._parted(call.id)
                 continue
-            for word in call.last_words():
-                self.order(word, call)
+            with suppress(Refused):  # a service that takes less than the one before
+                for word in call.last_words():
+                    self.order(word, call)
         for call in tuple(self.going.values()):
-            call.forgotten(RETURN_SECONDS)
+            try:
+                call.forgotten(RETURN_SECONDS)
+            except Refused as error:
+                call.refused(error)
 
     def refused(self, ref: str | int | None, error: Refused) -> bool:
         """Whether it was about a call."""

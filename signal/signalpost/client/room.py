@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from signalpost import messages
+from signalpost.client.session import from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.rooms import PeerId
 
@@ -122,18 +123,22 @@ class Room:
         """Any JSON, to everybody else or to one peer: then done when that peer's client has it.
         Raises Refused.
         """
-        raw = msgspec.Raw(msgspec.json.encode(data))
+        raw = msgspec.Raw(to_json(data, "a signal's data"))
         return self._client.say(
             messages.Signal(data=raw, room=self.name, to=None if to is None else PeerId(to)), self
         )
 
     async def change(
-        self, *, locked: bool | None = None, capacity: int | None = None, **metadata: Any
+        self,
+        *,
+        locked: bool | None = None,
+        capacity: int | None = None,
+        metadata: Any = msgspec.UNSET,
     ) -> None:
         """As the host; what is left out stays. `metadata=` is any JSON. Raises Refused."""
         message = messages.Room(room=self.name, locked=locked, capacity=capacity)
-        if metadata:
-            message.metadata = msgspec.Raw(msgspec.json.encode(metadata.pop("metadata")))
+        if metadata is not msgspec.UNSET:
+            message.metadata = msgspec.Raw(to_json(metadata, "metadata"))
         await self._client.ask(message)
 
     async def kick(self, peer: str) -> None:
@@ -213,4 +218,4 @@ class Room:
 
 
 def opaque(raw: messages.Metadata) -> Any:
-    return None if raw is msgspec.UNSET else msgspec.json.decode(raw)
+    return None if raw is msgspec.UNSET else from_json(raw)

@@ -6,22 +6,41 @@ sockets, no clock. What it hands on comes once and in order: that rule must not 
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from signalpost import messages
 from signalpost.client.errors import Refused
 from signalpost.errors import Malformed
+from signalpost.grammar import MAX_PEER_NAME, MAX_SAFE, NESTED, NOT_UNICODE, explain
 
-__all__ = ["MAX_FRAME", "Gap", "Message", "Session", "encode"]
+__all__ = [
+    "MAX_FRAME",
+    "Gap",
+    "Message",
+    "Session",
+    "Welcomed",
+    "checked",
+    "from_json",
+    "to_json",
+    "too_large",
+]
 
 MAX_FRAME = 65_536
-"""What the service takes unless `limits.message_bytes` says otherwise. A larger message would end
+"""Bytes that the service takes, unless it says otherwise in its welcome. A larger message would end
 the connection, and would be sent again on the next one.
 """
-UNHEARD_OF = 2**53 - 1
+_SEQ, _TO = len(f',"seq":{MAX_SAFE}'), len(',"to":""') + MAX_PEER_NAME
+"""What a message may grow by when it is sent again: under another number, and what was for a room
+to each peer there.
+"""
+UNHEARD_OF = MAX_SAFE
+MAX_DIGITS = 4_000
+"""Of a whole number: Python itself reads 4,300."""
 
 Message = (
     messages.Join
@@ -41,20 +60,87 @@ Message = (
 """What this client numbers. (It never says `cancel`: `hang-up` ends a call in any state.)"""
 
 
-def encode(message: Message) -> bytes:
-    """Raises Refused, as the service would."""
-    frame = msgspec.json.encode(message)
-    if len(frame) > MAX_FRAME:
-        raise Refused("malformed", f"a message is at most {MAX_FRAME} bytes")
+def to_json(value: object, noun: str) -> bytes:
+    """Raises Refused for what is no JSON, naming it as `noun`."""
     try:
-        messages.parse(frame)
+        return msgspec.json.encode(value)
+    except UnicodeError:
+        raise Refused("malformed", NOT_UNICODE) from None
+    except RecursionError:
+        raise Refused("malformed", NESTED) from None
+    except Exception:  # whatever objects of the caller's do when they are read
+        raise Refused("malformed", f"{noun} can't be written as JSON") from None
+
+
+def from_json(raw: bytes | msgspec.Raw) -> Any:
+    """What somebody else sent. It is JSON, but its numbers may be larger than ours."""
+    try:
+        return msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return json.loads(bytes(raw), parse_int=_number)
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < MAX_DIGITS else float(digits)
+
+
+def checked(message: Message | messages.Hello, most: int = MAX_FRAME) -> bytes:
+    """The message as it would be sent. Raises Refused, as the service would."""
+    frame = to_json(message, "a message")
+    try:
+        understood = messages.parse(frame)
     except Malformed as error:
         raise Refused(error.code, error.message) from None
+    if (wrong := _otherwise(message, understood)) is not None:
+        raise Refused("malformed", wrong)
+    if _grown(message, len(frame)) > most:
+        raise too_large(most)
     return frame
+
+
+def _otherwise(message: msgspec.Struct, understood: msgspec.Struct) -> str | None:
+    """What would be understood as something else than was given: JSON writes NaN as `null`, bytes
+    and dates as text.
+    """
+    given: dict[str, object] = {"type": message.__struct_config__.tag}
+    differs = False
+    for field in msgspec.structs.fields(message):
+        value = getattr(message, field.name)
+        if isinstance(value, msgspec.Raw) or field.type is messages.Metadata:
+            value = None if value is UNSET else {}
+        else:
+            differs = differs or value != getattr(understood, field.name)
+        if value is not None or field.required:
+            given[field.encode_name] = value
+    if not differs:
+        return None
+    return explain(given) or "a message can't be written as JSON"
+
+
+def too_large(most: int) -> Refused:
+    return Refused("malformed", f"a message has at most {most} bytes")
+
+
+def _grown(message: Message | messages.Hello, size: int) -> int:
+    if isinstance(message, messages.Hello):
+        return size
+    size += _SEQ if message.seq is None else len(str(MAX_SAFE)) - len(str(message.seq))
+    for_room = isinstance(message, messages.Signal | messages.Text) and message.to is None
+    return size + _TO if for_room else size
 
 
 class Gap(Exception):
     """A message before this one is missing: a new connection brings it."""
+
+
+class Welcomed(NamedTuple):
+    """`taken`: what the service has acknowledged by now. `lost`: when it knows nothing of us any
+    more, what it had not acknowledged. `refused`: what is too large for it, and is not sent again.
+    """
+
+    taken: list[Message]
+    lost: list[Message] | None
+    refused: list[Message]
 
 
 class _Kept(NamedTuple):
@@ -64,9 +150,19 @@ class _Kept(NamedTuple):
 
 
 class Session:
-    __slots__ = ("_acknowledged", "_kept", "_proof", "_sent", "_unwritten", "received")
+    __slots__ = (
+        "_acknowledged",
+        "_kept",
+        "_proof",
+        "_sent",
+        "_unwritten",
+        "most",
+        "received",
+    )
 
     def __init__(self) -> None:
+        self.most = MAX_FRAME
+        """Bytes of a message that the service takes."""
         self.received = 0
         """The number of the last message from the service."""
         self._proof: str | None = None
@@ -85,10 +181,21 @@ class Session:
         would not see the number either, and miss it.
         """
         message.seq = self._sent + 1
-        frame = encode(message)
+        frame = checked(message, self.most)
         self._sent += 1
         self._kept.append(_Kept(self._sent, message, frame))
         self._unwritten.append(frame)
+
+    def closed_for_size(self) -> bool:
+        """The service closed a connection because a message was too large for it, without saying
+        which. The largest that was written is one such: it and its like are not sent again. False
+        when none was written.
+        """
+        written = [len(kept.frame) for kept in self._kept][: len(self._kept) - len(self._unwritten)]
+        if not written:
+            return False
+        self.most = min(self.most, max(written) - 1)
+        return True
 
     def next_frame(self) -> bytes | None:
         """The next one to write to the connection."""
@@ -139,19 +246,26 @@ class Session:
         """
         self.received = UNHEARD_OF
 
-    def welcome(self, welcome: messages.Welcome) -> tuple[bool, list[Message]]:
-        """Whether the service knows nothing of us any more, and then what it had not acknowledged;
-        otherwise what it has acknowledged by now.
-        """
+    def welcome(self, welcome: messages.Welcome) -> Welcomed:
+        """Both sides know again what the other has."""
         forgotten = self._proof is not None and not welcome.resumed
         self._proof = welcome.session
+        if welcome.limits is not None:
+            self.most = welcome.limits.message_bytes
+        taken = [] if forgotten else self.acknowledge(welcome.received or 0)
+        waiting = [kept.message for kept in self._kept if len(kept.frame) <= self.most]
+        refused = [kept.message for kept in self._kept if len(kept.frame) > self.most]
         if forgotten:
-            lost = [kept.message for kept in self._kept]
+            self.received = 0
+        if forgotten or refused:
+            # The service has none of these, so that they can have other numbers.
+            self._sent = 0 if forgotten else (welcome.received or 0)
             self._kept.clear()
-            self._unwritten.clear()
-            self._sent = self.received = self._acknowledged = 0
-            return True, lost
-        taken = self.acknowledge(welcome.received or 0)
+        if refused and not forgotten:
+            for message in waiting:
+                self._sent += 1
+                message.seq = self._sent
+                self._kept.append(_Kept(self._sent, message, msgspec.json.encode(message)))
         self._unwritten = deque(kept.frame for kept in self._kept)
         self._acknowledged = self.received
-        return False, taken
+        return Welcomed(taken, waiting if forgotten else None, refused)

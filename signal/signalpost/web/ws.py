@@ -20,6 +20,7 @@ from signalpost.errors import (
     Draining,
     HelloExpected,
     HelloTimeout,
+    Malformed,
     OutOfOrder,
     RateLimited,
     SignalpostError,
@@ -103,6 +104,14 @@ class _Gone(Exception):
     """The client has closed, or the connection is lost."""
 
 
+class _Fault(Exception):
+    """A bug of ours. `ref`: the message that met it, which its client had better not send again."""
+
+    def __init__(self, ref: str | int | None) -> None:
+        self.ref = ref
+        super().__init__()
+
+
 class _Session:
     """One socket, from hello to its log line."""
 
@@ -151,10 +160,11 @@ class _Session:
         except SignalpostError as error:
             final = True
             await self._end(error)
-        except Exception:
+        except Exception as error:
             LOGGER.exception("unexpected error")
             final = True
-            await self._end(SignalpostError("something went wrong on this side"))
+            ref = error.ref if isinstance(error, _Fault) else None
+            await self._end(SignalpostError("something went wrong on this side"), ref)
         finally:
             self._outbox.close()
             line = self._line
@@ -213,6 +223,12 @@ class _Session:
             welcome.session = line.session
             welcome.resumed = known is not None
             welcome.received = line.incoming.last
+            limits = service.settings.limits
+            welcome.limits = messages.Limits(
+                limits.message_bytes,
+                limits.messages.count / limits.messages.seconds,
+                limits.message_burst,
+            )
             service.metrics.greeted(resumed=welcome.resumed)
         self._outbox.send(messages.dump(welcome))
         if known is not None and hello.resume is not None:
@@ -243,6 +259,8 @@ class _Session:
                 apply(message, hub, peer)
             except SignalpostError as error:
                 self._error(error, _ref(message))
+            except Exception as error:
+                raise _Fault(_ref(message)) from error
             else:
                 if type(message) is Join:
                     self._joined(message.room)
@@ -284,9 +302,22 @@ class _Session:
             if kind is _BINARY:
                 raise BinaryFrame("messages are JSON in text frames")
             return messages.parse(data)
-        except SignalpostError as error:
+        except Malformed as error:
+            self._malformed(error)
+        except BinaryFrame as error:
             self._error(error, None)
-            return None
+        return None
+
+    def _malformed(self, error: Malformed) -> None:
+        """Refuse a message, and count it where its number is legible: to its client it is one that
+        was sent, and what comes after it would seem to be out of order. Raises OutOfOrder.
+        """
+        line = self._line
+        if line is not None and line.reliable and error.seq is not None:
+            if line.socket is not self._outbox or not line.incoming.take(error.seq):
+                return  # a repeat was answered before
+            line.taken()
+        self._error(error, error.ref)
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
         """Tell the client; numbered once it has a line, like everything else. When the client is on
@@ -299,9 +330,9 @@ class _Session:
         elif self._line.socket is self._outbox:
             self._line.send(messages.members(message))
 
-    async def _end(self, error: SignalpostError) -> None:
+    async def _end(self, error: SignalpostError, ref: str | int | None = None) -> None:
         """Say why, then close."""
-        self._error(error, None)
+        self._error(error, ref)
         self._outbox.flush()
         await self._socket.close(code=close_code(error), message=error.code.encode())
 

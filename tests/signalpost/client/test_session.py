@@ -50,8 +50,8 @@ def test_resumed() -> None:
     for room in range(1, 5):
         session.send(leave(room))
     frames(session)
-    forgotten, taken = session.welcome(welcome(resumed=True, received=3))
-    assert (False, 3) == (forgotten, len(taken))
+    taken, lost, _ = session.welcome(welcome(resumed=True, received=3))
+    assert (None, 3) == (lost, len(taken))
     assert [(4, "4")] == frames(session)
 
 
@@ -63,8 +63,8 @@ def test_forgotten() -> None:
     session.send(leave(1))
     session.send(leave(2))
     session.acknowledge(1)
-    forgotten, lost = session.welcome(welcome(resumed=False, received=0))
-    assert (True, ["2"]) == (forgotten, [message.room for message in lost])  # type: ignore[union-attr]
+    _, lost, _ = session.welcome(welcome(resumed=False, received=0))
+    assert ["2"] == [message.room for message in lost or ()]  # type: ignore[union-attr]
     session.send(leave(3))
     assert [(1, "3")] == frames(session)
     assert session.take(1)
@@ -90,6 +90,63 @@ def test_what_cannot_be_sent_takes_no_number() -> None:
         session.send(messages.Leave(room=RoomId("")))
     session.send(leave(1))
     assert [(1, "1")] == frames(session)
+
+
+def signal(size: int) -> Message:
+    data = msgspec.Raw(msgspec.json.encode("x" * size))
+    return messages.Signal(room=RoomId("r"), data=data)
+
+
+def sizes(session: Session) -> list[tuple[int, int]]:
+    """(number, size of the data) of everything that is to be written."""
+    written = []
+    while (frame := session.next_frame()) is not None:
+        message = msgspec.json.decode(frame)
+        written.append((message["seq"], len(message["data"])))
+    return written
+
+
+def limits(message_bytes: int) -> messages.Limits:
+    return messages.Limits(message_bytes, 50, 100)
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_service_that_takes_less(resumed: bool) -> None:
+    """What has become too large is given back, and the rest keeps its order under numbers without
+    a gap.
+    """
+    session = Session()
+    session.welcome(welcome(received=0, limits=limits(65_536)))
+    for size in (1, 2, 9_000, 3, 8_000):
+        session.send(signal(size))
+    assert 5 == len(sizes(session))
+    again = welcome(resumed=resumed, received=1 if resumed else 0, limits=limits(4_096))
+    taken, lost, refused = session.welcome(again)
+    assert [9_000, 8_000] == [len(message.data) - 2 for message in refused]  # type: ignore[union-attr]
+    if resumed:
+        assert (1, None) == (len(taken), lost)
+        assert [(2, 2), (3, 3)] == sizes(session)
+    else:
+        assert [1, 2, 3] == [len(message.data) - 2 for message in lost or ()]  # type: ignore[union-attr]
+    with pytest.raises(Refused, match="at most 4096 bytes"):
+        session.send(signal(4_000))
+    session.send(signal(4))
+    assert [(4 if resumed else 1, 4)] == sizes(session)
+
+
+def test_closed_for_size() -> None:
+    """Where the service does not say what it takes, the largest that was written is given up."""
+    session = Session()
+    session.welcome(welcome(received=0))
+    assert not session.closed_for_size()
+    for size in (10, 9_000, 20):
+        session.send(signal(size))
+    sizes(session)
+    session.send(signal(10_000))  # this one it has not seen
+    assert session.closed_for_size()
+    _, _, refused = session.welcome(welcome(resumed=True, received=1))
+    assert [9_000, 10_000] == [len(message.data) - 2 for message in refused]  # type: ignore[union-attr]
+    assert [(2, 20)] == sizes(session)
 
 
 @settings(max_examples=CASES, deadline=None)

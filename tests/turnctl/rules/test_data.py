@@ -83,6 +83,31 @@ def forbidden(purpose: str) -> Permission:
         ([step(Echo, rtts_ms=())], [("relay-data-lost", "fail")]),
         ([step(Echo, rtts_ms=(1.0,) * 18)], [("relay-data-lost", "warn")]),
         ([step(Echo, rtts_ms=(1.0,) * 19)], []),  # one in twenty is tolerable
+        (
+            [
+                step(Inbound, outcome=SILENT, sent=16, received=0, replied=False),
+                step(Echo, rtts_ms=(1.0,) * 10),
+            ],
+            [("relay-range-blocked", "fail"), ("relay-data-lost", "warn")],
+        ),
+        (
+            [
+                step(Inbound, outcome=SILENT, sent=16, received=0, replied=False),
+                step(Echo, rtts_ms=(1.0,) * 1),  # by chance one in a hundred
+            ],
+            [("relay-range-unproved", "info"), ("relay-data-lost", "warn")],
+        ),
+        (
+            [step(Inbound, replied=False), step(Echo, rtts_ms=(1.0,) * 10)],
+            [("relay-data-lost", "warn")],
+        ),
+        (
+            [
+                step(Inbound, outcome=SILENT, replied=False),
+                step(Echo, outcome=UNKNOWN, detail="?", rtts_ms=()),
+            ],
+            [("relay-range-blocked", "fail")],
+        ),
         ([step(Refresh, outcome=SILENT)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=ERROR, code=437)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=UNKNOWN)], []),
@@ -93,8 +118,7 @@ def forbidden(purpose: str) -> Permission:
                 step(Refresh, outcome=ERROR, code=437),
             ],
             [
-                ("relay-range-blocked", "fail"),
-                ("relay-data-lost", "fail"),
+                ("relay-range-blocked", "fail"),  # which keeps echoes out as well
                 ("refresh-failed", "fail"),
             ],
         ),

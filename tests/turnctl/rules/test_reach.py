@@ -189,7 +189,8 @@ def test_first_contact(
 def test_turn_alone() -> None:
     """Where TURN answers and STUN does not, nothing is blocked: who asks for STUN alone fails."""
     silent = [step(Binding, url, outcome=SILENT) for url in (UDP, STUN)]
-    seen = [step(Resolution, STUN), *silent, *story()[:1], *story()[2:]]
+    asked = step(Challenge, STUN)  # without a relay's credential: STUN's silence is told alone
+    seen = [step(Resolution, STUN), *silent, asked, *story()[:1], *story()[2:]]
     assert [("srflx-missing", "warn"), ("srflx-missing", "fail")] == codes(plan(UDP, STUN), seen)
     assert ("fail", ["warn", "fail"]) == verdicts(plan(UDP, STUN), seen)
     refused = [step(Binding, outcome=ERROR, code=401), *story()[:1], *story()[2:]]
@@ -199,6 +200,7 @@ def test_turn_alone() -> None:
 def test_silence_has_one_cause() -> None:
     """Where STUN and TURN are silent beside each other, the way there is judged and no more."""
     silent = [*story(step(Binding, outcome=SILENT)), step(Challenge, outcome=SILENT)]
+    silent.append(control("tcp"))
     assert [("udp-blocked", "warn")] == codes(plan(UDP, TCP), [*silent, *story(url=TCP)])
 
 
@@ -211,9 +213,10 @@ def test_silence_has_one_cause() -> None:
         (TCP, REFUSED, [control("udp", url=TCP, outcome=ERROR)], "tcp-blocked"),
         (TCP, UNKNOWN, [], "deadline-reached"),
         (TLS, REFUSED, [], "tls-refused"),
+        (TLS, SILENT, [], "unreachable"),
         (TLS, REFUSED, [control("udp", url=TLS)], "tls-refused"),
         (TLS, SILENT, [control("udp", url=TLS)], "tls-refused"),
-        (TLS, REFUSED, [control("tcp", url=UDP)], "tls-refused"),
+        (TLS, SILENT, [control("tcp", url=UDP)], "unreachable"),  # another URL's
         (TLS, UNROUTABLE, [], "unreachable"),
     ],
 )
@@ -224,17 +227,26 @@ def test_tcp_connect(url: str, outcome: Outcome, around: list[Observation], code
 
 
 @pytest.mark.parametrize(
-    ("others", "expected"),
+    ("url", "others", "severity"),
     [
-        ([], [("tcp-blocked", "fail")]),
-        ([TLS443], [("tcp-blocked", "warn")]),
+        (TCP, [], "fail"),
+        (TCP, [TLS443], "warn"),  # as behind a network that lets out 80 and 443 alone
+        (TCP, [TLS443, TLS], "fail"),
+        (TCP, [TLS443, UDP], "warn"),
+        (UDP, [TLS443], "warn"),
+        (UDP, [TLS443, TLS], "warn"),
+        (UDP, [TLS443, STUN], "fail"),
     ],
 )
-def test_a_tcp_port_that_is_silent_beside_another(others: list[str], expected: Codes) -> None:
-    """The server's firewall or this network; a warning while another URL carries data."""
-    seen = story(step(Connection, TCP, outcome=SILENT), url=TCP)
-    seen += [one for url in others for one in story(url=url)] or [control("tcp", 443, url=TCP)]
-    assert expected == codes(plan(TCP, *others), seen)
+def test_a_port_that_is_silent_beside_another(url: str, others: list[str], severity: str) -> None:
+    """The server's firewall or this network: a warning while another URL carries data, and
+    nothing shows that the network lets that transport out. The code is what it is alone.
+    """
+    kind = Binding if url == UDP else Connection
+    seen = story(step(kind, url, outcome=SILENT), url=url)
+    seen += [one for other in others for one in story(url=other)]
+    assert [("unreachable", severity)] == codes(plan(url, *others), seen)
+    assert "fail" == verdicts(plan(url, *others), seen)[1][0]
 
 
 def test_a_tcp_port_of_a_network_that_blocks_ports() -> None:
@@ -343,7 +355,7 @@ def test_a_server_in_the_same_private_network() -> None:
 
 def test_silence_over_udp_is_a_warning_while_another_url_works() -> None:
     """Without a reference the cause may lie with this network, and calls work over TCP."""
-    seen = [*story(step(Binding, outcome=SILENT)), *story(url=TCP)]
+    seen = [*story(step(Binding, outcome=SILENT)), control("tcp"), *story(url=TCP)]
     assert [("udp-blocked", "warn")] == codes(plan(UDP, TCP), seen)
     assert ("warn", ["fail", "pass"]) == verdicts(plan(UDP, TCP), seen)
 
