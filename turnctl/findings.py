@@ -254,7 +254,6 @@ FIXES: Mapping[str, str] = {
         "an address of the host, that min-port is not above max-port, and that the database "
         "(redis-userdb and so on) answers. If coturn does not run there at all, see not-turn."
     ),
-    "relay-transport-refused": "Take no-udp-relay out of turnserver.conf: calls need UDP relays.",
     "allocation-lifetime-short": (
         "Take max-allocate-lifetime out of turnserver.conf, or set it to 600 or more."
     ),
@@ -265,7 +264,10 @@ FIXES: Mapping[str, str] = {
     ),
     "server-draining": "Wait for the restart, or use another server: this one takes no new calls.",
     "alternate-server": "Put the named server into iceServers: some clients do not follow it.",
-    "allocation-refused": "See coturn's log at this time for the reason of this error.",
+    "allocation-refused": (
+        "See coturn's log at this time for the reason of this error. 442: take no-udp-relay out of "
+        "turnserver.conf. 440: add a relay-ip of the family that clients use."
+    ),
     "refresh-failed": "See coturn's log: calls through this relay end when their lifetime does.",
     # --- data
     "relay-address-private": (

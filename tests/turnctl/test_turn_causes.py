@@ -120,14 +120,6 @@ def test_a_stun_server_in_a_turn_url(version: coturn.Version, lab: Lab) -> None:
 
 
 @one_version
-@fault("relay-transport-refused", "no-udp-relay in turnserver.conf")
-def test_a_server_that_relays_no_udp(version: coturn.Version, lab: Lab) -> None:
-    """442 names the option."""
-    with lab.coturn(version, *LISTEN, *REALM, *STATIC, *RANGE, "no-udp-relay"):
-        assert_only("relay-transport-refused", lab.check(*ALICE, UDP, TCP))
-
-
-@one_version
 @fault("allocation-refused", "an IPv6 relay-ip alone, asked over IPv4 (440)")
 def test_a_server_without_relay_of_the_family(version: coturn.Version, lab: Lab) -> None:
     """440 to IPv4 says which family has no relay address."""

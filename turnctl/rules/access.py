@@ -34,7 +34,7 @@ ALLOCATE_ERRORS = {
         "allocation-refused",
         "has no relay address of this family (440): no relay-ip of the family that clients use",
     ),
-    442: ("relay-transport-refused", "relays no UDP (442): no-udp-relay is set"),
+    442: ("allocation-refused", "relays no UDP (442): no-udp-relay is set in turnserver.conf"),
     500: (
         "allocation-refused",
         "fails in itself (500): a database that does not answer, most likely",

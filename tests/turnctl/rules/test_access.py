@@ -70,7 +70,7 @@ def test_the_challenge(facts: dict[str, Any], expected: Codes) -> None:
         ({"outcome": CLOSED}, [("server-unresponsive", "fail")]),
         ({"outcome": FOREIGN}, [("not-turn", "fail")]),
         ({"outcome": ERROR, "code": 440}, [("allocation-refused", "fail")]),
-        ({"outcome": ERROR, "code": 442}, [("relay-transport-refused", "fail")]),
+        ({"outcome": ERROR, "code": 442}, [("allocation-refused", "fail")]),
         ({"outcome": ERROR, "code": 500}, [("allocation-refused", "fail")]),
         ({"outcome": UNKNOWN, "detail": "over"}, [("deadline-reached", "fail")]),
         ({"outcome": ERROR, "code": 300}, [("alternate-server", "fail")]),

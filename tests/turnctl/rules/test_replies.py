@@ -66,7 +66,7 @@ def test_hop_limits(first: int, last: int, expected: Codes) -> None:
     """A healthy server is never so far away, and what follows is judged all the same."""
     assert expected == codes(plan(UDP), [*story(), hops(first, last)])
     beside = story(step(Allocation, outcome=ERROR, code=442))
-    also = [("relay-transport-refused", "fail")]
+    also = [("allocation-refused", "fail")]
     assert expected + also == codes(plan(UDP), [*beside, hops(first, last)])
 
 
