@@ -46,6 +46,9 @@ ENOUGH = 3.0
 """Seconds that hold all those sends, however long the URL's time is."""
 
 
+MANY_SEGMENTS = 3
+"""Sent again by the kernel, they explain that a URL's time was not enough."""
+
 ROUNDING = 0.01
 """Seconds by which the end of a step may miss the deadline that ended it."""
 
@@ -121,10 +124,10 @@ class Attempt:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""
         if error is not None and not isinstance(error, ErrorResponse):
             error = self.own_network_lost() or self._cut_short(error, begun) or error
-        if isinstance(error, OutOfTime) and (
-            again := sum(link.retransmitted for link in self.links)
-        ):
-            error = Stalled(f"{error}, {again} segments sent again")
+        if isinstance(error, OutOfTime):
+            again = sum(link.retransmitted for link in self.links)
+            if again >= MANY_SEGMENTS:
+                error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,

@@ -26,7 +26,7 @@ SENDS = 16
 INTERVAL = 0.2
 """Seconds between two sends: 16 of them take three seconds."""
 
-SHORTEST = 0.05
+SHORTEST = 0.04
 """Seconds: with less patience there are fewer sends, not faster ones."""
 
 LATER = 1.0
