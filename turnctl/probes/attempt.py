@@ -25,6 +25,7 @@ from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import ErrorResponse, Silent, Stalled, Unroutable, WireError
 from turnctl.wire.links import Link
+from turnctl.wire.retransmission import SENDS, SHORTEST
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -143,7 +144,7 @@ class Attempt:
     def _cut_short(self, error: WireError, begun: float) -> OutOfTime | None:
         """Silence of a server that had answered, in a step that the deadline cut short."""
         now = self.clock()
-        full = min(ENOUGH, STEP_SHARE * self.timeout)
+        full = SENDS * SHORTEST + 2 * self.round_trip  # below it not every request was sent
         short = now - begun < full - ROUNDING and now > self.deadline - ROUNDING
         if isinstance(error, Silent) and self.answered and short:
             return OutOfTime(f"{self.timeout:g} s were over during this step")

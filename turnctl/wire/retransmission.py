@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import repeat
 
-__all__ = ["INTERVAL", "SENDS", "connects", "interval", "pauses"]
+__all__ = ["INTERVAL", "SENDS", "SHORTEST", "connects", "interval", "pauses"]
 
 SENDS = 16
 
