@@ -37,7 +37,19 @@ IO_MODULES = {
     "urllib",
     "uvloop",
 }
-PURE = {"rooms.py", "calls.py", "plan.py", "findings.py", "credentials.py", "iceservers.py"}
+PURE = {
+    "steps.py",
+    "waiting.py",
+    "moves.py",
+    "memory.py",
+    "facts.py",
+    "rooms.py",
+    "calls.py",
+    "plan.py",
+    "findings.py",
+    "credentials.py",
+    "iceservers.py",
+}
 
 
 def _imports(path: Path) -> Iterator[str]:

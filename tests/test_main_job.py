@@ -112,7 +112,7 @@ def test_the_probe_proves_what_the_service_hands_out(deployment: Deployment) -> 
     checked = check(deployment.url, inside=deployment.sites[0].client)
     assert (0, {"no-tls-443"}) == (checked.status, checked.codes("fail", "warn"))
     relays = [url for url in checked.report["urls"] if url["url"].startswith("turn:")]
-    assert [(20, 20), (20, 20)] == [(url["sent"], url["received"]) for url in relays]
+    assert [True, True] == [0 < url["sent"] == url["received"] for url in relays]
     assert {"udp", "tcp"} == {parse_uri(url["url"]).transport for url in relays}
 
 

@@ -54,7 +54,7 @@ def read(text: str) -> tuple[IceUri, Dispute | None]:
     if isinstance(uri.address, ipaddress.IPv6Address) and uri.address.ipv4_mapped:
         mapped = replace(uri, host=str(uri.address.ipv4_mapped))
         return mapped, Dispute(
-            f"Firefox gathers nothing from an IPv4 address in IPv6's form: write {mapped.host}"
+            f"browsers gather nothing from an IPv4 address in IPv6's form: write {mapped.host}"
         )
     return uri, dispute
 

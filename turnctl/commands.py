@@ -21,6 +21,7 @@ COMMANDS = {
     "mint": "Make a TURN REST credential.",
     "nat": "Tell how the NAT here behaves, and what that means for calls.",
     "rotate": "Change the TURN secret while calls go on; or the API, token or id key.",
+    "upgrade": "The next step of deploy/upgrade, which gives a deployment another coturn.",
     "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""

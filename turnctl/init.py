@@ -27,7 +27,7 @@ from turnctl.deployment.installation import Installation, install
 from turnctl.deployment.keyring import finish_overdue
 from turnctl.deployment.placement import NoPlace, Own, Placement, place
 from turnctl.deployment.reflectors import Server
-from turnctl.deployment.relays import relays
+from turnctl.deployment.relays import SHARES, relays
 
 __all__ = ["init"]
 
@@ -173,6 +173,12 @@ _BYTES = Whole(10_000, 1_000_000_000_000)
     show_default=True,
     help="Which one clients are sent to; the next one while an upgrade runs.",
 )
+@click.option(
+    "--only",
+    type=click.Choice([*SHARES]),
+    multiple=True,
+    help="Write the files of this relay alone; repeatable. The others may run another version.",
+)
 @_option(
     "--port", "TURN_PORT", type=_PORT, default=3478, show_default=True, help="TURN, UDP and TCP."
 )
@@ -284,6 +290,7 @@ def init(
     coturn_image: str | None,
     realm: str,
     relay: str,
+    only: tuple[str, ...],
     port: int,
     next_port: int | None,
     edge_port: int | None,
@@ -347,6 +354,7 @@ def init(
             edge_http=edge_http,
             edge_https=edge_https,
             figures={"signalpost": metrics_port, "turnctl": probe_port},
+            only=only,
         )
         with datadir.locked(directory):
             if check_ports:

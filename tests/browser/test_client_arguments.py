@@ -28,7 +28,7 @@ from tests.signalpost.running import Running, running, settings
 
 STATIC = Path(__file__).parents[2] / "signal" / "signalpost" / "web" / "static"
 NODE = Path(__file__).parent / "node"
-CASES = 20_000 if os.environ.get("SOAK") else 600
+CASES = 20_000 if os.environ.get("SOAK") else 400
 SECONDS = 30
 FAST = Limits(messages=Rate(100_000, 1), message_burst=100_000)
 

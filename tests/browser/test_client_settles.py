@@ -40,7 +40,7 @@ async def run(url: str, code: str) -> Any:
     return said["result"]
 
 
-@pytest.mark.parametrize("code", [1006, 1009, 1011])
+@pytest.mark.parametrize("code", [1009, 1011])
 async def test_no_storm(code: int) -> None:
     """A service that ends each connection as soon as something is said is asked less and less
     often, always by the same session; what was asked settles at the end.
@@ -51,7 +51,7 @@ async def test_no_storm(code: int) -> None:
             """async () => {
               const client = await exported.connect({ url });
               const asked = [settled(client.join("r")), settled(client.text("q", "x"))];
-              await wait(3_000);
+              await wait(2_000);
               client.close();
               return [...await Promise.all(asked), client.state];
             }""",
@@ -63,7 +63,7 @@ async def test_no_storm(code: int) -> None:
     else:
         assert [closed, closed] == outcome[:2]
     assert "closed" == outcome[2]
-    assert 2 <= len(service.peers) <= 7, service.peers
+    assert 2 <= len(service.peers) <= 6, service.peers
     assert [""] + ["s"] * (len(service.peers) - 1) == service.peers
 
 

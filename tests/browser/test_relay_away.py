@@ -1,7 +1,8 @@
 """The relay goes away and comes back, between people whose networks leave no other path: every link
 to somebody who is there stands again, in a room and in a call.
 
-The short version shortens the waits by `retry`; SOAK=1 takes the client's own, and 85 seconds.
+The short version shortens the waits by `retry`, between two Chromium; SOAK=1 takes the client's
+own waits, and 85 seconds, and Firefox on one side and on both.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Playwright, sync_playwright
+from playwright.sync_api import Playwright, ViewportSize, sync_playwright
 
-from tests.browser.stand import until
 from tests.lab import browser, coturn, netns
 from tests.lab.browser import PATIENCE
 from tests.lab.coturn import Server
-from tests.lab.netns import SERVER, Internet, Namespace
+from tests.lab.netns import SERVER, Namespace
 from tests.lab.programs import accepts, started
 
 LOGGER = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ BACK = 25.0 if SOAK else 60.0
 PORT, TURN_PORT, SECRET = 8080, 3478, "a-turn-secret-of-the-lab-0123456789"
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 
-ENTER = """async ([name, retry]) => {
-  const { connect, Mesh } = await import("/client.js");
+ENTER = """async ([url, name, retry]) => {
+  const { connect, Mesh } = await import(`${url}client.js`);
   const client = globalThis.client = await connect({ name });
   const room = globalThis.room = await client.join("r");
   globalThis.links = [];
@@ -110,77 +110,82 @@ def service(server: Namespace, home: Path) -> Iterator[str]:
         yield f"http://{SERVER}:{PORT}/"
 
 
-@dataclass(slots=True)
-class Pair:
-    """Ada and Bob, in a room and in a call with each other."""
-
-    ada: Page
-    bob: Page
-
-    def wait(self, condition: str, seconds: float = PATIENCE / 1000) -> None:
-        for page in (self.ada, self.bob):
-            try:
-                until(page, lambda: page.evaluate(condition), patience=int(seconds * 1000))  # noqa: B023
-            except TimeoutError:
-                raise AssertionError([each.evaluate("() => states") for each in self]) from None
-
-    def __iter__(self) -> Iterator[Page]:
-        return iter((self.ada, self.bob))
+Seat = Callable[..., Any]
+"""Evaluates a function in somebody's browser, with an argument."""
 
 
-@contextlib.contextmanager
-def pair(
-    playwright: Playwright, internet: Internet, home: Path, url: str, retry: dict[str, Any]
-) -> Iterator[Pair]:
-    with contextlib.ExitStack() as stack:
-        pages = []
-        for name in ("Ada", "Bob"):
-            window = stack.enter_context(
-                browser.inside(
-                    internet.join("symmetric").client,
-                    home / name,
-                    playwright,
-                    viewport={"width": 600, "height": 400},
-                )
-            )
-            page = window.new_page()
-            page.set_default_timeout(PATIENCE)
-            page.goto(f"{url}check")
-            page.evaluate(ENTER, [name, retry])
-            pages.append(page)
-        made = Pair(*pages)
-        until(made.ada, lambda: made.ada.evaluate("() => room.peers.size") == 1)
-        made.ada.evaluate("() => ring()")
-        yield made
+def until(seat: Seat, condition: str, seconds: float = PATIENCE / 1000) -> None:
+    deadline = time.monotonic() + seconds
+    while not seat(condition):
+        assert time.monotonic() < deadline, (condition, seat("() => states"))
+        time.sleep(0.1)
 
 
-def test_a_relay_that_is_away(playwright: Playwright, tmp_path: Path) -> None:
+def chromium(
+    client: Namespace, home: Path, url: str, playwright: Playwright, stack: ExitStack
+) -> Seat:
+    viewport: ViewportSize = {"width": 600, "height": 400}
+    window = stack.enter_context(browser.inside(client, home, playwright, viewport=viewport))
+    page = window.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{url}check")
+    return page.evaluate
+
+
+def firefox(client: Namespace, home: Path, url: str, _: Playwright, stack: ExitStack) -> Seat:
+    """At a page of another origin, which takes the client from the service."""
+    driver = pytest.importorskip("tests.lab.firefox")
+    opened = stack.enter_context(driver.inside(client, home))
+
+    def evaluate(code: str, argument: object = None) -> Any:
+        return opened.run(f"return await ({code})(argument)", argument)
+
+    return evaluate
+
+
+BROWSERS = {"chromium": chromium, "firefox": firefox}
+PAIRS = [("chromium", "chromium")]
+if SOAK:
+    PAIRS += [("chromium", "firefox"), ("firefox", "chromium"), ("firefox", "firefox")]
+
+
+@pytest.mark.parametrize("kinds", PAIRS, ids=" and ".join)
+def test_a_relay_that_is_away(
+    playwright: Playwright, tmp_path: Path, kinds: tuple[str, str]
+) -> None:
     """coturn is killed and started again: both links stand again, as the same links, and carry
     what is said both ways.
     """
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         internet = stack.enter_context(netns.internet())
         url = stack.enter_context(service(internet.server, tmp_path))
-        with (
-            relay(internet.server) as first,
-            pair(playwright, internet, tmp_path, url, RETRY) as both,
-        ):
-            both.wait(STANDS)
-            assert ["relayed", "relayed"] == both.ada.evaluate(PATHS)
+        with relay(internet.server) as first:
+            seats = []
+            for name, kind in zip(("Ada", "Bob"), kinds, strict=True):
+                client = internet.join("symmetric").client
+                seats.append(BROWSERS[kind](client, tmp_path / name, url, playwright, stack))
+                seats[-1](ENTER, [url, name, RETRY])
+            until(seats[0], "() => room.peers.size === 1")
+            seats[0]("() => ring()")
+            for seat in seats:
+                until(seat, STANDS)
+                assert ["relayed", "relayed"] == seat(PATHS)
             os.kill(first.pid, signal.SIGKILL)
-            both.wait(LOST)
+            for seat in seats:
+                until(seat, LOST)
             gone = time.monotonic()
-            both.wait(LATER, AWAY or PATIENCE / 1000)
-            both.ada.wait_for_timeout(max(0.0, AWAY - (time.monotonic() - gone)) * 1000)
-            with relay(internet.server):
-                back = time.monotonic()
-                both.wait(STANDS, BACK)
-                LOGGER.info("links again %.1f s after the relay", time.monotonic() - back)
-                for one, other in ((both.ada, both.bob), (both.bob, both.ada)):
-                    assert ["relayed", "relayed"] == one.evaluate(PATHS)
-                    one.evaluate("() => links.forEach((link) => link.say(`from ${client.peer}`))")
-                    until(other, lambda: other.evaluate("() => heard.length") == 2)  # noqa: B023
-                # The same people, who never left, with the same links.
-                assert [[0, 2, 1], [0, 2, 1]] == [
-                    one.evaluate("() => [left, links.length, client.calls.size]") for one in both
-                ]
+            for seat in seats:
+                until(seat, LATER, AWAY or PATIENCE / 1000)
+            time.sleep(max(0.0, AWAY - (time.monotonic() - gone)))
+        with relay(internet.server):
+            back = time.monotonic()
+            for seat in seats:
+                until(seat, STANDS, BACK)
+            LOGGER.info("%s: again %.1f s after the relay", kinds, time.monotonic() - back)
+            for one, other in (seats, reversed(seats)):
+                assert ["relayed", "relayed"] == one(PATHS)
+                one("() => links.forEach((link) => link.say(`from ${client.peer}`))")
+                until(other, "() => heard.length === 2")
+            # The same people, who never left, with the same links.
+            for seat in seats:
+                assert [0, 2, 1] == seat("() => [left, links.length, client.calls.size]")

@@ -17,7 +17,7 @@ from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.options import HOST, OTHER, PASSWORD, SECRET, Trial, configuration, outcome
 from turnctl.deployment.coturn import parse_version
-from turnctl.inside import looks
+from turnctl.inside import lint
 
 __all__ = ["DOCUMENT", "TRIALS", "doctors", "document", "files", "recorded", "tried", "verdict"]
 
@@ -399,7 +399,7 @@ def _linted(
         path = Path(name) / "turnserver.conf"
         path.write_bytes(configuration(trial, Path(name), present))
         read = parse_version(version)
-        made = coturn.within(namespace, lambda: looks.lint(path, read, lambda: read))
+        made = coturn.within(namespace, lambda: lint.lint(path, read, lambda: read))
     codes = {f"{one.severity} {one.code}" for look in made for one in look.findings}
     return {one for one in codes if "deny-list" not in one}
 

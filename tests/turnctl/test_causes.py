@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -539,3 +540,72 @@ def test_a_reflector(own_address: str, tmp_path: Path) -> None:
     """coturn 4.6.1's defaults answer twenty bytes with ninety."""
     checked = audit(own_address, [*DENY_LIST, "no-software-attribute"], tmp_path)
     assert_only("amplification", checked, "warn")
+
+
+# --- the list itself ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "member", "wrap"),
+    [
+        ("iceservers-not-a-list", "iceServers", lambda entry: {"iceServers": entry}),
+        (
+            "iceserver-malformed",
+            "iceServers[1]",
+            lambda entry: {"iceServers": [entry, entry["urls"]]},
+        ),
+        (
+            "username-too-long",
+            "iceServers[1].username",
+            lambda entry: {"iceServers": [entry, {**entry, "username": "u" * 510}]},
+        ),
+        (
+            "issuer-bad-response",
+            "iceServers[1]",
+            lambda entry: {"iceServers": [entry, {"urls": entry["urls"], "password": "x"}]},
+        ),
+    ],
+)
+@fault("iceservers-not-a-list", "an object in place of the list, of a server that works")
+@fault("iceserver-malformed", "a URL in place of an entry, beside one that works")
+@fault("username-too-long", "510 bytes of user name, beside an entry that works")
+def test_a_list_that_browsers_throw_at(
+    own_address: str, tmp_path: Path, code: str, member: str, wrap: Any
+) -> None:
+    """The server is fine and the list is not: the member is named, what works is still tried."""
+    with coturn.running(own_address) as server:
+        made = server.credential()
+        entry = {"urls": server.uri(), "username": made.username, "credential": made.password}
+        path = tmp_path / "ice.json"
+        path.write_text(json.dumps(wrap(entry)))
+        checked = check(str(path))
+    assert_only(code, checked)
+    [found] = [one for one in checked.report["findings"] if one["severity"] == "fail"]
+    assert member == found["evidence"]["member"]
+    assert member in found["summary"]
+    assert checked.report["urls"][0]["received"] > 0
+
+
+@pytest.mark.parametrize(
+    ("severity", "where", "wrap"),
+    [
+        ("warn", "v.iceServers", lambda entry: {"v": {"iceServers": entry}, "s": "ok"}),
+        ("info", "d.iceServers", lambda entry: {"d": {"iceServers": [entry]}, "s": 200}),
+        ("info", "ice_servers", lambda entry: {"ice_servers": [entry], "ttl": "86400"}),
+    ],
+)
+@fault("iceservers-wrapped", "the answers of services, whose list stands elsewhere (warn, info)")
+def test_the_answer_of_a_service(
+    own_address: str, tmp_path: Path, severity: str, where: str, wrap: Any
+) -> None:
+    """The list is read, and it is said what an app has to take out of the answer."""
+    with coturn.running(own_address) as server:
+        made = server.credential()
+        entry = {"urls": [server.uri()], "username": made.username, "credential": made.password}
+        path = tmp_path / "ice.json"
+        path.write_text(json.dumps(wrap(entry)))
+        checked = check(str(path))
+    assert (0, set()) == (checked.status, checked.codes("fail"))
+    [found] = [one for one in checked.report["findings"] if one["code"] == "iceservers-wrapped"]
+    assert (severity, where) == (found["severity"], found["evidence"]["member"])
+    assert checked.report["urls"][0]["received"] > 0

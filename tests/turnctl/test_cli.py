@@ -215,9 +215,6 @@ def test_a_secret_file_of_somebody_elses() -> None:
         (b"{}", "found none of iceServers"),
         (b"[]", "empty list"),
         (b'{"iceServers": []}', "empty list"),
-        (b'{"iceServers": [1]}', "iceServers[0] is not an object"),
-        (b'{"iceServers": [{"urls": []}]}', "iceServers[0].urls"),
-        (b'{"iceServers": [{"urls": "turn:x", "username": 1}]}', "username is not a string"),
     ],
 )
 def test_a_bad_file_of_ice_servers(tmp_path: Path, content: bytes, said: str) -> None:

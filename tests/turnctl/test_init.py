@@ -352,6 +352,18 @@ def test_an_upgrade_does_not_pass_over_edited_settings(tmp_path: Path) -> None:
     assert '"udp": 3479' in result.output
 
 
+def test_only_leaves_the_other_relays_as_they_are(tmp_path: Path) -> None:
+    """They run another version; whoever is handed out changes all the same."""
+    next_ = ("--next-port", "3479")
+    run(tmp_path, VERSION, *next_)
+    before = (tmp_path / "coturn" / "turnserver.conf").read_text()
+    newer = ("--coturn-version", "4.99.0")
+    run(tmp_path, *newer, *next_, "--relay", "coturn-next", "--only", "coturn-next")
+    assert before == (tmp_path / "coturn" / "turnserver.conf").read_text()
+    assert "# For coturn 4.99.0." in (tmp_path / "coturn-next" / "turnserver.conf").read_text()
+    assert 3479 == settings(tmp_path)["turn"]["relays"][0]["udp"]
+
+
 def test_limits_reach_every_relay(tmp_path: Path) -> None:
     """By option or variable; the rate of all has to be many allocations' worth."""
     options = ("--next-port", "3479", "--user-quota", "20", "--bps-capacity", "50000000")

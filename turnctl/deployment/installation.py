@@ -37,6 +37,8 @@ class Installation:
     edge_https: int
     figures: dict[str, int] = field(default_factory=lambda: dict(targets.PORTS))
     """Job → port where Prometheus finds it."""
+    only: tuple[str, ...] = ()
+    """The relays whose files are written; none named means all of them."""
 
     def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
         return coturn.Configuration(
@@ -78,6 +80,8 @@ def install(
     for name in KEY_FILES:
         done[name] = "made" if datadir.secrets_in(directory / name)[1] else "kept"
     for relay in wanted.relays:
+        if wanted.only and relay.name not in wanted.only:
+            continue
         done |= _relay(directory.resolve() / relay.name, wanted, relay, turn_secrets)
     must = None
     if wanted.handed_out.name != "coturn":

@@ -36,7 +36,7 @@ FIXES: Mapping[str, str] = {
     "option-repeated": "Keep one line: which of them counts depends on the option.",
     "line-too-long": "Shorten the line to 1,023 bytes: coturn reads the rest as another line.",
     "trailing-comment": "Put the comment on a line of its own: here it is part of the value.",
-    "value-invalid": "Correct the value: coturn stops at it, or runs on without it.",
+    "value-invalid": "Correct the value: coturn stops at it, or runs on with something else.",
     "address-name": (
         "Write the address. If the name's address changes, restart coturn: it asks DNS only once."
     ),

@@ -55,6 +55,16 @@ REPEATED = {
 }  # fmt: skip
 """Options of which each line counts. Of the others the last one does."""
 FAMILIES = {"ipv4", "ipv6", "keep"}
+FORMER = {
+    "no-loopback-peers": "loopback peers are refused unless allow-loopback-peers is set",
+    "dh2066": "it is the default",
+}
+OPENING = {"allow-loopback-peers", "no-auth", "no-tls", "no-udp", "no-tcp"}
+PLACEHOLDER = re.compile(
+    r"[<\[{].*[>\]}]|.*(?:change.?(?:me|this)|your.?(?:secret|password|key)|example|replace.?me).*",
+    re.IGNORECASE,
+)
+"""Secrets that stand in other people's instructions."""
 UNSAFE = {
     "server-relay": "takes a relay's packets from any peer, without a permission",
     "web-admin": "puts an administration page on the internet",
@@ -100,8 +110,11 @@ def _hint(line: Line) -> str:
     name = line.option
     if name.startswith("\ufeff"):
         return ": a byte order mark stands before it; save the file without one"
+    if name in FORMER:
+        return f": {FORMER[name]}; remove the line"
     plain = name.strip("-:;'\"").lower().replace("_", "-")
-    near = difflib.get_close_matches(plain, KNOWN, n=1, cutoff=0.8)
+    # What opens something is no advice for a slip.
+    near = difflib.get_close_matches(plain, KNOWN - UNSAFE.keys() - OPENING, n=1, cutoff=0.8)
     if not near:
         return ""
     if name.startswith("-"):
@@ -240,7 +253,7 @@ def _together(conf: Conf) -> Iterator[Finding]:
     """Options that are right each by itself."""
     first, last = conf.relay_range
     if first > last:
-        text = f"min-port {first} is above max-port {last}"
+        text = f"min-port {first} is above max-port {last}: coturn ends at the first allocation"
         yield found("value-invalid", FAIL, conf.place, text)
     if conf.number("bps-capacity", 0) and not conf.number("max-bps", 0):
         text = "coturn does not start with bps-capacity unless max-bps is set"
@@ -288,5 +301,8 @@ def _secrets(conf: Conf) -> Iterator[Finding]:
     """Other oddities of a secret were told with its line."""
     for line in conf.each("static-auth-secret"):
         secret = Secret(line.value)
-        if secret.malformation() is None and (weak := secret.weakness()):
+        weak = None if secret.malformation() else secret.weakness()
+        if weak is None and PLACEHOLDER.fullmatch(line.value):
+            weak = "it is a placeholder, which everybody can guess"
+        if weak:
             yield found("secret-weak", FAIL, conf.at(line), weak)

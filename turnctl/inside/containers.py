@@ -13,7 +13,7 @@ from turnctl.findings import Finding, Severity
 from turnctl.inside import certificates
 from turnctl.inside.catalogue import found
 
-__all__ = ["Container", "Published", "judge_ports", "judge_states", "spans"]
+__all__ = ["Container", "Published", "judge_ports", "judge_state", "judge_states", "spans"]
 
 EXPECTED = ("signal", "coturn")
 """Without these there are no calls; `init` ends by itself, and the others are extras."""
@@ -35,7 +35,7 @@ class Published:
 @dataclass(frozen=True, slots=True)
 class Container:
     """`health` is empty without a health check; `last_words` its log's last line; `user` its uid,
-    None when that is not known."""
+    None when that is not known; `command` its entrypoint with what is handed to that."""
 
     service: str
     name: str
@@ -49,6 +49,7 @@ class Container:
     host_network: bool = True
     published: tuple[Published, ...] = ()
     user: int | None = None
+    command: tuple[str, ...] = ()
 
 
 def judge_states(containers: Sequence[Container]) -> Iterator[Finding]:
@@ -60,10 +61,11 @@ def judge_states(containers: Sequence[Container]) -> Iterator[Finding]:
                 "container-missing", Severity.FAIL, name, f"the project has no container {name}"
             )
     for one in containers:
-        yield from _judge_state(one)
+        yield from judge_state(one)
 
 
-def _judge_state(one: Container) -> Iterator[Finding]:
+def judge_state(one: Container) -> Iterator[Finding]:
+    """What is wrong with one of them."""
     seen = {
         "image": one.image,
         "state": one.state,

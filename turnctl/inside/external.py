@@ -19,6 +19,8 @@ from turnctl.inside.catalogue import found
 
 __all__ = ["ELSEWHERE", "Belongs", "belongs", "judge", "look", "own", "present"]
 
+DOCKERS = "172.17.0.1"
+"""Every host with Docker has this address, so that it tells nothing."""
 ELSEWHERE = " (if the file is for another host, run this there)"
 
 
@@ -65,19 +67,19 @@ class Belongs(enum.Enum):
     UNKNOWN = "nothing tells"
 
 
-def belongs(conf: Conf, *, is_running: bool, is_installed: bool) -> Belongs:
+def belongs(conf: Conf, *, is_running: Callable[[], bool], is_installed: bool) -> Belongs:
     """A file is this host's when a turnserver here has it, or when an address in it is this host's.
     Without that, one who keeps a server's configuration on another machine would be told that all
     of its addresses are wrong."""
     inner = (value.partition("/")[2] for value in conf.values("external-ip"))
     addresses = [address_of(one) for one in (*conf.values("listening-ip", "relay-ip"), *inner)]
     for one in addresses:
-        if one is None or one.is_unspecified or one.is_loopback:
+        if one is None or one.is_unspecified or one.is_loopback or str(one) == DOCKERS:
             continue
         with contextlib.suppress(OSError):
             if present(str(one)):
                 return Belongs.HERE
-    if is_running:
+    if is_running():
         return Belongs.HERE
     return Belongs.MAYBE if is_installed else Belongs.UNKNOWN
 

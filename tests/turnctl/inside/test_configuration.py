@@ -63,6 +63,8 @@ def test_what_init_writes_is_right(version: Version, external: str | None) -> No
         ("no-auth=off", "open-relay", "fail"),
         ("lt-cred-mech=no", "open-relay", "fail"),
         ("static-auth-secret=short", "secret-weak", "fail"),
+        ("static-auth-secret=[your secret key here]", "secret-weak", "fail"),
+        ("static-auth-secret=CHANGE_ME_to_something_long", "secret-weak", "fail"),
         ("external-ip=198.51.100.7", "external-ip-alone", "warn"),
     ],
 )
@@ -100,6 +102,15 @@ def test_an_option_of_a_later_version() -> None:
     assert ["option-unknown"] == [code for code, _, _ in findings(text, OLD)]
     assert [] == findings(text, NEW)
     assert [] == findings(text, Version(4, 12))
+
+
+def test_a_hint_never_opens_anything() -> None:
+    """An option of older versions is explained; what it looks like is not advised."""
+    for line in ("no-loopback-peers", "no-loopback-peer", "no-auths", "mobilities"):
+        (one,) = judge(parse("f", f"{GOOD}{line}\n"), NEW)
+        assert "; write " not in one.summary
+    (one,) = judge(parse("f", f"{GOOD}no-loopback-peers\n"), NEW)
+    assert "remove the line" in one.summary
 
 
 def test_no_mechanism_is_an_open_relay() -> None:

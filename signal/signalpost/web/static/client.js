@@ -168,6 +168,7 @@ export class Client extends EventTarget {
   }
 
   async leave(room) {
+    if (room.closed) return; // there may be another one of that name by now
     if (this.rooms.get(room.name) === room) this.rooms.delete(room.name);
     room.end();
     await this.request(() => ({ type: "leave", room: room.name })).catch(() => {});

@@ -187,7 +187,7 @@ function entryProblem(text, field) {
 function refused(error) {
   client = lobby = null;
   view("entry");
-  tell("entry-problem", problem(error));
+  tell("entry-problem", error.code === "banned" ? language.text("refused-banned") : problem(error));
   if (error.code === "unauthorized" || error.code === "guest-refused") {
     $("token-row").hidden = false;
     $("token").focus();

@@ -340,6 +340,10 @@ export class Connection extends EventTarget {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = null;
     if (this.#state !== "open") return;
+    if (!this.#allowed()) {
+      this.#ackTimer = setTimeout(() => this.#acknowledge(), 1000 / this.#pace.rate);
+      return;
+    }
     this.#acknowledged = this.#received;
     this.#socket.send(JSON.stringify({ type: "ack", seq: this.#received }));
   }

@@ -219,8 +219,11 @@ export class Link extends EventTarget {
     if (closed) return this.close({ tell: false });
     if (again !== undefined) return this.#asked(again);
     if (generation > this.generation && !this.#offers && description?.type === "offer") {
+      // The other side has noticed first that the path is lost.
+      this.#troubledAt ??= performance.now();
       this.#begin(generation);
-      this.#wait(this.#retry.mostMs * SECOND);
+      this.#schedule(this.#retry.mostMs * SECOND);
+      if (this.#state === "connected") this.#set("interrupted");
     }
     const now = this.#now;
     if (generation !== now.number) return;

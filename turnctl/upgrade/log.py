@@ -1,0 +1,36 @@
+"""What the loop sends of containers: sections that begin with `== SERVICE`. Pure."""
+
+from __future__ import annotations
+
+from turnctl.inside.log import judge
+
+__all__ = ["complaints", "sections", "tail"]
+
+TAIL = 15
+"""Lines of a log that are shown of a relay that does not work."""
+
+
+def sections(text: str) -> dict[str, str]:
+    """Service → what was printed for it."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("== "):
+            lines = found.setdefault(line[3:].strip(), [])
+        else:
+            lines.append(line)
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def complaints(text: str) -> list[str]:
+    """What the relays refused of their configuration, or could not listen on."""
+    return [
+        f"{name}: {finding.summary}"
+        for name, log in sections(text).items()
+        for finding in judge(name, log)
+    ]
+
+
+def tail(text: str) -> list[str]:
+    """The last lines of each relay's log."""
+    return [line for log in sections(text).values() for line in log.splitlines()[-TAIL:]]

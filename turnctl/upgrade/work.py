@@ -1,0 +1,257 @@
+"""The steps that need no Docker: files, the service, the edge, and data through relays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from signalpost.credentials import Secret
+from turnctl.deployment import datadir, dotenv, turnserver
+from turnctl.deployment.turnserver import Conf
+from turnctl.findings import Severity
+from turnctl.reports import Report
+from turnctl.sources import Access, load
+from turnctl.upgrade import facts
+from turnctl.upgrade.facts import Facts, Heard, Host, Note
+from turnctl.upgrade.moves import Step
+
+__all__ = ["Work"]
+
+TIMEOUT = 5.0
+"""Seconds a URL, as `turnctl check` has it."""
+LOOKS, PAUSE = 60, 0.5
+"""Half a minute for the service to hand out another relay: it looks at its file every two."""
+PAIRS, RATE, SECONDS = 10, 200.0, 0.3
+"""A round of load: 20 allocations and 600 packets, far from what disturbs calls."""
+REFUSING = {"reply-ttl-low"}
+"""Findings that count against a relay whatever their severity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`directory` is the data directory; `http_port` is the service's, `next_port` the relay's that
+    an upgrade runs beside."""
+
+    directory: Path
+    env_file: Path
+    http_port: int
+    next_port: int
+    now: Callable[[], float] = time.time
+
+    def facts(self, host: Host, asked: str, patience: int, done: Heard) -> Facts:
+        """What can be seen now."""
+        return Facts(
+            now=self.now(),
+            asked=asked,
+            patience=patience,
+            host=host,
+            handed_out=self._handed_out(),
+            allocations=self._allocations(),
+            next_port=self.next_port,
+            note=self.note(),
+            done=done,
+        )
+
+    def note(self) -> Note:
+        return facts.load(self._text(self._note_file) or "")
+
+    def keep(self, note: Note | None) -> None:
+        """For the next step, and the next run; None when there is nothing to go on with."""
+        if note is not None:
+            datadir.write(self._note_file, facts.dump(note), mode=0o600)
+            return
+        with datadir.owned(self.directory):
+            self._note_file.unlink(missing_ok=True)
+
+    @property
+    def _note_file(self) -> Path:
+        return self.directory / "upgrade.json"
+
+    def do(self, step: Step, f: Facts) -> Heard:
+        """Take a step; 0 where it succeeded, else another status and why not."""
+        try:
+            match step.verb:
+                case "install":
+                    self._install(step.names, f)
+                case "record":
+                    self._record(step.names, f)
+                case "hand-out":
+                    self._hand_out(step.names[0], f)
+                case "prove":
+                    return asyncio.run(self._prove(step.names))
+                case "load":
+                    asyncio.run(self._load(step.names))
+        except (datadir.Unusable, click.ClickException, ssl.SSLError) as error:
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            return Heard(step.verb, 1, text)
+        return Heard(step.verb)
+
+    # --- files --------------------------------------------------------------------------------
+
+    def _install(self, names: tuple[str, ...], f: Facts) -> None:
+        was = names[:1] == ("was",)
+        version = f.note.was_version if was else f.note.version
+        self._init(f.handed_out, version, names[1:] if was else names)
+
+    def _init(self, relay: str, version: str, only: tuple[str, ...]) -> None:
+        """`turnctl init`, by the same environment as compose.yaml gives it."""
+        from turnctl.init import init
+
+        argv = ["--dir", str(self.directory), "--coturn-version", version, "--relay", relay]
+        for name in only:
+            argv += ["--only", name]
+        # What it prints is no step.
+        with contextlib.redirect_stdout(io.StringIO()):
+            init.main(argv, prog_name="init", standalone_mode=False)
+
+    def _record(self, names: tuple[str, ...], f: Facts) -> None:
+        image, version = f.asked, f.note.version
+        if names == ("was",):
+            image, version = f.note.was, f.note.was_version
+        dotenv.keep(self.env_file, {"COTURN_IMAGE": image, "COTURN_VERSION": version})
+
+    def _text(self, path: Path) -> str | None:
+        """Read as its directory's owner; None where it is not there."""
+        try:
+            with datadir.owned(path.parent):
+                return path.read_text(encoding="utf-8")
+        except (OSError, ValueError, datadir.Unusable):
+            return None
+
+    def _conf(self, name: str) -> Conf:
+        path = self.directory / name / "turnserver.conf"
+        return turnserver.parse(str(path), self._text(path) or "")
+
+    def _handed_out(self) -> str:
+        """By the service's own settings, which a run before this one may have written."""
+        import yaml
+
+        try:
+            settings = yaml.safe_load(self._text(self.directory / "signalpost.yaml") or "")
+            relays = settings["turn"]["relays"]
+            ports = {one.get("udp") for one in relays}
+        except (yaml.YAMLError, TypeError, KeyError, AttributeError):
+            return "coturn"
+        return "coturn-next" if self.next_port in ports else "coturn"
+
+    def _allocations(self) -> dict[str, int]:
+        """Relay → how many relayed addresses it has, by the host's table of sockets."""
+        from turnctl.vacancy import listeners
+
+        sockets = [one for one in listeners() if one.protocol == "udp"]
+        found = {}
+        for name in ("coturn", "coturn-edge", "coturn-next", "coturn-edge-next"):
+            conf = self._conf(name)
+            first, last = conf.relay_range
+            own = {*conf.values("relay-ip")} or {*conf.values("listening-ip")}
+            if own:
+                found[name] = sum(
+                    one.address in own and first <= one.port <= last for one in sockets
+                )
+        return found
+
+    # --- the service and the edge ---------------------------------------------------------------
+
+    def _hand_out(self, relay: str, f: Facts) -> None:
+        from turnctl.edge.prefer import prefer
+
+        # Of the relays' own files only those beside, which are of this version in any case.
+        self._init(relay, f.note.version, f.beside)
+        port = self._conf(relay).port
+        if not asyncio.run(self._handed(port)):
+            raise click.ClickException(
+                f"the service does not hand out {relay}: docker compose logs signal"
+            )
+        if f.edge:
+            server = "coturn-edge" if relay == "coturn" else "coturn-edge-next"
+            with contextlib.redirect_stdout(io.StringIO()):
+                prefer.main([server], prog_name="prefer", standalone_mode=False)
+
+    async def _handed(self, port: int) -> bool:
+        key = datadir.secrets_in(self.directory / "api-key")[0][0]
+        url = f"http://127.0.0.1:{self.http_port}"
+        context = ssl.create_default_context()
+        for _ in range(LOOKS):
+            source = await load(url, Access(api_key=key), context=context, patience=TIMEOUT)
+            urls = [url for server in source.servers for url in server.urls]
+            if any(url.startswith("turn:") and f":{port}?" in url for url in urls):
+                return True
+            await asyncio.sleep(PAUSE)
+        return False
+
+    # --- data through relays ----------------------------------------------------------------------
+
+    def _urls(self, name: str) -> Iterator[str]:
+        """Each of the relay's listeners. One behind the edge has TCP for the edge alone, with
+        PROXY."""
+        conf = self._conf(name)
+        transports = ("udp",) if "edge" in name else conf.transports
+        for address in conf.values("listening-ip"):
+            host = f"[{address}]" if ":" in address else address
+            for transport in transports:
+                yield f"turn:{host}:{conf.port}?transport={transport}"
+
+    def _secret(self) -> Secret:
+        return datadir.secrets_in(self.directory / "turn-secret")[0][0]
+
+    async def _prove(self, names: tuple[str, ...]) -> Heard:
+        """0 when data goes through each listener; 2 when a relay answered and it does not, 1 when
+        none answered."""
+        from turnctl.engine import Options
+        from turnctl.examination import Request, examine
+        from turnctl.observations import Allocation
+
+        urls = tuple(url for name in names for url in self._urls(name))
+        if not urls:
+            return Heard("prove", 1, f"{' '.join(names)}: no configuration there names a listener")
+        request = Request(
+            targets=urls,
+            access=Access(secret=self._secret()),
+            options=Options(timeout=TIMEOUT, relay_only=True),
+            families=(4, 6),
+            context=ssl.create_default_context(),
+        )
+        report = await examine(request, lambda _: None)
+        told = wrong(report)
+        answered = any(one.relayed for one in report.record.each(Allocation))
+        return Heard("prove", 0 if not told else 2 if answered else 1, "\n".join(told))
+
+    async def _load(self, names: tuple[str, ...]) -> None:
+        """A round of it. What a relay grants of it is no verdict: quotas may be small."""
+        await asyncio.gather(*map(self._round, names))
+
+    async def _round(self, name: str) -> None:
+        from turnctl.load import Demand, run
+        from turnctl.plan import make_plan
+
+        context = ssl.create_default_context()
+        url = next(self._urls(name), None)
+        if url is None:
+            return
+        access = Access(secret=self._secret())
+        source = await load(url, access, context=context, patience=TIMEOUT)
+        plan = make_plan(source.servers, families=(4, 6), relay_only=True)
+        pairs = min(PAIRS, self._conf(name).number("user-quota", 2 * PAIRS) // 2)
+        for probe in plan.probes[:1]:
+            demand = Demand(max(1, pairs), 172, 0, RATE, SECONDS)
+            await run(probe, probe.uri.host, demand, patience=TIMEOUT, context=context)
+
+
+def wrong(report: Report) -> list[str]:
+    """A line for each finding that speaks against the relays, nothing when data goes through."""
+    told = [
+        f"{one.url} {one.code}: {one.summary}".strip()
+        for one in report.findings
+        if one.severity is Severity.FAIL or one.code in REFUSING
+    ]
+    if not told and report.verdict == "fail":
+        told = [f"{case.probe.url}: {verdict}" for case, verdict in report.verdicts]
+    return told
