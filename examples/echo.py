@@ -5,7 +5,8 @@
 
 Without a token it is a guest, and prints the user id by which it can be called. It talks to the
 browser client as to itself: a call's signals are `{description}` and `{candidate}`, and the data
-channel 0 called `signalpost` is there on both sides from the start.
+channel 0 called `signalpost` is there on both sides from the start. When the path is lost for long
+the browser begins anew with a new connection, its next `generation`, and this side follows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from typing import Any
 
 from aiortc import (
     RTCConfiguration,
@@ -66,21 +68,38 @@ async def answer(client: Client, call: Call) -> None:
     except CallEnded:
         return  # they gave up, or another device was faster
     LOGGER.info("a call from %s", call.name or call.user)
-    servers = [RTCIceServer([*s.urls], s.username, s.credential) for s in client.ice_servers]
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
     try:
-        await echo(connection, call)
+        await converse(client, call)
     except Exception:
         # One call that goes wrong is no reason to leave the others.
         LOGGER.exception("the call failed")
         call.hang_up()
     finally:
-        await connection.close()
         LOGGER.info("over: %s", call.outcome)
 
 
-async def echo(connection: RTCPeerConnection, call: Call) -> None:
-    """Negotiate as the other side asks, until the call ends."""
+async def converse(client: Client, call: Call) -> None:
+    """One connection a generation, each until the caller begins the next or the call ends."""
+    generation, connection = 1, connect_back(client, call)
+    try:
+        async for signal in call.signals:
+            said = signal.get("generation", 1)
+            description = signal.get("description") or {}
+            if said > generation and description.get("type") == "offer":
+                await connection.close()
+                generation, connection = said, connect_back(client, call)
+            if said == generation:
+                answer = await negotiate(connection, signal)
+                if answer is not None:
+                    call.signal({"description": answer, "generation": generation})
+    finally:
+        await connection.close()
+
+
+def connect_back(client: Client, call: Call) -> RTCPeerConnection:
+    """A connection that sends back what it is sent."""
+    servers = [RTCIceServer([*s.urls], s.username, s.credential) for s in client.ice_servers]
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
     relay = MediaRelay()
     channel = connection.createDataChannel("signalpost", negotiated=True, id=0)
 
@@ -94,25 +113,29 @@ async def echo(connection: RTCPeerConnection, call: Call) -> None:
 
     @connection.on("connectionstatechange")
     def on_state() -> None:
+        # A path that fails is for the caller to look for again, or to hang up.
         if connection.connectionState == "connected":
             call.connected()
-        elif connection.connectionState == "failed":
-            call.hang_up("the path is lost")
 
-    async for signal in call.signals:
-        if description := signal.get("description"):
-            remote = RTCSessionDescription(description["sdp"], description["type"])
-            await connection.setRemoteDescription(remote)
-            if description["type"] == "offer":
-                await connection.setLocalDescription(await connection.createAnswer())
-                local = connection.localDescription
-                call.signal({"description": {"type": local.type, "sdp": local.sdp}})
-        elif candidate := signal.get("candidate"):
-            if not candidate["candidate"]:
-                continue  # there are no more
-            parsed = candidate_from_sdp(candidate["candidate"].removeprefix("candidate:"))
-            parsed.sdpMid, parsed.sdpMLineIndex = candidate["sdpMid"], candidate["sdpMLineIndex"]
-            await connection.addIceCandidate(parsed)
+    return connection
+
+
+async def negotiate(connection: RTCPeerConnection, signal: dict[str, Any]) -> dict[str, str] | None:
+    """Do as the other side asks; the answer, where it made an offer."""
+    if description := signal.get("description"):
+        remote = RTCSessionDescription(description["sdp"], description["type"])
+        await connection.setRemoteDescription(remote)
+        if description["type"] == "offer":
+            await connection.setLocalDescription(await connection.createAnswer())
+            local = connection.localDescription
+            return {"type": local.type, "sdp": local.sdp}
+    elif candidate := signal.get("candidate"):
+        if not candidate["candidate"]:
+            return None  # there are no more
+        parsed = candidate_from_sdp(candidate["candidate"].removeprefix("candidate:"))
+        parsed.sdpMid, parsed.sdpMLineIndex = candidate["sdpMid"], candidate["sdpMLineIndex"]
+        await connection.addIceCandidate(parsed)
+    return None
 
 
 if __name__ == "__main__":

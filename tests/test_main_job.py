@@ -1,4 +1,7 @@
-"""The main job, end to end: a service process, a real coturn, the probe, two peers that call."""
+"""The main job, end to end: a service process, a real coturn, the probe, two peers that call.
+
+Peers and probe are behind NATs of their own, two routers away from the service and the relay.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import asyncio
 import contextlib
 import json
 import secrets
-import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,8 @@ import pytest
 from aioice import Candidate, Connection, TransportPolicy
 
 from signalpost.iceservers import parse_uri
-from tests.lab import coturn
+from tests.lab import coturn, netns
+from tests.lab.netns import SERVER, Internet, Site
 from tests.lab.prober import check
 
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
@@ -30,23 +35,29 @@ START_DEADLINE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A running service and the coturn that takes its credentials."""
+    """A running service and the coturn that takes its credentials; two clients of both."""
 
     url: str
     server: coturn.Server
     api_key_file: Path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    sites: tuple[Site, Site]
 
 
 @pytest.fixture(scope="module")
-def deployment(own_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def internet() -> Iterator[Internet]:
+    with netns.internet() as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=coturn.VERSIONS)
+def deployment(
+    internet: Internet, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     """What `turnctl init` writes, by hand: four secrets and a settings file."""
     folder = tmp_path_factory.mktemp("deployment")
-    with coturn.running(own_address) as server:
+    sites = internet.join("port-restricted"), internet.join("symmetric")
+    inside = internet.server.name
+    with coturn.running(SERVER, namespace=inside, version=request.param) as server:
         for name, value in {
             "turn-secret": server.secret,
             "api-key": secrets.token_urlsafe(24),
@@ -61,8 +72,8 @@ def deployment(own_address: str, tmp_path_factory: pytest.TempPathFactory) -> It
         config.write_text(
             json.dumps(  # JSON is YAML
                 {
-                    "http": {"port": free_port()},
-                    "metrics": {"port": free_port()},
+                    "http": {"host": "0.0.0.0", "port": 8080},
+                    "metrics": {"port": 9464},
                     "turn": {"secrets_file": "turn-secret", "relays": [relay]},
                     "auth": {
                         "api_keys_file": "api-key",
@@ -72,11 +83,12 @@ def deployment(own_address: str, tmp_path_factory: pytest.TempPathFactory) -> It
                 }
             )
         )
-        url = f"http://127.0.0.1:{json.loads(config.read_text())['http']['port']}"
-        process = subprocess.Popen([SIGNALPOST, "serve", "--config", str(config)])
+        url = f"http://{SERVER}:8080"
+        enter = ["ip", "netns", "exec", inside]
+        process = subprocess.Popen([*enter, SIGNALPOST, "serve", "--config", str(config)])
         try:
-            wait_until_ready(url, process)
-            yield Deployment(url, server, folder / "api-key")
+            coturn.within(inside, lambda: wait_until_ready(url, process))
+            yield Deployment(url, server, folder / "api-key", sites)
         finally:
             process.terminate()
             assert 0 == process.wait(10)
@@ -97,24 +109,22 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def test_the_probe_proves_what_the_service_hands_out(deployment: Deployment) -> None:
     """`turnctl check URL` fetches iceServers, and data goes through the relay over UDP and TCP."""
-    checked = check(deployment.url)
-    assert (0, "pass", set()) == (
-        checked.status,
-        checked.report["verdict"],
-        checked.codes("fail", "warn"),
-    )
+    checked = check(deployment.url, inside=deployment.sites[0].client)
+    assert (0, {"no-tls-443"}) == (checked.status, checked.codes("fail", "warn"))
     relays = [url for url in checked.report["urls"] if url["url"].startswith("turn:")]
-    assert [(20, 20), (20, 20)] == [(url["sent"], url["received"]) for url in relays]
+    assert [True, True] == [0 < url["sent"] == url["received"] for url in relays]
     assert {"udp", "tcp"} == {parse_uri(url["url"]).transport for url in relays}
 
 
 def test_an_api_key_opens_the_same_door(deployment: Deployment) -> None:
     """--api-key-file is sent to the service; a wrong key is a refusal with its reason."""
-    assert 0 == check("--api-key-file", str(deployment.api_key_file), deployment.url).status
+    client = deployment.sites[0].client
+    key = str(deployment.api_key_file)
+    assert 0 == check("--api-key-file", key, deployment.url, inside=client).status
     wrong = deployment.api_key_file.with_name("wrong-key")
     wrong.touch(0o600)
     wrong.write_text("not-a-key-of-this-service\n")
-    checked = check("--api-key-file", str(wrong), deployment.url)
+    checked = check("--api-key-file", str(wrong), deployment.url, inside=client)
     assert (1, {"issuer-refused"}) == (checked.status, checked.codes())
 
 
@@ -142,6 +152,9 @@ class Caller:
     async def join(self, room: str) -> None:
         await self._send(type="join", room=room)
         await self._receive("joined")
+
+    async def joined_by_another(self) -> None:
+        await self._receive("peer-joined")
 
     async def describe(self, room: str) -> None:
         """Gather, and tell the other peer everything at once."""
@@ -172,27 +185,50 @@ class Caller:
             assert message["type"] in {"peer-joined"}, message
 
 
-async def test_two_peers_connect_through_the_relay(deployment: Deployment) -> None:
-    """Credentials and descriptions come by way of the service, and data by way of the relay."""
+async def call(url: str, *, first: threading.Event, controlling: bool) -> bytes:
+    """One peer's side of a call; what the other one said. The caller is in the room first."""
     async with (
-        aiohttp.ClientSession(deployment.url) as session,
-        session.ws_connect("/v1/signal", protocols=["signalpost.v1"]) as first,
-        session.ws_connect("/v1/signal", protocols=["signalpost.v1"]) as second,
+        aiohttp.ClientSession(url) as session,
+        session.ws_connect("/v1/signal", protocols=["signalpost.v1"]) as signaling,
     ):
-        caller, callee = Caller(first), Caller(second)
-        await caller.hello(controlling=True)
-        await callee.hello(controlling=False)
-        await caller.join("lobby")
-        await callee.join("lobby")
+        peer = Caller(signaling)
+        await peer.hello(controlling=controlling)
+        if controlling:
+            await peer.join("lobby")
+            first.set()
+            await peer.joined_by_another()
+        else:
+            await asyncio.to_thread(first.wait, 20)
+            await peer.join("lobby")
         try:
-            await asyncio.gather(caller.describe("lobby"), callee.describe("lobby"))
-            await asyncio.gather(caller.learn(), callee.learn())
-            assert {"relay"} == {c.type for c in caller.ice.remote_candidates}
-            async with asyncio.timeout(10):
-                await asyncio.gather(caller.ice.connect(), callee.ice.connect())
-                await caller.ice.send(b"ring")
-                assert b"ring" == await callee.ice.recv()
-                await callee.ice.send(b"accept")
-                assert b"accept" == await caller.ice.recv()
+            await peer.describe("lobby")
+            await peer.learn()
+            assert {"relay"} == {c.type for c in peer.ice.remote_candidates}
+            async with asyncio.timeout(20):
+                await peer.ice.connect()
+                # Whoever hears the other one's last word has been heard: it may hang up.
+                await peer.ice.send(b"ring" if controlling else b"accept")
+                heard = await peer.ice.recv()
+                await peer.ice.send(b"bye")
+                assert b"bye" == await peer.ice.recv()
+                return heard
         finally:
-            await asyncio.gather(caller.ice.close(), callee.ice.close())
+            await peer.ice.close()
+
+
+def test_two_peers_connect_through_the_relay(deployment: Deployment) -> None:
+    """Credentials and descriptions come by way of the service, and data by way of the relay, from
+    behind one NAT to behind another."""
+    first = threading.Event()
+
+    def side(site: Site, *, controlling: bool) -> bytes:
+        def run() -> bytes:
+            return asyncio.run(call(deployment.url, first=first, controlling=controlling))
+
+        return coturn.within(site.client.name, run)
+
+    caller, callee = deployment.sites
+    with ThreadPoolExecutor() as both:
+        calling = both.submit(side, caller, controlling=True)
+        called = both.submit(side, callee, controlling=False)
+        assert (b"accept", b"ring") == (calling.result(60), called.result(60))

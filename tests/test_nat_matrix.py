@@ -82,7 +82,7 @@ def test_a_healthy_server_has_no_failing_finding(
     path = write_ice_servers(tmp_path / "ice.json", urls(server, site), server.credential())
     checked = check("--timeout", "3", "--ca", str(authority.root), path, inside=site.client)
     assert (0, set()) == (checked.status, checked.codes("fail")), checked.report["findings"]
-    carrying = [url for url in checked.report["urls"] if url["received"] == 20]
+    carrying = [url for url in checked.report["urls"] if 0 < url["received"] == url["sent"]]
     assert len(urls(server, site)) - BLOCKED.get(kind, 0) == len(carrying)
 
 

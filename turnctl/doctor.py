@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,11 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
     help="The compose project that has to run. Default: signalpost, if there is one.",
 )
 @click.option(
+    "--container",
+    metavar="NAME",
+    help="Look at this container alone, however it was started: one that runs coturn.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -73,6 +78,7 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
 def doctor(
     directory: Path | None,
     compose_project: str | None,
+    container: str | None,
     config: Path | None,
     coturn_version: Version | None,
     stun: tuple[Server, ...],
@@ -97,15 +103,20 @@ def doctor(
     asked = reflectors.chosen(stun, no_stun)
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     if config is not None:
-        if directory or compose_project:
+        if directory or compose_project or container:
             raise click.UsageError("--config looks at one file: give it alone")
         try:
-            made = [looks.lint(config, coturn_version, _installed)]
+            made = list(looks.lint(config, coturn_version, _installed))
         except inside.Unseen as error:
             raise Misuse(f"--config {error}") from error
     else:
         if coturn_version is not None:
             raise click.UsageError("--coturn-version goes with --config: here the log tells it")
+        if container is not None and directory:
+            raise click.UsageError("--container looks at one container: give it alone")
+    if config is None and container is not None:
+        made = _container(container, partial(_ask, asked))
+    elif config is None:
         deployment, project = _found(directory, compose_project)
         ask = partial(_ask, asked)
         try:
@@ -120,6 +131,19 @@ def doctor(
         text = "\n".join(_lines(made, elapsed))
     delivery.deliver(f"{text}\n", output)
     return 1 if _verdict(made) == "fail" else 0
+
+
+def _container(name: str, ask: Callable[[], Seen | str]) -> list[Look]:
+    from turnctl.inside import Unseen, docker, looks
+
+    try:
+        project = docker.container(name)
+    except Unseen as error:
+        raise Failure(f"--container {name}: {error}") from error
+    try:
+        return list(looks.container_looks(project, ask, _installed))
+    finally:
+        project.close()
 
 
 def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Project | str]:

@@ -70,7 +70,7 @@ async def run(
 
     `fresh` holds for a user name where another credential can be had, should its own be refused.
     """
-    for rejected in plan.rejected:
+    for rejected in (*plan.rejected, *plan.disputed):
         record(rejected)
     await _Run(options, record, fresh, clock, now).everything(plan)
 
@@ -208,6 +208,7 @@ class _Run:
             allowance=self._allowances.of(probe.username or ""),
             tls=self._context,
             insecure=self._options.insecure,
+            own_ca=self._options.ca is not None,
         )
 
     async def _resolve(self, attempt: Attempt) -> bool:
@@ -232,6 +233,8 @@ class _Run:
         others = [allocate.try_wrong_credential(attempt)]
         if attempt.probe.protocol == "tls":
             others.append(alpn.offer(attempt))
+        if attempt.probe.family == 6:
+            others.append(allocate.leave_family_out(attempt))
         granted, *_ = await asyncio.gather(allocate.allocate(attempt, session), *others)
         if granted is None:
             await self._explain(attempt)

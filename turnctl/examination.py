@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from turnctl import engine, sources
 from turnctl.case import Record
 from turnctl.engine import Options
+from turnctl.icelist import Fault
 from turnctl.judge import judge, overall, url_verdict
-from turnctl.observations import Family, Observation
+from turnctl.observations import Family, ListFault, Observation
 from turnctl.plan import make_plan
 from turnctl.reports import Report
-from turnctl.sources import Access
+from turnctl.sources import Access, Source
 
 __all__ = ["NothingLeft", "Request", "examine"]
 
@@ -58,13 +59,17 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
     for source in loaded:
         if source.issuer:
             record(source.issuer)
+        for fault in source.faults:
+            record(_about(source, fault))
     plan = make_plan(
         [server for source in loaded for server in source.servers],
         families=request.families,
         relay_only=request.options.relay_only,
         complete=any(source.complete for source in loaded),
+        places={url: where for source in loaded for url, where in source.places.items()},
     )
-    if not plan and any(source.servers for source in loaded):
+    faulty = any(source.faults for source in loaded)
+    if not plan and not faulty and any(source.servers for source in loaded):
         raise NothingLeft("--relay-only and --family leave no URL of the target to probe")
     fresh = {
         server.username: source.fresh
@@ -83,4 +88,14 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         findings=findings,
         verdict=overall(judged, findings),
         verdicts=tuple((case, url_verdict(case, findings)) for case in judged.cases),
+    )
+
+
+def _about(source: Source, fault: Fault) -> ListFault:
+    return ListFault(
+        url=fault.urls[0] if fault.urls else source.target,
+        kind=fault.kind,
+        where=fault.where,
+        detail=fault.detail,
+        urls=fault.urls,
     )

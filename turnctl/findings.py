@@ -28,7 +28,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's."""
+    """`evidence` holds plain JSON values: what was seen, where and when. `entry` is the probe's,
+    and None where all entries of a list with this URL are meant.
+    """
 
     code: str
     severity: Severity
@@ -36,7 +38,7 @@ class Finding:
     summary: str
     fix: str
     family: Family | None = None
-    entry: int = 0
+    entry: int | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,6 +55,22 @@ FIXES: Mapping[str, str] = {
     ),
     "issuer-ttl-short": "Raise the issuer's TTL to some minutes at least (signalpost: turn.ttl).",
     "issuer-cacheable": "Send Cache-Control: no-store with the answer.",
+    "iceservers-not-a-list": (
+        "Put the entries into an array: iceServers: [{{urls, username, credential}}], also when "
+        "there is only one."
+    ),
+    "iceservers-wrapped": (
+        "Let the app take the list out of the answer, under the names that browsers read: urls, "
+        "username, credential. Nothing is wrong with the service."
+    ),
+    "iceserver-malformed": (
+        "Write each entry as {{urls: [URL, …], username: TEXT, credential: TEXT}}; a STUN entry "
+        "needs urls alone."
+    ),
+    "username-too-long": (
+        "Issue user names of at most 508 bytes, timestamp included: put a short id there, and not "
+        "a token or a list of claims."
+    ),
     "url-malformed": "Write it as RFC 7064/7065 have it: turn:HOST:PORT?transport=udp|tcp.",
     "turns-over-udp": (
         "Drop this URL or write ?transport=tcp: browsers take it for TLS over TCP, others for "
@@ -130,11 +148,24 @@ FIXES: Mapping[str, str] = {
         "Serve the whole chain: cert=fullchain.pem in turnserver.conf instead of cert.pem."
     ),
     "tls-name-mismatch": "Get a certificate for {host}, or use the name that it holds in the URL.",
-    "tls-ip-literal": "Use the name that the certificate holds in the URL instead of {host}.",
+    "tls-ip-literal": (
+        "Use the name that the certificate holds in the URL instead of {host}. A certificate for "
+        "the address itself (ACME profile shortlived) helps Chromium alone: Firefox takes no "
+        "turns: URL with an address."
+    ),
+    "tls-certificate-unfit": (
+        "Get a certificate as public CAs issue it: an RSA key of 2048 bits or an ECDSA key on "
+        "P-256, not a CA's own (CA:FALSE), with keyUsage digitalSignature."
+    ),
     "tls-old-version": "Upgrade the server's OpenSSL and remove no-tlsv1_2: browsers want TLS 1.2.",
     "tls-alpn-refused": (
         "Let what ends TLS on this port take the ALPN name stun.turn, or ignore names that it does "
         "not know: browsers send none, and some apps send this one."
+    ),
+    "tls-root-unknown-to-apps": (
+        "Nothing for browsers. If native apps use this server, build them with a newer list of "
+        "roots or a verifier of their own (SSLCertificateVerifier), choose a CA whose root is in "
+        "libwebrtc's list, or give them turn:{host}?transport=tcp beside turns:."
     ),
     "tls-expires-soon": "See why renewal does not run; after it send SIGUSR2 to turnserver.",
     "tls-expired": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
@@ -142,6 +173,11 @@ FIXES: Mapping[str, str] = {
     "srflx-missing": (
         "Let STUN answer on this port: no `no-stun`, no `secure-stun`, and no proxy that rewrites "
         "it."
+    ),
+    "mapped-loopback": (
+        "Let the proxy on the TURN server's host send PROXY protocol v2 to coturn's "
+        "tcp-proxy-port (HAProxy: send-proxy-v2; nginx: proxy_protocol on), or let clients reach "
+        "coturn itself: listening-ip= with an address of the host's instead of 127.0.0.1."
     ),
     "mapped-address-wrong": (
         "Run coturn on the host's network (network_mode: host): through Docker's bridge or a proxy "
@@ -157,12 +193,33 @@ FIXES: Mapping[str, str] = {
         "Set use-auth-secret (or lt-cred-mech) and remove no-auth: anybody can relay traffic "
         "through this server."
     ),
-    "realm-missing": "Set realm= in turnserver.conf: clients cannot authenticate without one.",
+    "stun-only": (
+        "Put this server into a stun: URL, or let it relay: take stun-only out of turnserver.conf. "
+        "Public STUN servers (on port 19302, for example) do not relay."
+    ),
+    "realm-missing": (
+        "Set realm=NAME in turnserver.conf, to the server's domain for example, and restart "
+        "coturn: without it, or with an empty one, Chromium gathers no relay."
+    ),
+    "realm-too-long": "Set realm= in turnserver.conf to a name of at most 127 characters.",
+    "credential-not-ascii": (
+        "Use ASCII alone in user names and passwords; an id or a hash can stand for a name."
+    ),
     "secret-mismatch": (
-        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded: "
-        "quotes and trailing blanks are part of it. A secret in coturn's database counts only "
-        "under the realm it stands with: turn_secret.realm has to be realm= (turnadmin -S -r REALM "
-        "lists those of a realm)."
+        "Compare the issuer's secret with static-auth-secret in the file that coturn loaded (its "
+        "log names the file), and see that use-auth-secret stands there: single quotes and a "
+        "comment after it are part of the secret, double quotes around it and trailing blanks are "
+        "not. A secret in coturn's database counts only under the realm it stands with: "
+        "turn_secret.realm has to be realm= (turnadmin -S -r REALM lists those of a realm)."
+    ),
+    "credential-malformed": (
+        "Let the issuer make user names as TIMESTAMP:ID, with Unix time in seconds, and passwords "
+        "as base64(HMAC-SHA1(secret, username))."
+    ),
+    "login-refused": (
+        "Compare user name and password with user=NAME:PASSWORD in turnserver.conf (with "
+        "lt-cred-mech), or with turnadmin -l. If coturn has use-auth-secret, issue user names as "
+        "TIMESTAMP:ID; with --secret-file FILE this check finds out which."
     ),
     "credential-expired": "Fetch iceServers again before they expire, or raise the issuer's TTL.",
     "static-credential-on-secret-server": (
@@ -182,7 +239,30 @@ FIXES: Mapping[str, str] = {
     # --- allocation
     "quota-user": "Raise user-quota in turnserver.conf: one call needs several allocations.",
     "quota-total": "Raise total-quota in turnserver.conf, and see who holds the allocations.",
-    "relay-ports-exhausted": "Widen min-port–max-port, and see that relay-ip is an own address.",
+    "relay-ports-exhausted": (
+        "See that each relay-ip in turnserver.conf is an address of the host (`ip address` lists "
+        "them; behind NAT the inner one, with external-ip=PUBLIC/PRIVATE for the outer one). If "
+        "they are, widen min-port–max-port."
+    ),
+    "allocation-slow": (
+        "Take out every relay-ip that is not an address of the host (`ip address` lists them), or "
+        "whose network is down, as Docker's bridges are at times. Without such a line see whether "
+        "coturn's database answers quickly, and how busy the host is."
+    ),
+    "server-unresponsive": (
+        "See coturn's log at this time, and whether it was restarted. Check that each relay-ip is "
+        "an address of the host, that min-port is not above max-port, and that the database "
+        "(redis-userdb and so on) answers. If coturn does not run there at all, see not-turn."
+    ),
+    "relay-transport-refused": "Take no-udp-relay out of turnserver.conf: calls need UDP relays.",
+    "allocation-lifetime-short": (
+        "Take max-allocate-lifetime out of turnserver.conf, or set it to 600 or more."
+    ),
+    "relay-port-low": "Set min-port and max-port to a range above 1024: 49152 to 65535 by default.",
+    "relay-ipv6-only": (
+        "Give the server an IPv4 address to relay on as well (relay-ip=), or set "
+        "allocation-default-address-family=keep: browsers ask for no family."
+    ),
     "server-draining": "Wait for the restart, or use another server: this one takes no new calls.",
     "alternate-server": "Put the named server into iceServers: some clients do not follow it.",
     "allocation-refused": "See coturn's log at this time for the reason of this error.",
@@ -208,7 +288,10 @@ FIXES: Mapping[str, str] = {
         "Behind NAT set external-ip=PUBLIC/PRIVATE; else allow the relay's own address with "
         "allowed-peer-ip: two clients of one relay cannot talk otherwise."
     ),
-    "relay-data-lost": "Look at max-bps and bps-capacity, the MTU, and the host's UDP buffers.",
+    "relay-data-lost": (
+        "Run the check from another network: the loss may be on the way. At the server look at "
+        "max-bps and bps-capacity, the MTU, and the host's UDP buffers."
+    ),
     "private-peers-allowed": (
         "Add the deny list to turnserver.conf (turnctl init writes it): clients can reach the "
         "server's inner network through the relay."
@@ -236,7 +319,7 @@ def finding(
     host: str = "",
     port: int = 0,
     family: Family | None = None,
-    entry: int = 0,
+    entry: int | None = None,
     **evidence: Any,
 ) -> Finding:
     """A finding with its fix filled in. Evidence that is None is left out."""

@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from signalpost import credentials
 from signalpost.credentials import Secret, read_username
-from signalpost.iceservers import IceServer, parse_ice_servers
+from signalpost.iceservers import IceServer
+from turnctl import icelist
+from turnctl.mistakes import in_password
 from turnctl.plan import Probe
 from turnctl.wire import http
 
@@ -46,6 +48,11 @@ class Fresh(Protocol):
     def sign(self, username: str) -> str | None:
         """The password of this user name; None where only the issuer could tell."""
 
+    def mistakes(self, username: str, password: str, realm: str) -> tuple[str, ...] | None:
+        """By which an issuer with the secret makes this password, () when by none; None when no
+        way is known, or where there is no secret.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Minted:
@@ -67,6 +74,9 @@ class Minted:
 
     def sign(self, username: str) -> str | None:
         return credentials.password_for(self.secret, username)
+
+    def mistakes(self, username: str, password: str, realm: str) -> tuple[str, ...] | None:
+        return in_password([self.secret], username, password, realm=realm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +121,14 @@ class Service:
             response = await self.get(patience, **query)
             if response.status not in {200, 201}:
                 raise NotIssued(f"the service answered HTTP {response.status}")
-            return parse_ice_servers(json.loads(response.body or b""))
+            return icelist.read(json.loads(response.body or b"")).servers
         except http.FetchFailed as error:
             raise NotIssued(str(error)) from error
         except (ValueError, RecursionError) as error:
             raise NotIssued("the service's answer holds no iceServers") from error
 
     def sign(self, username: str) -> str | None:
+        return None
+
+    def mistakes(self, username: str, password: str, realm: str) -> tuple[str, ...] | None:
         return None

@@ -19,16 +19,28 @@ from turnctl.rules import (
     WARN,
     about,
     access,
+    browsers,
     data,
     listing,
     reach,
     reached_otherwise,
     replies,
+    slowness,
 )
 
 __all__ = ["judge", "overall", "url_verdict"]
 
-CHAIN = (reach.link, reach.stun, access.challenge, access.allocation, data.data)
+CHAIN = (
+    reach.link,
+    slowness.slow,
+    reach.stun,
+    access.challenge,
+    browsers.realm,
+    access.allocation,
+    data.data,
+    browsers.allocation,
+    browsers.credential,
+)
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:
@@ -36,8 +48,8 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     this network. `now` is Unix time.
     """
     record = Record.of(plan, seen)
-    found = [*listing.issuer(plan, record), *listing.rejected(plan), *listing.names(record)]
-    found += [*listing.reference(record), *listing.ports(plan)]
+    found = [*listing.issuer(plan, record), *listing.members(record), *listing.rejected(plan)]
+    found += [*listing.names(record), *listing.reference(record), *listing.ports(plan)]
     for case in record.cases:
         found += _case(record, case, now)
     found += [*listing.fallbacks(plan, record), *data.nat(record)]
@@ -67,7 +79,7 @@ def url_verdict(case: Case, findings: Iterable[Finding]) -> str:
 def _of(case: Case, one: Finding) -> bool:
     """Whether a finding is this URL's own over this family."""
     probe = case.probe
-    here = one.family is None or (one.family, one.entry) == (probe.family, probe.entry)
+    here = one.family in (None, probe.family) and one.entry in (None, probe.entry)
     return one.url == probe.url and here and one.code not in LIST_WIDE
 
 

@@ -29,7 +29,15 @@ from signalpost.credentials import (
     read_username,
 )
 
-__all__ = ["MISTAKES", "Mistake", "diagnose", "in_name", "in_password"]
+__all__ = [
+    "BAD_REQUEST",
+    "MISTAKES",
+    "TIME_MISSING",
+    "Mistake",
+    "diagnose",
+    "in_name",
+    "in_password",
+]
 
 FORMULA = "base64(HMAC-SHA1(secret, username))"
 
@@ -256,6 +264,12 @@ MISTAKES: Mapping[str, Mistake] = {
 }
 """Name → what it means and what to change. The names are part of the evidence, and stay."""
 
+TIME_MISSING = ("time-missing",)
+"""Of a name without a time, whose password is signed with the secret."""
+
+BAD_REQUEST = frozenset({"name-unfit", "name-too-long"})
+"""What coturn answers with 400 instead of 401."""
+
 
 def diagnose(
     secrets: Sequence[Secret], username: str, password: str, *, realm: str = ""
@@ -266,7 +280,7 @@ def diagnose(
     if signed == ("members-swapped",):
         return signed
     if not named and signed is not None and read_username(username).expires is None:
-        named = ("time-missing",)
+        named = TIME_MISSING
     return named + (signed or ())
 
 

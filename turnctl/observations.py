@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from turnctl.icelist import Kind
+
 __all__ = [
     "Afterwards",
     "Agreement",
@@ -24,14 +26,18 @@ __all__ = [
     "DualAllocation",
     "Echo",
     "Exchange",
+    "FamilyLeftOut",
     "IceLeg",
     "Inbound",
     "Issuer",
+    "ListFault",
     "Mapping",
     "Observation",
     "Outcome",
     "PeerPolicy",
     "Permission",
+    "PlainBinding",
+    "Recomputed",
     "Reference",
     "Refresh",
     "RelayEcho",
@@ -40,6 +46,7 @@ __all__ = [
     "Resolution",
     "TlsHandshake",
     "Trial",
+    "UrlDisputed",
     "UrlRejected",
     "WrongCredential",
 ]
@@ -68,6 +75,8 @@ class Outcome(StrEnum):
     FOREIGN = "foreign"
     """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
     TLS_FAILED = "tls-failed"
+    LOSSY = "lossy"
+    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
     UNKNOWN = "unknown"
     """The step could not be judged from here; `detail` says why."""
 
@@ -118,9 +127,35 @@ class Issuer(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRejected(Observation):
-    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong."""
+    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong, and `where` in which
+    member of the list it stands.
+    """
 
     reason: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlDisputed(Observation):
+    """A URL that can be probed and that clients do not agree on. When it `throws`, a browser takes
+    nothing of the whole list.
+    """
+
+    reason: str
+    throws: bool
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFault(Observation):
+    """A member of the list that is wrong (`turnctl.icelist`). `url` is the first one of its entry,
+    or the target where it has none.
+    """
+
+    kind: Kind
+    where: str
+    detail: str = ""
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +192,17 @@ class TlsHandshake(Exchange):
     issuer: str = ""
     not_after: str = ""
     days_left: float | None = None
+    unfit: str = ""
+    """Why a browser refuses the certificate although the handshake succeeded."""
+    endless: bool = False
+    """Whether it had not ended when the patience was over."""
+    public_names: tuple[str, ...] = ()
+    """Subjects and issuers of a chain that leads to a root of this machine's own store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainBinding(Exchange):
+    """STUN Binding without TLS at the port of a `turns:` URL whose handshake had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,8 +243,8 @@ class Afterwards(Observation):
     """What the server still answered after it had left an authenticated Allocate over UDP
     unanswered, asked from new sockets at the same port.
 
-    `udp` is OK when one of `sent` Bindings over UDP was answered, `tcp` when an authenticated
-    Allocate over TCP was; with whatever answer.
+    `udp` is OK when one of `sent` Bindings over UDP was answered with whatever, `tcp` when an
+    authenticated Allocate over TCP was granted.
     """
 
     udp: Outcome
@@ -235,6 +281,8 @@ class Allocation(Exchange):
     """Of an error: what the server now asks for."""
     held: int = 0
     released: int = 0
+    resent: int = 0
+    """Segments that TCP had to send again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +293,13 @@ class DualAllocation(Exchange):
     """
 
     relayed: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLeftOut(Exchange):
+    """Over IPv6, an Allocate that names no family, as browsers send it; `relayed` when granted."""
+
+    relayed: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +335,17 @@ class Permission(Exchange):
 
     peer: str
     purpose: Literal["client", "own-relay", "public", "reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed(Observation):
+    """A refused password, made anew from the secret at hand: `right` when it comes out as coturn
+    makes it, and otherwise the `mistakes` by which it does (`turnctl.mistakes`), none when no way
+    leads to it.
+    """
+
+    right: bool
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

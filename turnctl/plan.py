@@ -6,11 +6,12 @@ Refuses to know the network: whether a name has addresses of a family is found o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from signalpost.iceservers import DEFAULT_PORTS, IceServer, IceUri, IceUriError, parse_uri
-from turnctl.observations import Family, RelayProtocol, UrlRejected
+from turnctl import browsers
+from turnctl.observations import Family, RelayProtocol, UrlDisputed, UrlRejected
 
 __all__ = ["Plan", "Probe", "make_plan"]
 
@@ -53,6 +54,8 @@ class Plan:
     unauthenticated: tuple[str, ...] = ()
     complete: bool = False
     """Whether these are all the URLs a client is given: then what is missing can be judged."""
+    disputed: tuple[UrlDisputed, ...] = ()
+    """URLs that are probed and that clients do not agree on."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to probe, or to say of the URLs."""
@@ -69,18 +72,30 @@ def make_plan(
     families: Sequence[Family] = (4, 6),
     relay_only: bool = False,
     complete: bool = False,
+    places: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Each well-formed URL once for each family it can have (a literal address has one)."""
+    """Each well-formed URL once for each family it can have (a literal address has one).
+
+    `places` has the member of the list in which a URL stands; what browsers make of such a URL is
+    judged there, and not where a person gave it by hand.
+    """
+    places = places or {}
+    disputed: dict[str, UrlDisputed] = {}
     parsed: dict[tuple[str, str | None], tuple[IceUri, IceServer]] = {}
     rejected: dict[str, UrlRejected] = {}
     unauthenticated: dict[str, None] = {}
     for server in servers:
         for url in server.urls:
+            where = places.get(url, "")
             try:
-                uri = parse_uri(url)
+                uri, dispute = browsers.read(url) if where else (parse_uri(url), None)
             except IceUriError as error:
-                rejected[url] = UrlRejected(url=url, reason=error.reason)
+                rejected[url] = UrlRejected(url=url, reason=error.reason, where=where)
                 continue
+            if dispute:
+                disputed[url] = UrlDisputed(
+                    url=url, reason=dispute.reason, throws=dispute.throws, where=where
+                )
             if uri.relays and (server.username is None or server.credential is None):
                 unauthenticated[url] = None
             elif uri.relays or not relay_only:
@@ -104,4 +119,10 @@ def make_plan(
         for family in families
         if uri.address is None or uri.address.version == family
     ]
-    return Plan(tuple(probes), tuple(rejected.values()), tuple(unauthenticated), complete)
+    return Plan(
+        tuple(probes),
+        tuple(rejected.values()),
+        tuple(unauthenticated),
+        complete,
+        tuple(disputed.values()),
+    )

@@ -10,22 +10,17 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
 from signalpost import credentials
 from signalpost.credentials import Secret
-from signalpost.iceservers import (
-    IceServer,
-    IceServersError,
-    IceUriError,
-    parse_ice_servers,
-    parse_uri,
-)
-from turnctl import lifetime
+from signalpost.iceservers import IceServer, IceServersError, IceUriError, parse_uri
+from turnctl import icelist, lifetime
 from turnctl.fresh import Fresh, Minted, Service
+from turnctl.icelist import Fault, IceList
 from turnctl.observations import Issuer, Outcome
 from turnctl.wire import background, http
 
@@ -68,6 +63,9 @@ class Source:
     """Where other credentials for these servers can be had, None when nowhere."""
     complete: bool = True
     """Whether this is all that a client is given, and not one URI picked out by hand."""
+    faults: tuple[Fault, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+    """URL → the member of the list in which it stands."""
 
 
 async def load(
@@ -90,9 +88,21 @@ async def load(
     if "://" in target:
         raise SourceError(f"target {target!r}: {scheme}:// is unknown; give {ACCEPTED}")
     # Whoever feeds a pipe may take his time, and Ctrl-C has to end the wait.
-    servers = await background.call(lambda: _from_file(target), patience=None)
-    servers = tuple(_with_login(server, access, now()) for server in servers)
-    return Source(target, servers, fresh=minted)
+    found = await background.call(lambda: _from_file(target), patience=None)
+    servers = tuple(_with_login(server, access, now()) for server in found.servers)
+    # An entry without any login is filled in by the command line; one with half of it is wrong.
+    filled = {
+        url
+        for before, after in zip(found.servers, servers, strict=True)
+        if before.username is before.credential is None and after.username is not None
+        for url in before.urls
+    }
+    faults = tuple(
+        one
+        for one in found.faults
+        if one.kind != "login-missing" or not (one.is_whole and filled >= {*one.urls})
+    )
+    return Source(target, servers, fresh=minted, faults=faults, places=found.places)
 
 
 def _from_uri(target: str, access: Access, now: float) -> IceServer:
@@ -113,7 +123,7 @@ def _from_uri(target: str, access: Access, now: float) -> IceServer:
 
 def _with_login(server: IceServer, access: Access, now: float) -> IceServer:
     """The server with the credential from the command line, unless it brings its own."""
-    if server.username is not None:
+    if server.username is not None or server.credential is not None:
         return server
     if access.login is not None:
         return IceServer(server.urls, *access.login)
@@ -124,7 +134,7 @@ def _with_login(server: IceServer, access: Access, now: float) -> IceServer:
     return server
 
 
-def _from_file(target: str) -> tuple[IceServer, ...]:
+def _from_file(target: str) -> IceList:
     name = "standard input" if target == "-" else f"file {target}"
     try:
         text = _read(target)
@@ -138,7 +148,7 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
             f"target {name}: has more than {MAX_CHARACTERS} characters; give {ACCEPTED}"
         )
     try:
-        servers = parse_ice_servers(json.loads(text))
+        found = icelist.read(json.loads(text.removeprefix("\ufeff")))
     except json.JSONDecodeError as error:
         raise SourceError(
             f"target {name}: line {error.lineno}, column {error.colno}: {error.msg}; "
@@ -148,9 +158,9 @@ def _from_file(target: str) -> tuple[IceServer, ...]:
         raise SourceError(f"target {name}: JSON nested too deep") from None
     except IceServersError as error:
         raise SourceError(f"target {name}: {error}") from error
-    if not servers:
+    if not found.servers and not found.faults:
         raise SourceError(f"target {name}: has an empty list of iceServers")
-    return servers
+    return found
 
 
 def _read(target: str) -> str:
@@ -195,13 +205,14 @@ async def _from_service(
         return Source(target, (), issuer(Outcome.ERROR, _problem(response.body), response.status))
     try:
         document = json.loads(response.body or b"")
-        servers = parse_ice_servers(document)
+        found = icelist.read(document)
     except ValueError as error:
         kind = response.headers.get("content-type", "no Content-Type")
         said = error if isinstance(error, IceServersError) else f"no JSON ({kind})"
         return Source(target, (), issuer(Outcome.FOREIGN, str(said), response.status))
     except RecursionError:
         return Source(target, (), issuer(Outcome.FOREIGN, "JSON nested too deep", response.status))
+    servers = found.servers
     life = lifetime.read(document, servers, response.headers, between=(asked, answered))
     facts = {
         "servers": len(servers),
@@ -212,7 +223,14 @@ async def _from_service(
     }
     # Only who may choose the lifetime learns anything from asking again.
     fresh = service if access.api_key is not None else None
-    return Source(target, servers, issuer(Outcome.OK, "", response.status, **facts), fresh)
+    return Source(
+        target,
+        servers,
+        issuer(Outcome.OK, "", response.status, **facts),
+        fresh,
+        faults=found.faults,
+        places=found.places,
+    )
 
 
 def _is_cacheable(headers: Mapping[str, str]) -> bool:

@@ -115,8 +115,6 @@ def request_from(given: dict[str, Any]) -> Any:
     for name in ("username", "credential"):
         if not (given[name] or "").isprintable():
             raise Misuse(f"--{name} holds characters that cannot be printed, or is not UTF-8")
-    if given["username"] is not None and given["secret_file"] is not None:
-        raise Misuse("give --secret-file or --username with --credential, not both")
     secrets, api_keys = _secrets(given["secret_file"]), _secrets(given["api_key_file"])
     family = given["family"]
     return Request(

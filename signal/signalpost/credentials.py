@@ -65,7 +65,10 @@ class Secret:
         """Why coturn and we would read this value differently, or None."""
         value = self._value
         if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
-            return "it has quotes or blanks around it, and coturn makes them part of the secret"
+            return (
+                "it has quotes or blanks around it: coturn drops double quotes and blanks at the "
+                "end, and keeps single quotes, so write it without any"
+            )
         if not value.isascii() or not value.isprintable() or " " in value:
             return "it has characters other than printable ASCII"
         return None
@@ -174,6 +177,7 @@ def mint(secrets: Sequence[Secret], user: str, *, now: float, ttl: int) -> Crede
 
 
 _STAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_STAMP_ALONE = re.compile(r"[0-9]{9,12}", re.ASCII)
 _LATER_STAMP = re.compile(r"([^:]*[^:0-9][^:]*|):([0-9]{9,12})(?::.*)?", re.DOTALL)
 _OTHER_SEPARATOR = re.compile(r"([0-9]{9,12})[^:0-9]([^:]*)", re.DOTALL)
 
@@ -182,11 +186,11 @@ def read_username(username: str) -> Username:
     """Take a username apart as coturn does; never fails: any text can be a static user's name.
 
     coturn takes `TIMESTAMP:USER`, `TIMESTAMP` alone, and also `USER:TIMESTAMP` and, without a
-    colon, a name that begins with the timestamp (all tried on 4.6.1 and 4.18.0). In those last two
-    forms a short number is part of a name.
+    colon, a name that begins with the timestamp (all tried on 4.6.1 and 4.18.0). In all but the
+    first form a short number is a name, or a part of one: 1001 is somebody's extension.
     """
-    stamp, _, user = username.partition(":")
-    if _STAMP.fullmatch(stamp):
+    stamp, colon, user = username.partition(":")
+    if (_STAMP if colon else _STAMP_ALONE).fullmatch(stamp):
         return Username(int(stamp), user)
     if later := _LATER_STAMP.fullmatch(username):
         return Username(int(later[2]), later[1])

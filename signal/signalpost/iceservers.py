@@ -38,6 +38,12 @@ DEFAULT_PORTS: Mapping[str, int] = {"stun": 3478, "stuns": 5349, "turn": 3478, "
 # RFC 3986 reg-name without percent-encoding: what DNS can hold, plus "_" which real hosts carry.
 _REG_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
+_TWO_PORTS = re.compile(r"(?:[0-9]+(?:\.[0-9]+){3}|[^:]*[.g-zG-Z_-][^:]*):[0-9]{1,5}:[0-9]{1,5}")
+"""Behind a name or an IPv4 address, which an IPv6 address without brackets does not look like."""
+_TEMPLATE = re.compile(
+    r"\$\{?\w*\}?|\{\{?.*?\}\}?|<[^>]*>|%\w+%|\[(?:your|host|ip|server|domain)[^\]]*\]", re.I
+)
+_SEVERAL = re.compile(r"[,;\s]\s*(?:stun|turn)s?:", re.I)
 
 
 class IceUriError(ValueError):
@@ -91,10 +97,18 @@ def parse_uri(text: str) -> IceUri:
     def wrong(reason: str) -> IceUriError:
         return IceUriError(text, reason)
 
+    if template := _TEMPLATE.search(text):
+        raise wrong(f"has {template[0]!r}: a template or variable in it was not filled in")
+    if _SEVERAL.search(text):
+        raise wrong("holds several URLs; give each a place of its own in the list")
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if not colon or scheme not in DEFAULT_PORTS:
         raise wrong("must begin with stun:, stuns:, turn: or turns:")
+    again, colon, after = rest.partition(":")
+    # turn:stun:3478 is a host of that name, and its port.
+    if colon and again.lower() in DEFAULT_PORTS and not after.partition("?")[0].isdigit():
+        raise wrong(f"has two schemes; write {rest}")
     if rest.startswith("//"):
         raise wrong(f"has // after the scheme; write {scheme}:{rest[2:] or 'host'}")
     rest, question, query = rest.partition("?")
@@ -108,6 +122,8 @@ def parse_uri(text: str) -> IceUri:
         if scheme in {"stun", "stuns"}:
             raise wrong("has a query, which RFC 7064 does not allow in a stun URI")
         name, _, value = query.partition("=")
+        if name == "transport" and value.lower() in {"tls", "dtls"}:
+            raise wrong(f"has ?{query}; for TLS write turns:{rest}?transport=tcp")
         if name != "transport" or value.lower() not in {"udp", "tcp"}:
             raise wrong(f"has ?{query}; only ?transport=udp and ?transport=tcp are known")
         transport = cast(Transport, value.lower())
@@ -129,6 +145,8 @@ def _split_host(rest: str, wrong: Callable[[str], IceUriError]) -> tuple[str, in
     else:
         host, separator, port = rest.partition(":")
         colon = bool(separator)
+        if _TWO_PORTS.fullmatch(rest):
+            raise wrong(f"has two ports; write one, as in {host}:{port.partition(':')[0]}")
         if ":" in port:
             raise wrong("has several colons; an IPv6 address goes in brackets")
         if not host:
@@ -139,12 +157,25 @@ def _split_host(rest: str, wrong: Callable[[str], IceUriError]) -> tuple[str, in
             except ValueError:
                 raise wrong(f"{host} is not an IPv4 address") from None
         elif len(host) > 253 or not _REG_NAME.fullmatch(host):
-            raise wrong(f"{host!r} is not a host name")
+            raise wrong(f"{host!r} is not a host name{_in_ascii(host)}")
     if not colon:
         return host, None
+    number, mark, _ = port.partition("&")
+    if mark and number.isdigit():
+        raise wrong("has & where ? belongs: write ?transport=udp or ?transport=tcp")
     if not (port.isascii() and port.isdigit()) or not 1 <= int(port[:6]) <= 65535:
         raise wrong(f"port {port!r} is not a number from 1 to 65535")
     return host, int(port)
+
+
+def _in_ascii(host: str) -> str:
+    """The name as DNS has it, where it has letters beyond ASCII (RFC 3490)."""
+    if host.isascii():
+        return ""
+    try:
+        return f"; write {host.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,3 +131,54 @@ def test_a_service_that_is_gone(page: Page, service: Service) -> None:
     page.click("#run")
     page.wait_for_selector("#verdict[data-state=fail]")
     assert {"issuer-unreachable"} == _codes(_report(page))
+
+
+SPACES = {
+    "127.0.0.1": "loopback",
+    "[::1]": "loopback",
+    "localhost": "loopback",
+    "10.0.0.7": "local",
+    "172.16.0.1": "local",
+    "172.32.0.1": "public",
+    "192.168.1.1": "local",
+    "100.64.0.1": "local",
+    "[fd00::1]": "local",
+    "[2001:db8::1]": "public",
+    "turn.home.arpa": "local",
+    "turn.example.org": "public",
+}
+ASKED = """async ([host, page, state]) => {
+  const local = await import("/check/localnetwork.js");
+  const { judgeLocal } = await import("/check/causes.js");
+  const known = state !== "unknown";
+  const query = async ({ name }) => {
+    if (!known || name === "local-network") throw new TypeError(name);
+    return { state };
+  };
+  const allowed = local.isGated(host, page) ? await local.permission(host, { query }) : null;
+  const judged = { verdict: "fail", findings: [{ code: "unreachable" }, { code: "udp-blocked" }] };
+  return judgeLocal(judged, allowed).findings.map(({ code }) => code);
+}"""
+
+
+def test_local_network_access(page: Page) -> None:
+    """A private server that a public page may not reach is named so, by each state of the
+    permission; browsers that have none say nothing, and private pages need none."""
+    spaces = page.evaluate(
+        """async (hosts) => {
+          const { addressSpace } = await import("/check/localnetwork.js");
+          return Object.fromEntries(hosts.map((host) => [host, addressSpace(host)]));
+        }""",
+        list(SPACES),
+    )
+    assert SPACES == spaces
+    for host, of, state, code in (
+        ("192.168.1.1", "calls.example.org", "denied", "local-network-denied"),
+        ("192.168.1.1", "calls.example.org", "prompt", "local-network-unasked"),
+        ("127.0.0.1", "192.168.1.1", "denied", "local-network-denied"),
+        ("192.168.1.1", "calls.example.org", "granted", "unreachable"),
+        ("192.168.1.1", "calls.example.org", "unknown", "unreachable"),
+        ("192.168.1.1", "10.0.0.2", "denied", "unreachable"),
+        ("turn.example.org", "calls.example.org", "denied", "unreachable"),
+    ):
+        assert [code, "udp-blocked"] == page.evaluate(ASKED, [host, of, state])

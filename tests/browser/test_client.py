@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +44,7 @@ SEND = f"""async ([first, last]) => {{
 }}"""
 
 Pages = Callable[[str, str], Page]
+ECHO = Path(__file__).parents[2] / "examples" / "echo.py"
 
 
 @pytest.fixture
@@ -211,3 +214,85 @@ def test_a_service_without_guests(browser: Browser, tmp_path: Path, relay: Serve
         }"""
         assert "ada" == ada.page.evaluate(fetched, token)
         context.close()
+
+
+WRONG = [
+    ("client.join('')", "a room's name has 1 to 128 characters"),
+    ("client.join('x'.repeat(129))", "a room's name has 1 to 128 characters"),
+    ("client.join('s', { role: 'host' })", "a role is member or observer"),
+    ("client.join('s', { metadata: 'x'.repeat(4096) })", "metadata has at most 4096 bytes"),
+    ("room.kick(5)", "a peer's id is text"),
+    ("room.update({ locked: 1 })", "locked is true or false"),
+    ("room.signal('x'.repeat(65536))", "a message has at most 65536 bytes"),
+    (f"client.signal({OTHER}, '\\ud800')", "the text is not valid Unicode"),
+    (f"client.text({OTHER}, 'x'.repeat(8001))", "a text has 1 to 8000 characters"),
+    ("room.text('')", "a text has 1 to 8000 characters"),
+    ("client.signal('p', 1n)", "a signal's data can't be written as JSON"),
+    ("connect({ name: 'x'.repeat(65) })", "a name has at most 64 characters"),
+    ("(async () => client.call(''))()", "a user's id has 1 to 256 characters"),
+]
+
+
+def test_wrong_calls(pages: Pages, service: Service) -> None:
+    """What the service would refuse is refused at once with a sentence. The client stays connected
+    as the same peer, and its neighbour sees nobody come or go.
+    """
+    ada, bob = pages(service.url, "Ada"), pages(service.url, "Bob")
+    _counts(ada, "room.peers.size", 1)
+    _counts(bob, "room.peers.size", 1)
+    peer = ada.evaluate("() => client.peer")
+    bob.evaluate(
+        """() => {
+          globalThis.moves = 0;
+          for (const type of ["peer-joined", "peer-left", "peer-returned"]) {
+            room.addEventListener(type, () => (moves += 1));
+          }
+        }"""
+    )
+    for call, sentence in WRONG:
+        told = ada.evaluate(
+            f"""async () => {{
+              const {{ connect }} = await import("/client.js");
+              return ({call}).then(() => "done", (error) => `${{error.code}}: ${{error.message}}`);
+            }}"""
+        )
+        assert f"malformed: {sentence}" == told, call
+    assert "done" == ada.evaluate(f"() => client.text({OTHER}, 'still here').then(() => 'done')")
+    assert (peer, []) == (ada.evaluate("() => client.peer"), ada.evaluate("() => welcomes"))
+    assert (0, [peer]) == (
+        bob.evaluate("() => moves"),
+        bob.evaluate("() => [...room.peers.keys()]"),
+    )
+
+
+def test_another_connection_with_python(pages: Pages, service: Service) -> None:
+    """The Python client's example follows a call to its next connection."""
+    argv = [sys.executable, str(ECHO), service.url, "--room", "r"]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as echo:
+        try:
+            ada = pages(service.url, "Ada")
+            _counts(ada, "room.peers.size", 1)
+            ada.evaluate(
+                """() => {
+                  globalThis.call = client.call([...room.peers.values()][0].user);
+                  globalThis.echoed = [];
+                  call.addEventListener("link", ({ detail: { link } }) =>
+                    link.addEventListener("message", ({ detail }) => echoed.push(detail)));
+                }"""
+            )
+            for generation in (1, 2, 3):
+                _linked(ada)
+                assert generation == ada.evaluate("() => call.link.generation")
+                ada.evaluate("(value) => { call.link.say(value); }", generation)
+                until(ada, lambda: ada.evaluate("() => echoed.at(-1)") == generation)  # noqa: B023
+                if generation == 3:
+                    break
+                until(
+                    ada,
+                    lambda: (
+                        ada.evaluate(f"() => call.link.take({{ again: {generation} }})")  # noqa: B023
+                        or ada.evaluate("() => call.link.generation") > generation  # noqa: B023
+                    ),
+                )
+        finally:
+            echo.kill()

@@ -1,4 +1,4 @@
-"""A deployment with a domain, for the tests of what runs with one."""
+"""Deployments with a domain, for the tests of what runs with one; and who asks what runs here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import acme, deployment, netns
+from tests.lab.composed import Composed, composing
 from tests.lab.deployment import DOMAIN, Deployment, wait_until
 from tests.lab.names import names
 from tests.lab.netns import Internet, Site
@@ -25,6 +26,13 @@ def outside(internet: Internet) -> Iterator[Site]:
     site = internet.join("no-nat")
     with names(site.client, DOMAIN, [netns.SERVER]):
         yield site
+
+
+@pytest.fixture(scope="module")
+def two_routers_away(own_address: str) -> Iterator[Site]:
+    """A client of what runs on this host itself, as most are: behind a NAT, and not next door."""
+    with netns.around_this_host(own_address) as around:
+        yield around.join("port-restricted")
 
 
 @pytest.fixture(scope="module", params=["coturn 4.18.0, HAProxy 2.6.12"])
@@ -49,4 +57,11 @@ def ca(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             lambda: "certificate-served" in deployed.log("certify"),
             lambda: deployed.log("certify") + deployed.log("haproxy"),
         )
+        yield made
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """`docker compose up` with a name, in the servers' namespace."""
+    with composing(tmp_path_factory.mktemp("composed")) as made:
         yield made

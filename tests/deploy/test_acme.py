@@ -8,7 +8,6 @@ import json
 import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from tests.lab import acme, docker
 from tests.lab.certs import Authority
 from tests.lab.deployment import DOMAIN, wait_until
 from tests.lab.docker import ROOT, Project
-from tests.lab.names import with_hosts
+from tests.lab.names import names
+from tests.lab.netns import Site
 from tests.lab.ports import free_port
-from tests.lab.prober import TURNCTL
+from tests.lab.prober import check
 from turnctl.edge.certificate import fingerprint
 from turnctl.edge.placeholder import ISSUER
 
@@ -46,10 +46,11 @@ services:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A folder as a person has it after `git clone`, and a CA for it. Programs that go by `hosts`
-    find the name at this host's address."""
+    find the name at this host's address, as the client two routers away does."""
 
     folder: Path
     hosts: Path
+    site: Site
     trust: Path
     ports: dict[str, int]
     ca_ports: tuple[int, int]
@@ -103,23 +104,18 @@ class Deployment:
         return found["State"]["StartedAt"], found["RestartCount"]
 
     def check(self, root: Path) -> dict[str, Any]:
-        """`turnctl check` of the name, as `init` says to call it."""
+        """`turnctl check` of the name, as `init` says to call it, by the client."""
         key = self.folder / "api-key"
         key.touch(mode=0o600)
         key.write_text(self.project.compose("exec", "-T", "signal", "cat", "api-key").stdout)
         url = f"https://{DOMAIN}:{self.ports['HTTPS_PORT']}"
         options = ["--family", "4", "--ca", str(root), "--api-key-file", str(key)]
-        argv = [TURNCTL, "check", "--format", "json", *options, url]
-        done = subprocess.run(
-            with_hosts(self.hosts, argv), capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode in (0, 1), done.stderr
-        report: dict[str, Any] = json.loads(done.stdout)
-        return report
+        with names(self.site.client, DOMAIN, [self.site.server.address]):
+            return check(*options, url, inside=self.site.client).report
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, own_address: str) -> Iterator[Deployment]:
+def deployment(tmp_path: Path, own_address: str, two_routers_away: Site) -> Iterator[Deployment]:
     """Nothing of it runs yet; the images are there."""
     with docker.engine():
         images = docker.images()
@@ -153,7 +149,7 @@ def deployment(tmp_path: Path, own_address: str) -> Iterator[Deployment]:
         shutil.copytree(ROOT / "deploy", folder / "deploy")
         (folder / "compose.override.yaml").write_text(OVERRIDE.format(folder=trust))
         (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        made = Deployment(folder, hosts, trust, ports, (ca_port, management_port))
+        made = Deployment(folder, hosts, two_routers_away, trust, ports, (ca_port, management_port))
         try:
             yield made
         finally:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import ssl
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +19,12 @@ from playwright.sync_api import Playwright, ViewportSize, sync_playwright
 
 from tests.browser import stand
 from tests.browser.stand import Person
-from tests.lab import browser, docker, netns
-from tests.lab.coturn import within
-from tests.lab.deployment import DOMAIN, wait_until
-from tests.lab.docker import Project
+from tests.lab import browser, netns
+from tests.lab.composed import Composed
+from tests.lab.deployment import DOMAIN
 from tests.lab.names import names
 from tests.lab.netns import SERVER, Internet, Kind, Site
-from tests.lab.programs import accepts, started
+from tests.lab.programs import started
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -106,64 +103,6 @@ def meet(ada: Person, bob: Person, over: Transport, picture: str) -> None:
     talk(ada, bob, over, f"{picture}-room")
     ada.hang_up()
     bob.is_with(0, path="relayed")
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """`docker compose up` with a name, in the servers' namespace; `pinned` is its certificate."""
-
-    internet: Internet
-    pinned: str
-
-
-@pytest.fixture(scope="module")
-def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
-    folder = tmp_path_factory.mktemp("composed")
-    shutil.copy(ROOT / "compose.yaml", folder)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(docker.engine())
-        images = docker.images()
-        environment = {
-            "DOMAIN": DOMAIN,
-            "COMPOSE_PROFILES": "tls",
-            "EXTERNAL_IP": SERVER,
-            "NO_STUN": "1",
-            # Nobody answers there, so the edge keeps the certificate that it starts with.
-            "ACME_DIRECTORY": "https://127.0.0.1:1/directory",
-            "PYTHON_IMAGE": images.python,
-            "COTURN_IMAGE": images.coturn,
-            "COTURN_VERSION": images.coturn_version,
-            "EDGE_IMAGE": docker.edge_image(),
-            "ACME_IMAGE": docker.acme_image(),
-            "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
-            "SIGNALPOST_ACME_IMAGE": "signalpost-test/acme:latest",
-        }
-        override = folder / "test.yaml"
-        override.write_text(
-            "services: {init: {build: {network: host}}, acme: {build: {network: host}}}"
-        )
-        building = Project("signalpost-browsers", environment, (ROOT / "compose.yaml", override))
-        building.compose("build", "init", "acme")
-        needed = ("COTURN_IMAGE", "EDGE_IMAGE", "SIGNALPOST_IMAGE", "SIGNALPOST_ACME_IMAGE")
-        made = stack.enter_context(netns.internet())
-        inside = stack.enter_context(
-            docker.engine_inside(made.server, [environment[name] for name in needed])
-        )
-        project = Project(
-            *("signalpost-browsers", environment | {"DOCKER_HOST": inside}),
-            (folder / "compose.yaml",),
-        )
-        stack.callback(project.compose, "down", "--volumes", "--timeout", "5", check=False)
-        project.compose("up", "--detach", "--no-build")
-        wait_until(
-            lambda: (
-                accepts(SERVER, 443, made.server.name) and project.health("signal") == "healthy"
-            ),
-            lambda: project.compose("logs").stdout,
-        )
-        pem = within(made.server.name, lambda: ssl.get_server_certificate((SERVER, 443)))
-        yield Composed(made, browser.pin(pem.encode()))
 
 
 @pytest.mark.parametrize(("kind", "over"), [("symmetric", ""), ("only-80-443", "TLS")])

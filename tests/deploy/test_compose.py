@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -15,10 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from signalpost.iceservers import parse_uri
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
+from tests.lab.netns import Site
 from tests.lab.parts import SYSTEM_PATH
 from tests.lab.ports import free_port
+from tests.lab.prober import check
 from turnctl.deployment.coturn import is_too_old_for_public, parse_version
 
 HEALTHY_DEADLINE = 60.0
@@ -74,8 +76,8 @@ def stack(images: docker.Images, override: Path) -> Iterator[Project]:
         yield project
 
 
-def url(project: Project) -> str:
-    return f"http://127.0.0.1:{project.environment['PORT']}"
+def url(project: Project, host: str = "127.0.0.1") -> str:
+    return f"http://{host}:{project.environment['PORT']}"
 
 
 def wait_healthy(project: Project, service: str) -> None:
@@ -85,30 +87,25 @@ def wait_healthy(project: Project, service: str) -> None:
         time.sleep(0.2)
 
 
-def checked(target: str) -> dict[str, Any]:
-    """The report of `turnctl check`, run on this host."""
-    turnctl = Path(sys.executable).with_name("turnctl")
-    done = subprocess.run(
-        [str(turnctl), "check", target, "--format", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    report: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == 0, report
-    return report
+def checked(project: Project, site: Site) -> dict[str, Any]:
+    """The report of `turnctl check` for a client two routers away, which finds nothing wrong but
+    that there is no TLS."""
+    done = check(url(project, site.server.address), inside=site.client)
+    assert set() == done.codes("fail", "warn") - {"no-tls-443"}, done.report
+    assert 0 == done.status
+    return done.report
 
 
-def test_data_goes_through_the_relay(stack: Project) -> None:
-    """From the host every URL carries data and loses none; the probe comes to the same result."""
+def test_data_goes_through_the_relay(stack: Project, two_routers_away: Site) -> None:
+    """From behind a NAT every URL carries data and loses none; the probe comes to the same
+    result."""
     wait_healthy(stack, "probe")
     wait_healthy(stack, "signal")
-    report = checked(url(stack))
-    assert report["verdict"] == "pass"
+    report = checked(stack, two_routers_away)
     relays = [row for row in report["urls"] if row["url"].startswith("turn:")]
-    assert len(relays) >= 2
+    assert {"udp", "tcp"} == {parse_uri(row["url"]).transport for row in relays}
     assert all(row["received"] == row["sent"] > 0 for row in relays)
+    assert {two_routers_away.router.address} == {row["mapped"].split(":")[0] for row in relays}
 
 
 def test_a_host_with_only_docker_can_check(stack: Project) -> None:
@@ -213,14 +210,16 @@ def test_only_init_writes_to_the_data(stack: Project) -> None:
         assert [mount["RW"] for mount in mounts if mount["Type"] == "volume"] == [False]
 
 
-def test_again_keeps_the_secret_and_takes_new_settings(stack: Project) -> None:
+def test_again_keeps_the_secret_and_takes_new_settings(
+    stack: Project, two_routers_away: Site
+) -> None:
     """A changed setting reaches init, service and coturn with one `up`; the secret stays."""
     read = ("exec", "-T", "signal", "cat", f"{DATA}/turn-secret")
     before = stack.compose(*read).stdout
     changed = Project(stack.name, {**stack.environment, "TURN_PORT": str(free_port())}, stack.files)
     changed.compose("up", "--detach")
     wait_healthy(changed, "probe")
-    report = checked(url(changed))
+    report = checked(changed, two_routers_away)
     assert f":{changed.environment['TURN_PORT']}?" in report["urls"][-1]["url"]
     assert changed.compose(*read).stdout == before
 
@@ -252,13 +251,15 @@ def test_make_up_through_docker(images: docker.Images, override: Path) -> None:
         project.compose("down", "--volumes")
 
 
-def test_bridge_carries_data(images: docker.Images, override: Path, own_address: str) -> None:
+def test_bridge_carries_data(
+    images: docker.Images, override: Path, own_address: str, two_routers_away: Site
+) -> None:
     """compose.bridge.yaml, as on Docker Desktop: published ports, and at most 100 for relaying."""
     files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml", override)
     project = Project("signalpost-bridge", environment(images, EXTERNAL_IP=own_address), files)
     with project.up():
         wait_healthy(project, "probe")
-        report = checked(url(project))
+        report = checked(project, two_routers_away)
         relayed = [
             int(row["relayed"].rpartition(":")[2]) for row in report["urls"] if row.get("relayed")
         ]
@@ -311,3 +312,5 @@ def test_default_image_is_fit_for_the_internet() -> None:
     pinned = parse_version(services["coturn"]["image"])
     assert not is_too_old_for_public(pinned)
     assert parse_version(services["init"]["environment"]["COTURN_VERSION"]) == pinned
+    # What the image's tag says reaches init too: a person may have set COTURN_IMAGE alone.
+    assert f"--coturn-image={services['coturn']['image']}" in services["init"]["entrypoint"]

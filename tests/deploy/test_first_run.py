@@ -9,7 +9,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,9 @@ import pytest
 
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
+from tests.lab.netns import Site
 from tests.lab.ports import free_port
+from tests.lab.prober import TURNCTL
 from turnctl.deployment.servicefile import EDGE_ADDRESS
 
 DEADLINE = 60.0
@@ -83,25 +84,20 @@ def fresh(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Project]:
         project.compose("--profile", "tls", "down", "--volumes", "--timeout", "5")
 
 
-def check(project: Project) -> subprocess.CompletedProcess[str]:
-    turnctl = Path(sys.executable).with_name("turnctl")
-    return subprocess.run(
-        [str(turnctl), "check", f"http://127.0.0.1:{project.environment['PORT']}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
+def check(project: Project, site: Site) -> subprocess.CompletedProcess[str]:
+    """By a client two routers away."""
+    url = f"http://{site.server.address}:{project.environment['PORT']}"
+    return site.run([TURNCTL, "check", url], timeout=DEADLINE)
 
 
 def test_from_nothing_to_a_passing_check(
-    fresh: Project, capsys: pytest.CaptureFixture[str]
+    fresh: Project, two_routers_away: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One command, nothing edited; how long it took is printed."""
     begun = time.monotonic()
     fresh.compose("up", "--detach")
     up = time.monotonic() - begun
-    while (done := check(fresh)).returncode != 0:
+    while (done := check(fresh, two_routers_away)).returncode != 0:
         assert time.monotonic() - begun < DEADLINE, done.stdout
     passed = time.monotonic() - begun
     with capsys.disabled():
@@ -174,10 +170,10 @@ def refused(project: Project, *words: str) -> None:
     assert "" == running.strip()
 
 
-def accepted(project: Project) -> None:
+def accepted(project: Project, site: Site) -> None:
     project.compose("up", "--detach")
     deadline = time.monotonic() + DEADLINE
-    while (done := check(project)).returncode != 0:
+    while (done := check(project, site)).returncode != 0:
         assert time.monotonic() < deadline, done.stdout
 
 
@@ -186,30 +182,33 @@ def accepted(project: Project) -> None:
     [
         ("DOMAIN", f"https://{DOMAIN}", ("is a URL; give the name in it alone",)),
         ("EXTERNAL_IP", "my.host.example", ("EXTERNAL_IP", "is not an IP address such as")),
+        ("COTURN_VERSION", "4.17.1", ("coturn 4.17.1 is broken", "Use coturn 4.18.0 or later")),
     ],
 )
-def test_a_wrong_setting(fresh: Project, setting: str, value: str, words: tuple[str, ...]) -> None:
+def test_a_wrong_setting(
+    fresh: Project, two_routers_away: Site, setting: str, value: str, words: tuple[str, ...]
+) -> None:
     """One line of `init` names the variable and what it takes; mended, the next `up` works."""
     refused(replace(fresh, environment={**fresh.environment, setting: value}), *words)
-    accepted(fresh)
+    accepted(fresh, two_routers_away)
 
 
 @pytest.mark.parametrize("variable", ["PORT", "TURN_PORT", "HTTPS_PORT", "METRICS_PORT"])
-def test_a_busy_port(fresh: Project, variable: str) -> None:
+def test_a_busy_port(fresh: Project, two_routers_away: Site, variable: str) -> None:
     """Another program on 8080, 3478, 443 or 9464 is told with the command that names it."""
     port = int(fresh.environment[variable])
     named = replace(fresh, environment={**fresh.environment, "DOMAIN": DOMAIN})
     with socket.create_server(("0.0.0.0", port)):
         refused(named, f"port {port}", "ss -lntup", f"set {variable} in .env")
-    accepted(fresh)
+    accepted(fresh, two_routers_away)
 
 
-def test_no_address_at_all(fresh: Project, tmp_path: Path) -> None:
+def test_no_address_at_all(fresh: Project, two_routers_away: Site, tmp_path: Path) -> None:
     """A host without a network is told what a relay needs."""
     offline = tmp_path / "offline.yaml"
     offline.write_text("services: {init: {network_mode: none}}")
     refused(replace(fresh, files=(*fresh.files, offline)), "no address beside loopback", "--listen")
-    accepted(fresh)
+    accepted(fresh, two_routers_away)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,9 @@ def test_no_address_at_all(fresh: Project, tmp_path: Path) -> None:
         (": > api-key; chmod 600 api-key", ("api-key: is empty",)),
     ],
 )
-def test_a_spoiled_secret(fresh: Project, spoil: str, words: tuple[str, ...]) -> None:
+def test_a_spoiled_secret(
+    fresh: Project, two_routers_away: Site, spoil: str, words: tuple[str, ...]
+) -> None:
     """By hand, or by a disk that was full: its file and the way out are named, and nothing is made
     of it. Removed, the next `up` makes another."""
 
@@ -232,13 +233,13 @@ def test_a_spoiled_secret(fresh: Project, spoil: str, words: tuple[str, ...]) ->
     shell(spoil)
     refused(fresh, *words)
     shell("rm turn-secret api-key 2>/dev/null; true")
-    accepted(fresh)
+    accepted(fresh, two_routers_away)
 
 
-def test_a_volume_that_a_killed_run_left(fresh: Project) -> None:
+def test_a_volume_that_a_killed_run_left(fresh: Project, two_routers_away: Site) -> None:
     """Half of the files, some of them unfinished: `up` goes on from there."""
     fresh.compose(
         "run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "init", "-c",
         f"turnctl init --dir={DATA} & until [ -e {DATA}/turn-secret ]; do :; done; kill -9 $!",
     )  # fmt: skip
-    accepted(fresh)
+    accepted(fresh, two_routers_away)

@@ -18,6 +18,7 @@ import pytest
 from signalpost.credentials import Secret, mint, password_for
 from tests.lab import coturn, docker
 from tests.lab.docker import ROOT, Project
+from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import open_datagram
@@ -52,7 +53,8 @@ path.write_text(json.dumps(note))
 @dataclass(frozen=True, slots=True)
 class Deployment:
     project: Project
-    address: str
+    site: Site
+    """A client of it, two routers away."""
 
     def rotate(self, *arguments: str) -> str:
         """Its output."""
@@ -73,14 +75,16 @@ class Deployment:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return asyncio.run(self._allocate(secret))
+                return coturn.within(
+                    self.site.client.name, lambda: asyncio.run(self._allocate(secret))
+                )
             except WireError:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
 
     async def _allocate(self, secret: str) -> int:
         made = mint([Secret(secret)], os.urandom(4).hex(), now=time.time(), ttl=600)
-        server = self.address, int(self.project.environment["TURN_PORT"])
+        server = self.site.server.address, int(self.project.environment["TURN_PORT"])
         session = Session(Login(made.username, made.password))
         session.attach(await open_datagram(server, session))
         try:
@@ -109,7 +113,9 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(
+    two_routers_away: Site, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     override = tmp_path_factory.mktemp("compose") / "test.yaml"
     override.write_text(OVERRIDE)
     with docker.engine():
@@ -127,7 +133,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         files = (ROOT / "compose.yaml", override)
         project = Project("signalpost-rotate", environment, files)
         with project.up():
-            yield Deployment(project, coturn.own_address())
+            yield Deployment(project, two_routers_away)
 
 
 def test_the_turn_secret(deployment: Deployment) -> None:

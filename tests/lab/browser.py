@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import shlex
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives import serialization
 from playwright.async_api import Page, async_playwright
 from playwright.sync_api import BrowserContext, Playwright, ViewportSize
 
+from tests.lab.firefox import trust
 from tests.lab.netns import Namespace
 from tests.lab.parts import find, require
+from tests.lab.scripted import Browser, opened
 
-__all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "page", "pin"]
+__all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "page", "pin", "scripted"]
 
 PATIENCE = 60_000
 """Milliseconds: Chromium starts in one second, in twenty when the machine is busy."""
@@ -103,3 +106,23 @@ async def page(namespace: Namespace, home: Path, *, pinned: str) -> AsyncIterato
             yield context.pages[0] if context.pages else await context.new_page()
         finally:
             await context.close()
+
+
+@contextlib.contextmanager
+def scripted(namespace: Namespace, home: Path, *, root: Path | None = None) -> Iterator[Browser]:
+    """A new browser in that namespace without Playwright, as `firefox.inside` makes one: it trusts
+    the CA certificate `root`, for WebRTC's TLS as well. `home` is a folder for it alone.
+    """
+    require("chromium", "ip", root=True)
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    if root is not None:
+        trust(database, root)
+    argv = [str(find("chromium")), "--headless=new", f"--user-data-dir={home / 'profile'}"]
+    environment = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    with opened(
+        [*argv, *OPTIONS, *FAKE_MEDIA], namespace, home / "log", environment=environment
+    ) as browser:
+        said = subprocess.run([argv[0], "--version"], check=True, capture_output=True, text=True)
+        browser.name, browser.version = "Chromium", said.stdout.split()[1]
+        yield browser

@@ -58,6 +58,22 @@ class Authority:
     def root(self) -> Path:
         return self.directory / "root.pem"
 
+    @property
+    def subject(self) -> x509.Name:
+        return self._certificate.subject
+
+    def key_pem(self) -> bytes:
+        """The root's private key."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        """The certificate that the builder describes, signed by this root, whatever it says."""
+        return builder.sign(self._key, hashes.SHA256())
+
     def issue(
         self,
         names: Sequence[str],

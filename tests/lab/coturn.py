@@ -164,6 +164,9 @@ def running(
         if own_peer:
             # The machine's own address is often private, and the deny list would hold it.
             config.append(f"allowed-peer-ip={relay or address}")
+        if ":" in (relay or address):
+            # Browsers ask for no family, and would be refused an IPv4 relay here.
+            config.append("allocation-default-address-family=keep")
         if auth:
             config += ["use-auth-secret", f"static-auth-secret={secret}"]
         if tls:

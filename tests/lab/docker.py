@@ -1,13 +1,16 @@
 """A real Docker engine, and images to run compose.yaml with.
 
 The engine that answers is taken; where none does one is started, and ended by its pid. Images are
-pulled; where no registry answers they are made with mmdebstrap, and kept by the engine.
+pulled; where no registry answers they are made with mmdebstrap, named by the version in them, and
+kept by the engine. `tests/deploy/test_pins.py` holds the pinned versions against those that run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import re
 import subprocess
 import tempfile
 import time
@@ -22,14 +25,19 @@ from tests.lab.netns import Namespace
 from tests.lab.parts import MISSING, SYSTEM_PATH, require
 
 __all__ = [
+    "PARTS",
     "Images",
+    "Part",
     "Project",
     "acme_image",
     "edge_image",
     "engine",
     "engine_inside",
+    "image",
     "images",
+    "pinned",
     "prometheus_image",
+    "version_in",
 ]
 
 ENGINE_DEADLINE = 60.0
@@ -106,6 +114,83 @@ def _daemon(home: Path, argv: Sequence[str], client: Sequence[str]) -> Iterator[
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What the suite runs in place of a pinned image when it cannot be pulled: these packages of
+    that Debian. `asks` is the program in either image that says which version it is."""
+
+    suite: str
+    packages: tuple[str, ...]
+    asks: tuple[str, ...]
+
+
+# The next Debian has the very versions that are pinned, or nearer ones than this Debian has.
+PARTS: Mapping[str, Part] = {
+    "coturn/coturn": Part("forky", ("coturn",), ("turnserver", "--version")),
+    "haproxy": Part("forky", ("haproxy",), ("haproxy", "-v")),
+    "goacme/lego": Part("forky", ("lego",), ("lego", "--version")),
+    "prom/prometheus": Part("forky", ("prometheus",), ("prometheus", "--version")),
+    "python": Part("bookworm", ("python3", "python3-venv"), ("python3", "--version")),
+}
+"""Repository → what stands in for it. Grafana has no package, and so nothing of it is run."""
+
+_PINNED = re.compile(r"\$\{\w+_IMAGE:-([^{}$]+)\}")
+
+
+def pinned() -> dict[str, str]:
+    """Repository → tag of every image that compose.yaml takes from a registry."""
+    text = (ROOT / "compose.yaml").read_text()
+    named = {name.rpartition(":")[::2] for name in _PINNED.findall(text)}
+    return {repository: tag for repository, tag in named if not repository.startswith("signalpost")}
+
+
+@functools.cache
+def image(repository: str) -> str:
+    """The pinned image where it is here or a registry answers, else Debian's packages as one that
+    is named by the version in it. No image gets a name with another version's tag."""
+    name = f"{repository}:{pinned()[repository]}"
+    if _ok("docker", "image", "inspect", name):
+        return name
+    part = PARTS[repository]
+    cached = f"signalpost-test/{part.packages[0]}:{part.suite}"
+    if not _ok("docker", "image", "inspect", cached):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if _ok("docker", "pull", "--quiet", name, timeout=PULL_PATIENCE):
+                return name
+        _make(cached, part)
+    made = f"signalpost-test/{part.packages[0]}:{version_in(cached, part)}"
+    _run("docker", "tag", cached, made)
+    return made
+
+
+@functools.cache
+def version_in(image: str, part: Part) -> str:
+    """What the program in an image says of itself."""
+    program, *arguments = part.asks
+    run = ("docker", "run", "--rm", "--network", "none", "--entrypoint", program, image)
+    said = _run(*run, *arguments).stdout
+    found = re.search(r"\d+\.\d+\.\d+", said)
+    assert found is not None, said
+    return found[0]
+
+
+def _make(name: str, part: Part) -> None:
+    """Needs Debian's archive alone."""
+    require("mmdebstrap", root=True)
+    with tempfile.TemporaryDirectory() as directory:
+        archive = f"{directory}/{part.suite}.tar"
+        # pip inside a build has to trust what this machine trusts.
+        trust = "/etc/ssl/certs/ca-certificates.crt"
+        _run(
+            "mmdebstrap", "--quiet", "--variant=minbase",
+            f"--include={','.join(['ca-certificates', *part.packages])}",
+            '--aptopt=Acquire::Check-Valid-Until "false"',
+            f"--customize-hook=copy-in {trust} /etc/ssl/certs",
+            part.suite, archive,
+        )  # fmt: skip
+        _run("docker", "import", archive, name)
+
+
+@dataclass(frozen=True, slots=True)
 class Images:
     """What compose.yaml's variables are set to; `coturn_version` is what the image holds."""
 
@@ -115,51 +200,24 @@ class Images:
 
 
 def images() -> Images:
-    """The default images where a registry answers, else Debian's packages as images."""
-    python = _image("python:3.12-slim-bookworm", "bookworm", ["python3", "python3-venv"])
-    # The next Debian has a coturn without the known holes of this one's.
-    coturn = _image("coturn/coturn:4.18.0-r0", "forky", ["coturn"])
-    said = _run("docker", "run", "--rm", "--entrypoint", "turnserver", coturn, "--version")
-    return Images(python, coturn, said.stdout.strip())
+    """What every deployment needs."""
+    coturn = image("coturn/coturn")
+    return Images(image("python"), coturn, version_in(coturn, PARTS["coturn/coturn"]))
 
 
 def edge_image() -> str:
     """HAProxy, for EDGE_IMAGE."""
-    return _image("haproxy:3.2.26", "forky", ["haproxy"])
+    return image("haproxy")
 
 
 def acme_image() -> str:
     """lego, for ACME_IMAGE."""
-    return _image("goacme/lego:v4.35.2", "forky", ["lego"])
+    return image("goacme/lego")
 
 
 def prometheus_image() -> str:
     """Prometheus with promtool, for PROMETHEUS_IMAGE."""
-    return _image("prom/prometheus:v3.13.2", "bookworm", ["prometheus"])
-
-
-def _image(name: str, suite: str, packages: Sequence[str]) -> str:
-    made = f"signalpost-test/{packages[0]}:{suite}"
-    for present in (name, made):
-        if _ok("docker", "image", "inspect", present):
-            return present
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        if _ok("docker", "pull", "--quiet", name, timeout=PULL_PATIENCE):
-            return name
-    require("mmdebstrap", root=True)
-    with tempfile.TemporaryDirectory() as directory:
-        archive = f"{directory}/{suite}.tar"
-        # pip inside a build has to trust what this machine trusts.
-        trust = "/etc/ssl/certs/ca-certificates.crt"
-        _run(
-            "mmdebstrap", "--quiet", "--variant=minbase",
-            f"--include={','.join(['ca-certificates', *packages])}",
-            '--aptopt=Acquire::Check-Valid-Until "false"',
-            f"--customize-hook=copy-in {trust} /etc/ssl/certs",
-            suite, archive,
-        )  # fmt: skip
-        _run("docker", "import", archive, made)
-    return made
+    return image("prom/prometheus")
 
 
 @dataclass(frozen=True, slots=True)

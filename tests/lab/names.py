@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.lab.netns import Namespace
 from tests.lab.parts import require
 
-__all__ = ["names", "resolver", "with_hosts"]
+__all__ = ["hosts", "names", "resolver", "with_hosts"]
 
 
 @contextlib.contextmanager
@@ -24,6 +24,15 @@ def names(namespace: Namespace, name: str, addresses: Sequence[str]) -> Iterator
     }
     with _etc(namespace, files):
         yield name
+
+
+@contextlib.contextmanager
+def hosts(namespace: Namespace, table: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """While the block runs each name of the table has its addresses inside."""
+    lines = [f"{address} {name}" for name, addresses in table.items() for address in addresses]
+    files = {"hosts": "\n".join([*lines, ""]), "resolv.conf": "nameserver 127.0.0.1\n"}
+    with _etc(namespace, files):
+        yield
 
 
 @contextlib.contextmanager

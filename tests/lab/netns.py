@@ -40,6 +40,7 @@ __all__ = [
     "Kind",
     "Namespace",
     "Site",
+    "around_this_host",
     "internet",
     "site",
 ]
@@ -47,6 +48,8 @@ __all__ = [
 SERVER, SECOND_SERVER = "203.0.113.1", "203.0.113.2"
 CORE, GATEWAY6 = "203.0.113.253", "fe80::1"
 """The router between; over IPv6 it has the same address on each of its links."""
+BESIDE, BESIDE6 = "203.0.113.5", "2001:db8::5"
+"""The one client that is on the servers' own link."""
 NOWHERE = "203.0.113.254"
 SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
@@ -58,7 +61,8 @@ PREFIX = "signalpost-"
 class Namespace:
     """A network namespace and the addresses its programs are reached at.
 
-    `address` is the IPv4 one, the IPv6 one where there is no other.
+    `address` is the IPv4 one, the IPv6 one where there is no other. Without a name it is the one
+    that the tests themselves run in.
     """
 
     name: str
@@ -66,7 +70,7 @@ class Namespace:
     address6: str | None = None
 
     def _argv(self, argv: Sequence[str]) -> list[str]:
-        return ["ip", "netns", "exec", self.name, *argv]
+        return ["ip", "netns", "exec", self.name, *argv] if self.name else [*argv]
 
     def run(
         self, argv: Sequence[str], *, check: bool = False, timeout: float = 60
@@ -145,6 +149,8 @@ class Internet:
     delay: str | None
     _tag: str
     _stack: contextlib.ExitStack
+    _network: str = "203.0.113"
+    """The first three bytes of what the core connects."""
     _sites: list[Site] = field(default_factory=list)
 
     def join(self, kind: Kind) -> Site:
@@ -155,6 +161,23 @@ class Internet:
         made = Site(client, router, self.server, kind)
         self._sites.append(made)
         return made
+
+    def beside(self) -> Site:
+        """The one client between whom and the servers there is no router, IPv4 and IPv6: where even
+        a TTL of 1 arrives."""
+        client = self._namespace("beside", BESIDE, BESIDE6)
+        server, port = self.server.name, "beside"
+        _link(client.name, "eth0", server, port)
+        for namespace, device in ((client.name, "eth0"), (server, port)):
+            _up(namespace, device)
+        _address(client.name, "eth0", f"{BESIDE}/24")
+        _address(client.name, "eth0", f"{BESIDE6}/128")
+        # Neighbour discovery answers for the addresses of that one device alone.
+        _address(server, port, f"{GATEWAY6}/64")
+        _ip("-n", client.name, "route", "add", "2001:db8::/32", "via", GATEWAY6, "dev", "eth0")
+        for address in (BESIDE, BESIDE6):
+            _ip("-n", server, "route", "add", address, "dev", port)
+        return Site(client, client, self.server, "no-nat")
 
     def number(self, namespace: Namespace, address: str) -> None:
         """One more address for the servers, or for a client without a NAT. Whoever else has one of
@@ -168,12 +191,12 @@ class Internet:
             _ip("-n", namespace.name, "route", "replace", network, *via)
 
     def _without_nat(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
-        client = self._namespace(f"client{number}", f"203.0.113.{10 + number}")
+        client = self._namespace(f"client{number}", f"{self._network}.{10 + number}")
         self._plug(client, "eth0", number)
         return client, client
 
     def _behind_router(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
-        wan, lan = f"203.0.113.{10 + number}", f"10.{99 + number}.0"
+        wan, lan = f"{self._network}.{10 + number}", f"10.{99 + number}.0"
         wan6, lan6 = f"2001:db8::{10 + number}", f"2001:db8:{99 + number}:"
         with4, with6 = kind != "ipv6-only", kind in {"ipv6-only", "dual-stack"}
         router = self._namespace(f"router{number}", wan if with4 else wan6, wan6 if with6 else None)
@@ -204,7 +227,7 @@ class Internet:
 
     def _carrier_grade(self, kind: Kind, number: int) -> tuple[Namespace, Namespace]:
         """A home's router behind its carrier's, which the internet sees (RFC 6598 between them)."""
-        wan, lan = f"203.0.113.{10 + number}", f"10.{99 + number}.0"
+        wan, lan = f"{self._network}.{10 + number}", f"10.{99 + number}.0"
         between = f"100.64.{number}"
         carrier = self._namespace(f"carrier{number}", wan)
         home = self._namespace(f"home{number}", f"{between}.2")
@@ -236,6 +259,8 @@ class Internet:
         known = dict.fromkeys((namespace.address, namespace.address6))
         addresses = [address for address in known if address is not None]
         _wire(self.core, f"site{number}", namespace, device, addresses)
+        if not self.server.address.startswith(f"{self._network}."):
+            _ip("-n", namespace.name, "route", "add", self.server.address, "dev", device)
         if self.delay:
             delay = ["dev", device, "root", "netem", "delay", self.delay]
             if namespace.run(["tc", "qdisc", "add", *delay]).returncode != 0:
@@ -248,7 +273,7 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
     require("ip", "nft", "tc", root=True)
     tag = secrets.token_hex(3)
     with contextlib.ExitStack() as stack:
-        core = _core(stack, tag)
+        core = _core(stack, tag, CORE)
         server = _namespace(stack, tag, "server", SERVER, SERVER6)
         addresses = (SERVER, SECOND_SERVER, SERVER6, SECOND_SERVER6)
         _wire(core, "servers", server, "eth0", addresses)
@@ -262,23 +287,49 @@ def internet(*, delay: str | None = None) -> Iterator[Internet]:
 
 
 @contextlib.contextmanager
+def around_this_host(address: str) -> Iterator[Internet]:
+    """The same around the namespace that the tests themselves run in, whose IPv4 address that is:
+    for what binds the ports of this host, as a deployment by Docker does.
+
+    Sites are in 198.18.0.0/15, which is there for tests (RFC 2544), and reach that address alone.
+    """
+    require("ip", "nft", "tc", root=True)
+    tag = secrets.token_hex(3)
+    # Another run beside this one must not have the same.
+    network = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
+    with contextlib.ExitStack() as stack:
+        core = _core(stack, tag, f"{network}.253")
+        device = f"sp{tag}"
+        here = Namespace("", address)
+        _ip("link", "add", device, "type", "veth", "peer", "name", "servers", "netns", core.name)
+        stack.callback(subprocess.run, ["ip", "link", "delete", device], capture_output=True)
+        _sysctl(core, "net.ipv4.neigh.servers.proxy_delay=0")
+        _up(core.name, "servers")
+        _ip("-n", core.name, "route", "add", address, "dev", "servers")
+        _ip("link", "set", device, "up")
+        # It has no address of its own: it asks and answers by the one of this host.
+        _ip("route", "add", f"{network}.0/24", "dev", device, "src", address)
+        yield Internet(here, core, None, tag, stack, network)
+
+
+@contextlib.contextmanager
 def site(kind: Kind = "port-restricted", *, delay: str | None = None) -> Iterator[Site]:
     """A client behind a NAT of this kind; rules and what they behave as were measured."""
     with internet(delay=delay) as made:
         yield made.join(kind)
 
 
-def _core(stack: contextlib.ExitStack, tag: str) -> Namespace:
+def _core(stack: contextlib.ExitStack, tag: str, address: str) -> Namespace:
     """The router that everybody is connected with.
 
-    Whoever is in 203.0.113.0/24 takes all of it to be on its own link; the core answers ARP for
+    Whoever is in its /24 takes all of it to be on its own link; the core answers ARP for
     those that are on another, and forwards. For an address that nobody has no answer comes, as on
     one wire. Over IPv6 it is the gateway.
     """
-    core = _namespace(stack, tag, "core", CORE, None)
+    core = _namespace(stack, tag, "core", address, None)
     _sysctl(core, "net.ipv4.conf.all.proxy_arp=1")
     # What ARP asks with, and what ICMP comes from.
-    _address(core.name, "lo", f"{CORE}/32")
+    _address(core.name, "lo", f"{address}/32")
     _forward(core, 4)
     _forward(core, 6)
     return core

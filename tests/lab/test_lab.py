@@ -148,6 +148,49 @@ def test_every_packet_crosses_a_router(kind: netns.Kind) -> None:
             assert (expected, expected) == (came, client.stdout), client.stderr
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_on_one_link_there_is_no_router(family: int) -> None:
+    """The client beside the servers gets what nobody else does."""
+    with netns.internet() as internet:
+        site = internet.beside()
+        address = netns.SERVER if family == 4 else netns.SERVER6
+        server = site.server.popen([sys.executable, "-c", HOPS, "server", address])
+        with server:
+            assert server.stdout is not None
+            assert "ready\n" == server.stdout.readline()
+            client = site.run([sys.executable, "-c", HOPS, "client", address])
+            assert ("0\n", "0\n") == (server.stdout.read(), client.stdout), client.stderr
+
+
+def test_this_host_is_two_routers_away(own_address: str) -> None:
+    """A client behind a NAT reaches what listens in the tests' own namespace, and hears of it."""
+    with netns.around_this_host(own_address) as internet:
+        site = internet.join("port-restricted")
+        with coturn.running(own_address) as server:
+            before = mapped_ports(site, server.port, own_address)
+        assert "silent" not in before
+        traced = site.run([sys.executable, "-c", REACHES, own_address, "1", "2", "3"])
+        assert "1 lost\n2 lost\n3 refused\n" == traced.stdout, traced.stderr
+
+
+REACHES = """
+import socket, sys
+for ttl in sys.argv[2:]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.settimeout(0.5)
+        own.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, int(ttl))
+        own.connect((sys.argv[1], 9))
+        try:
+            own.send(b"?")
+            own.recv(1)
+        except ConnectionRefusedError:
+            print(ttl, "refused")
+        except OSError:
+            print(ttl, "lost")
+"""
+"""Whether a datagram with each TTL arrives at a port of the host that nobody has: it says so."""
+
+
 @pytest.mark.parametrize("kind", ["no-nat", "port-restricted"])
 def test_a_ttl_of_one_reaches_nobody(kind: netns.Kind) -> None:
     """What the servers send with it never arrives, not even where there is no NAT."""

@@ -19,6 +19,7 @@ from signalpost import messages
 from signalpost.client import (
     Client,
     ClientError,
+    Closed,
     PeerJoined,
     PeerLeft,
     Refused,
@@ -29,6 +30,7 @@ from signalpost.client import (
 )
 from signalpost.errors import Malformed
 from signalpost.settings import Limits, Rate
+from tests.signalpost.between import silent, slamming
 from tests.signalpost.cases import CASES
 from tests.signalpost.running import Running, running, settings
 
@@ -182,8 +184,8 @@ def test_any_arguments() -> None:
         runner.run(party.open())
         peer = party.ada.peer
 
-        @hypothesis_settings(max_examples=CASES, deadline=None)
-        @given(st.lists(CALLS, min_size=1, max_size=3))
+        @hypothesis_settings(max_examples=CASES // 4, deadline=None)
+        @given(st.lists(CALLS, min_size=4, max_size=4))
         def ask(calls: list[Call]) -> None:
             runner.run(party.ask(calls))
             assert (peer, State.OPEN) == (party.ada.peer, party.ada.state)
@@ -324,6 +326,64 @@ async def test_what_the_service_takes() -> None:
                 service.clocks.advance(0.2)
                 await said
             assert (before, 2) == (ada.peer, metrics.connections._value.get())
+
+
+async def test_too_large_for_the_service() -> None:
+    """A service that takes less and does not say so: what ended the connection is given up, what
+    was said beside it arrives, and the peer stays who it is.
+    """
+    small = settings(limits=Limits(message_bytes=2_048))
+    async with (
+        asyncio.timeout(SECONDS),
+        running(small) as service,
+        silent(service.ports.port) as url,
+        connect(url, token=service.token("ada")) as ada,
+    ):
+        peer = ada.peer
+        room = await ada.join("r")
+        said = [room.text("x" * size) for size in (1, 3_000, 2, 4_000, 3)]
+        outcomes = await asyncio.gather(*said, return_exceptions=True)
+        assert [None, None, None] == outcomes[::2]
+        assert ["malformed", "malformed"] == [
+            each.code for each in outcomes[1::2] if isinstance(each, Refused)
+        ]
+        with pytest.raises(Refused, match="a message has at most"):
+            room.text("x" * 3_000)
+        assert (peer, False) == (ada.peer, room.closed)
+
+
+async def test_no_storm() -> None:
+    """A service that ends each connection as soon as something is said is asked less and less
+    often, always by the same session; what was asked settles at the end.
+    """
+    async with asyncio.timeout(SECONDS), slamming(1011) as service:
+        async with connect(service.url) as ada:
+            asked = asyncio.create_task(ada.join("r"))
+            await asyncio.sleep(2)
+        with pytest.raises(Closed):
+            await asked
+        assert 2 <= len(service.peers) <= 6
+        assert ["", *["s"] * (len(service.peers) - 1)] == service.peers
+
+
+async def test_a_request_that_meets_a_bug() -> None:
+    """It is answered by its id before the connection ends, and is not asked again: the peer is back
+    with everything else.
+    """
+
+    def bug(record: object) -> None:
+        service.service.hub.exchange._changed = lambda record: None
+        raise ZeroDivisionError
+
+    async with asyncio.timeout(SECONDS), running() as service:
+        url = f"http://127.0.0.1:{service.ports.port}"
+        async with connect(url, token=service.token("ada")) as ada:
+            peer = ada.peer
+            room = await ada.join("r")
+            service.service.hub.exchange._changed = bug
+            assert "internal" == await ada.call("bob").over()
+            await room.text("and it goes on")
+            assert (peer, False, ["r"]) == (ada.peer, room.closed, list(ada.rooms))
 
 
 async def test_numbers_beyond_ours() -> None:

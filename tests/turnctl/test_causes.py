@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hmac
 import json
 import socket
 import ssl
@@ -12,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,7 @@ from tests.lab.matrix import fault
 from tests.lab.prober import Checked, assert_only, check, write_ice_servers
 from tests.lab.responders import Script, issuer, picky_edge, turn_responder
 from turnctl.addresses import DENIED
+from turnctl.probes.relay import ECHO_PACKETS, LARGE_EVERY
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
 
@@ -48,13 +52,111 @@ def test_answers_that_coturn_does_not_give(script: Script, code: str) -> None:
         assert_only(code, check(*ANY, f"turn:127.0.0.1:{port}"))
 
 
-@fault("static-credential-on-secret-server", "a username without timestamp")
-def test_a_static_user_on_a_secret_server(own_address: str) -> None:
-    """A username without a timestamp is refused by a server with use-auth-secret."""
-    with coturn.running(own_address) as server:
-        credential = ["--username", "alice", "--credential", "wonderland"]
-        checked = check(*credential, server.uri())
-    assert_only("static-credential-on-secret-server", checked)
+STATIC = ["lt-cred-mech", "user=alice:correct-horse"]
+versions = pytest.mark.parametrize("version", coturn.VERSIONS)
+
+
+def login(username: str, credential: str) -> list[str]:
+    return ["--username", username, "--credential", credential]
+
+
+def secret_file(folder: Path, secret: str) -> list[str]:
+    path = folder / "secret"
+    path.write_text(secret)
+    path.chmod(0o600)
+    return ["--secret-file", str(path)]
+
+
+def summary(checked: Checked) -> str:
+    [one] = [one for one in checked.report["findings"] if one["severity"] == "fail"]
+    return str(one["summary"])
+
+
+@versions
+@fault("static-credential-on-secret-server", "a username without timestamp, with the secret")
+def test_a_static_user_on_a_secret_server(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """A username without a timestamp is refused by a server with use-auth-secret. That it is such
+    a server is known by what it takes; without the secret it may be a wrong password as well.
+    """
+    with coturn.running(own_address, version=version) as server:
+        given = [*login("alice", "wonderland"), server.uri()]
+        known = check(*secret_file(tmp_path, server.secret), *given)
+        unknown = check(*given)
+    assert_only("static-credential-on-secret-server", known)
+    assert_only("login-refused", unknown)
+    assert "(use-auth-secret) is unknown" in summary(unknown)
+
+
+@versions
+@fault("login-refused", "a fixed user's wrong password, and an unknown user")
+def test_a_fixed_user_that_is_refused(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """The server answers an unknown user and a wrong password alike, and so it is said."""
+    with coturn.running(own_address, auth=False, lines=STATIC, version=version) as server:
+        right = check(*login("alice", "correct-horse"), server.uri())
+        wrong = [
+            check(*login("alice", "wrong-horse"), server.uri()),
+            check(*login("nobody", "correct-horse"), server.uri()),
+            check(
+                *secret_file(tmp_path, "a-secret-of-no-use-0123"),
+                *login("alice", "wrong-horse"),
+                server.uri(),
+            ),
+        ]
+    assert (0, set()) == (right.status, right.codes("fail"))
+    for one in wrong:
+        assert_only("login-refused", one)
+        assert "the user name or the password is wrong" in summary(one)
+    assert "from the given secret is refused too" in summary(wrong[-1])
+
+
+@versions
+def test_a_secret_where_users_are_fixed(
+    own_address: str, tmp_path: Path, version: coturn.Version
+) -> None:
+    """A server without use-auth-secret answers as one with another secret does: both are said."""
+    with coturn.running(own_address, auth=False, lines=STATIC, version=version) as server:
+        checked = check(*secret_file(tmp_path, "a-secret-of-no-use-0123"), server.uri())
+    assert_only("secret-mismatch", checked)
+    assert "another secret or no use-auth-secret, or it loaded another file" in summary(checked)
+
+
+@fault("credential-malformed", "hex, SHA-256, milliseconds, a blank and more by a wrong issuer")
+def test_a_credential_that_is_made_wrongly(own_address: str, tmp_path: Path) -> None:
+    """With the secret at hand each mistake is named, alone; without it those of the name are."""
+    key, soon = b"Zk3Yw8Qp1Lr6Tn0Vx5Ha", f"{time.time() + 600:.0f}"
+    name = f"{soon}:bob"
+
+    def signed(username: str) -> str:
+        return base64.b64encode(hmac.digest(key, username.encode(), "sha1")).decode()
+
+    sha256 = base64.b64encode(hmac.digest(key, name.encode(), "sha256")).decode()
+    issued = {
+        "hex-digest": (name, hmac.digest(key, name.encode(), "sha1").hex()),
+        "other-digest": (name, sha256),
+        "secret-as-password": (name, key.decode()),
+        "milliseconds": (f"{soon}000:bob", signed(f"{soon}000:bob")),
+        "time-missing": ("bob", signed("bob")),
+        "name-unfit": (f"{soon}:Bob Jones", signed(f"{soon}:Bob Jones")),
+    }
+    with coturn.running(own_address, secret=key.decode()) as server:
+        given = secret_file(tmp_path, key.decode())
+        found = {
+            mistake: check(*given, *login(*made), server.uri()) for mistake, made in issued.items()
+        }
+        by_name = check(*login(*issued["milliseconds"]), server.uri())
+        behind = check(*login(f"bob:{soon}", signed(f"bob:{soon}")), server.uri())
+    for mistake, checked in found.items():
+        assert_only("credential-malformed", checked)
+        [evidence] = [
+            one["evidence"] for one in checked.report["findings"] if "mistakes" in one["evidence"]
+        ]
+        assert [mistake] == evidence["mistakes"]
+    assert_only("credential-malformed", by_name)
+    assert (0, set()) == (behind.status, behind.codes("fail"))
 
 
 @fault("two-servers-one-port", "two coturns with different secrets on one port")
@@ -105,7 +207,8 @@ def test_a_certificate_that_ends_soon(
 ) -> None:
     """Ten days before its end renewal must have failed; calls still work."""
     soon = authority.issue([own_address], ends=dt.timedelta(days=10))
-    assert_only("tls-expires-soon", tls_check(own_address, soon, authority.root, tmp_path), "warn")
+    checked = tls_check(own_address, soon, authority.root, tmp_path)
+    assert_only("tls-expires-soon", checked, "warn", beside=["tls-ip-literal"])
 
 
 @fault("tls-ip-literal", "an address in the URL, a name in the certificate")
@@ -180,8 +283,9 @@ def test_an_edge_that_knows_the_web_alone(
         urls = [f"turns:127.0.0.1:{port}", server.uri("tls")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check("--ca", str(authority.root), path)
-    assert_only("tls-alpn-refused", checked, "warn")
-    assert ["warn", "pass"] == checked.verdicts()
+    assert_only("tls-alpn-refused", checked, "warn", beside=["tls-ip-literal"])
+    alpn = [f["url"] for f in checked.report["findings"] if f["code"] == "tls-alpn-refused"]
+    assert urls[:1] == alpn
     assert [None, "stun.turn"] == [url["tls"]["alpn"] for url in checked.report["urls"]]
 
 
@@ -341,9 +445,18 @@ RELAY_TO_RELAY = 'iifname "lo" udp sport 49152-65535 udp dport 49152-65535'
 @pytest.mark.parametrize(
     ("rule", "severity", "said"),
     [
-        (f"{RELAY_TO_RELAY} numgen random mod 10 < 3", "warn", "of 20 packets"),
-        (RELAY_TO_RELAY, "fail", "20 of 20 packets"),
-        ("udp length > 1000", "warn", "5 of 20 packets through the relay were lost, all"),
+        (
+            f"{RELAY_TO_RELAY} numgen random mod 10 < 3",
+            "warn",
+            "packets through the relay were lost",
+        ),
+        (RELAY_TO_RELAY, "fail", f"{ECHO_PACKETS} of {ECHO_PACKETS} packets"),
+        (
+            "udp length > 1000",
+            "warn",
+            f"{ECHO_PACKETS // LARGE_EVERY} of {ECHO_PACKETS} packets through the relay were lost, "
+            "all",
+        ),
     ],
     ids=["some", "all", "large"],
 )
@@ -427,3 +540,72 @@ def test_a_reflector(own_address: str, tmp_path: Path) -> None:
     """coturn 4.6.1's defaults answer twenty bytes with ninety."""
     checked = audit(own_address, [*DENY_LIST, "no-software-attribute"], tmp_path)
     assert_only("amplification", checked, "warn")
+
+
+# --- the list itself ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "member", "wrap"),
+    [
+        ("iceservers-not-a-list", "iceServers", lambda entry: {"iceServers": entry}),
+        (
+            "iceserver-malformed",
+            "iceServers[1]",
+            lambda entry: {"iceServers": [entry, entry["urls"]]},
+        ),
+        (
+            "username-too-long",
+            "iceServers[1].username",
+            lambda entry: {"iceServers": [entry, {**entry, "username": "u" * 510}]},
+        ),
+        (
+            "issuer-bad-response",
+            "iceServers[1]",
+            lambda entry: {"iceServers": [entry, {"urls": entry["urls"], "password": "x"}]},
+        ),
+    ],
+)
+@fault("iceservers-not-a-list", "an object in place of the list, of a server that works")
+@fault("iceserver-malformed", "a URL in place of an entry, beside one that works")
+@fault("username-too-long", "510 bytes of user name, beside an entry that works")
+def test_a_list_that_browsers_throw_at(
+    own_address: str, tmp_path: Path, code: str, member: str, wrap: Any
+) -> None:
+    """The server is fine and the list is not: the member is named, what works is still tried."""
+    with coturn.running(own_address) as server:
+        made = server.credential()
+        entry = {"urls": server.uri(), "username": made.username, "credential": made.password}
+        path = tmp_path / "ice.json"
+        path.write_text(json.dumps(wrap(entry)))
+        checked = check(str(path))
+    assert_only(code, checked)
+    [found] = [one for one in checked.report["findings"] if one["severity"] == "fail"]
+    assert member == found["evidence"]["member"]
+    assert member in found["summary"]
+    assert checked.report["urls"][0]["received"] > 0
+
+
+@pytest.mark.parametrize(
+    ("severity", "where", "wrap"),
+    [
+        ("warn", "v.iceServers", lambda entry: {"v": {"iceServers": entry}, "s": "ok"}),
+        ("info", "d.iceServers", lambda entry: {"d": {"iceServers": [entry]}, "s": 200}),
+        ("info", "ice_servers", lambda entry: {"ice_servers": [entry], "ttl": "86400"}),
+    ],
+)
+@fault("iceservers-wrapped", "the answers of services, whose list stands elsewhere (warn, info)")
+def test_the_answer_of_a_service(
+    own_address: str, tmp_path: Path, severity: str, where: str, wrap: Any
+) -> None:
+    """The list is read, and it is said what an app has to take out of the answer."""
+    with coturn.running(own_address) as server:
+        made = server.credential()
+        entry = {"urls": [server.uri()], "username": made.username, "credential": made.password}
+        path = tmp_path / "ice.json"
+        path.write_text(json.dumps(wrap(entry)))
+        checked = check(str(path))
+    assert (0, set()) == (checked.status, checked.codes("fail"))
+    [found] = [one for one in checked.report["findings"] if one["code"] == "iceservers-wrapped"]
+    assert (severity, where) == (found["severity"], found["evidence"]["member"])
+    assert checked.report["urls"][0]["received"] > 0

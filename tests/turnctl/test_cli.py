@@ -82,7 +82,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str, status: i
             ["check", "--username", "a", "--credential", "\x1b", NOWHERE],
             ["--credential", "printed"],
         ),
-        (["check", "--secret-file", "x", *LOGIN], ["--secret-file or --username", "not both"]),
+        (["check", "--secret-file", "no-such-secret", *LOGIN, NOWHERE], ["no-such-secret"]),
         (["check", NOWHERE], [NOWHERE, "needs a credential", "--secret-file", "--username"]),
         (["check", "--family", "6", *LOGIN, NOWHERE], ["--family", "no URL"]),
         (["check", "--relay-only", "stun:127.0.0.1"], ["--relay-only", "no URL"]),
@@ -215,9 +215,6 @@ def test_a_secret_file_of_somebody_elses() -> None:
         (b"{}", "found none of iceServers"),
         (b"[]", "empty list"),
         (b'{"iceServers": []}', "empty list"),
-        (b'{"iceServers": [1]}', "iceServers[0] is not an object"),
-        (b'{"iceServers": [{"urls": []}]}', "iceServers[0].urls"),
-        (b'{"iceServers": [{"urls": "turn:x", "username": 1}]}', "username is not a string"),
     ],
 )
 def test_a_bad_file_of_ice_servers(tmp_path: Path, content: bytes, said: str) -> None:

@@ -21,8 +21,8 @@ from turnctl.deployment.coturn import Configuration, Version, render
 from turnctl.doctor import doctor
 
 LOOKS = [
-    "containers", "configuration", "secrets", "log", "version", "ports", "listeners", "addresses",
-    "firewall", "buffers",
+    "containers", "configuration", "certificates", "secrets", "log", "version", "ports",
+    "listeners", "addresses", "firewall", "buffers",
 ]  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_one_file_alone(data: Path, tmp_path: Path) -> None:
     done = turnctl("doctor", "--config", str(bad))
     assert 1 == done.returncode
     assert "\nFAIL  denied-peer-cidr\n" in done.stdout
-    assert "FAIL  looks: 1 fail" in done.stdout
+    assert "FAIL  looks: 1 pass, 1 fail" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_one_file_alone(data: Path, tmp_path: Path) -> None:
     [
         ("no-tlsv1", "option-dropped"),
         ("no-such-option", "option-unknown"),
-        ("stale-nonce=600 # ten minutes", "trailing-comment"),
+        ("pidfile=/d/pid # the pid", "trailing-comment"),
         ("denied-peer-ip=10.0.0.0/8", "denied-peer-cidr"),
         ("denied-peer-ip=::", "denied-peer-everything"),
-        ('static-auth-secret="0123456789abcdef0123"', "secret-malformed"),
+        ("static-auth-secret='0123456789abcdef0123'", "secret-malformed"),
     ],
 )
 def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
@@ -180,7 +180,7 @@ def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
         doctor, ["--config", str(path), "--format", "json"], standalone_mode=False
     )
     findings = json.loads(as_json.output)["findings"]
-    assert [(code, "fail")] == [(one["code"], one["severity"]) for one in findings]
+    assert [code] == [one["code"] for one in findings if one["severity"] == "fail"]
 
 
 def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,9 @@ def test_the_lint_counts_a_bridges_ports(tmp_path: Path, ports: list[object], st
 def test_the_lint_knows_the_image(tmp_path: Path, image: object, severity: str | None) -> None:
     """A coturn with known holes is named by its tag; one that cannot answer fails."""
     path = tmp_path / "compose.yaml"
-    path.write_text(yaml.safe_dump({"services": {"relay": {"image": image}}}))
+    path.write_text(
+        yaml.safe_dump({"services": {"relay": {"image": image, "network_mode": "host"}}})
+    )
     done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
     assert (1 if severity == "FAIL" else 0) == done.return_value, done.output
     if severity is None:
@@ -283,6 +285,8 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
         (["--config", "/nonexistent"], 2, "--config /nonexistent: there is no such file"),
         (["--config", "/"], 2, "--config / is no regular file"),
         (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
+        (["--container", "x", "--dir", "/"], 2, "--container looks at one container"),
+        (["--container", "x"], 3, "no Docker engine answers (No such file or directory)"),
         (["--coturn-version", "4.18"], 2, "--coturn-version goes with --config"),
         (["--config", "/x", "--coturn-version", "new"], 2, "is not a coturn version such as"),
         (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -226,7 +227,7 @@ def test_names_by_themselves() -> None:
     assert ("name-too-long",) == in_name(f"{NOW}:" + "u" * 600)
     assert ("password-in-name",) == in_name("alice:wonderland", "wonderland")
     for static in ("alice", "alice@example.org", "turn:alice", "user7", "7", "", "1.2.3.4"):
-        assert "lifetime-as-time" in in_name(static) if static == "7" else () == in_name(static)
+        assert () == in_name(static)
     assert ("raw-bytes",) == in_password(
         [Secret(SECRET)], USER, sha1(SECRET.encode(), USER.encode()).decode("latin-1")
     )
@@ -235,30 +236,38 @@ def test_names_by_themselves() -> None:
 # --- real servers ------------------------------------------------------------------------------
 
 
-async def answer(server: coturn.Server, username: str, password: str) -> int:
-    """What a Refresh without an allocation gets: 437 when the credential is taken."""
-    session = Session(Login(username, password))
-    session.attach(await open_datagram((server.host, server.port), session))
-    try:
-        await session.refresh(patience=5)
-    except ErrorResponse as error:
-        return error.code
-    finally:
-        await session.close()
-    return 0
+class Client:
+    """Shows credentials to a server. Sockets stay open to the end: coturn remembers the user of a
+    port, and answers another one from there with 441.
+    """
+
+    def __init__(self, server: coturn.Server, stack: contextlib.AsyncExitStack) -> None:
+        self.server, self.stack = server, stack
+
+    async def answer(self, username: str, password: str) -> int:
+        """What a Refresh without an allocation gets: 437 when the credential is taken."""
+        session = Session(Login(username, password))
+        session.attach(await open_datagram((self.server.host, self.server.port), session))
+        self.stack.push_async_callback(session.close)
+        try:
+            await session.refresh(patience=5)
+        except ErrorResponse as error:
+            return error.code
+        return 0
 
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)
 async def test_coturn_takes_none_of_them(own_address: str, version: coturn.Version) -> None:
     """What is called a mistake is refused by both versions, and what is called right is taken."""
     with coturn.running(own_address, secret=SECRET, version=version) as server:
-        taken = {how: await answer(server, one, signed(SECRET, one)) for how, one in RIGHT.items()}
-        refused = {
-            how: await answer(server, username, password)
-            for how, (_, username, password) in ISSUED.items()
-            if not password.endswith("\n")
-        }
-        longest = [await answer(server, n := "u" * k, signed(SECRET, n)) for k in (508, 513)]
+        async with contextlib.AsyncExitStack() as stack:
+            show = Client(server, stack).answer
+            taken = {how: await show(one, signed(SECRET, one)) for how, one in RIGHT.items()}
+            refused = {
+                how: await show(username, password)
+                for how, (_, username, password) in ISSUED.items()
+            }
+            longest = [await show(n := "u" * k, signed(SECRET, n)) for k in (508, 513)]
     assert {437} == {*taken.values()}, taken
     bad_names = {how for how, (mistake, _, _) in ISSUED.items() if mistake == "name-unfit"}
     assert {400} == {refused.pop(how) for how in bad_names}

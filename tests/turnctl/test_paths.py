@@ -12,6 +12,7 @@ from tests.lab import coturn, netns, prober
 from tests.lab.matrix import fault
 from tests.lab.names import names
 from tests.lab.prober import check, write_ice_servers
+from turnctl.probes.relay import ECHO_PACKETS
 
 LIST_ADVICE = {"no-tcp-fallback", "no-tls-443"}
 """What a list should offer besides: the lab's lists are short."""
@@ -114,7 +115,7 @@ def test_a_refresh_that_is_not_answered(site: netns.Site, tmp_path: Path) -> Non
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
     assert_only("refresh-failed", checked)
-    assert [20] == [url["received"] for url in checked.report["urls"]]
+    assert [ECHO_PACKETS] == [url["received"] for url in checked.report["urls"]]
 
 
 @fault("ice-relay-failed", "nft drops STUN between relay ports, and lets all else pass (warn)")
@@ -126,14 +127,14 @@ def test_a_relay_that_loses_connectivity_checks(site: netns.Site, tmp_path: Path
         path = write_ice_servers(tmp_path / "ice.json", [server.uri("tcp")], server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
     assert_only("ice-relay-failed", checked, "warn")
-    assert [20] == [url["received"] for url in checked.report["urls"]]
+    assert [ECHO_PACKETS] == [url["received"] for url in checked.report["urls"]]
 
 
-@fault("deadline-reached", "nft drops two of three requests: each is answered after 0.75 s")
+@fault("deadline-reached", "nft drops eight of nine requests: each is answered after 0.6 s")
 def test_a_path_that_is_too_slow(site: netns.Site, tmp_path: Path) -> None:
     """Answers that come, each late, are no silence: the URL's time is what ended."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
-        site.server.drop(f"udp dport {server.port} numgen inc mod 3 < 2")
+        site.server.drop(f"udp dport {server.port} numgen inc mod 9 < 8")
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
         checked = check("--timeout", "2", path, inside=site.client)
     assert_only("deadline-reached", checked)

@@ -5,18 +5,18 @@ address than was asked.
 from __future__ import annotations
 
 import itertools
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pytest
 
 from tests.lab import coturn, netns, prober
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
+from tests.lab.soak import some
 
 assert_only = partial(prober.assert_only, beside={"no-tls-443", "no-tcp-fallback"})
 
@@ -24,14 +24,6 @@ Family = Literal[4, 6]
 
 ADDRESSES = {4: netns.SERVER, 6: netns.SERVER6}
 FIELD = {4: "ip ttl", 6: "ip6 hoplimit"}
-
-
-T = TypeVar("T")
-
-
-def some(cases: Iterable[T]) -> list[T]:
-    """Every third of them, all in `make soak`: of all pairs of two things each thing is tried."""
-    return [*cases] if os.environ.get("SOAK") else [*cases][::3]
 
 
 def low_ttl(port: int, ttl: int, family: Family = 4) -> str:
@@ -96,15 +88,11 @@ def test_a_ttl_that_crosses_no_router(
     family: Family, version: coturn.Version, tmp_path: Path
 ) -> None:
     """On one link packets with TTL 1 arrive: everything works, and for nobody else."""
-    kind: netns.Kind = "no-nat"
     with (
         netns.internet() as net,
         coturn.running(ADDRESSES[family], namespace=net.server.name, version=version) as server,
     ):
-        site = net.join(kind)
-        if family == 6:
-            site.client.run(["ip", "address", "add", "2001:db8::50/64", "dev", "eth0"], check=True)
-        checked = prove(site, low_ttl(server.port, 1, family), server, tmp_path)
+        checked = prove(net.beside(), low_ttl(server.port, 1, family), server, tmp_path)
     assert_only("reply-ttl-low", checked)
     assert ["fail", "pass"] == checked.verdicts()
     name = "TTL" if family == 4 else "hop limit"
@@ -118,11 +106,11 @@ def test_a_ttl_that_falls_with_the_first_allocation(
 ) -> None:
     """The first replies are right, so the last ones are looked at as well."""
     with (
-        netns.site("no-nat") as site,
-        coturn.running(site.server.address, namespace=site.server.name, version=version) as server,
+        netns.internet() as net,
+        coturn.running(netns.SERVER, namespace=net.server.name, version=version) as server,
     ):
         rules = low_ttl_once_authenticated(server.port)
-        checked = prove(site, rules, server, tmp_path, transports=("udp",))
+        checked = prove(net.beside(), rules, server, tmp_path, transports=("udp",))
     assert_only("reply-ttl-low", checked)
     assert "TTL 1, the first ones with 64" in found(checked, "reply-ttl-low")
 
@@ -135,7 +123,7 @@ def test_a_ttl_that_falls_with_the_first_allocation(
 def test_ttls_that_arrive_through_two_routers(ttl: int, severity: str, tmp_path: Path) -> None:
     """What arrives tells what is left of it. A server that is forty routers away is healthy."""
     with (
-        netns.site("carrier-grade") as site,
+        netns.site("port-restricted") as site,
         coturn.running(site.server.address, namespace=site.server.name) as server,
     ):
         checked = prove(site, low_ttl(server.port, ttl), server, tmp_path)
@@ -154,7 +142,7 @@ def test_ttls_that_arrive_through_two_routers(ttl: int, severity: str, tmp_path:
 def test_replies_that_end_on_the_way(ttl: int, version: coturn.Version, tmp_path: Path) -> None:
     """401 arrives, the authenticated Allocate does not, nor does anything after it; TCP works."""
     with (
-        netns.site("carrier-grade") as site,
+        netns.site("port-restricted") as site,
         coturn.running(site.server.address, namespace=site.server.name, version=version) as server,
     ):
         rules = low_ttl_once_authenticated(server.port, ttl)
@@ -214,10 +202,10 @@ def test_a_server_that_hangs_with_the_first_allocation(tmp_path: Path) -> None:
 
 @pytest.fixture
 def everywhere() -> Iterator[netns.Site]:
-    """A client on the servers' link, with both families."""
+    """A client without a NAT, with both families."""
     with netns.internet() as net:
         site = net.join("no-nat")
-        site.client.run(["ip", "address", "add", "2001:db8::50/64", "dev", "eth0"], check=True)
+        net.number(site.client, "2001:db8::50")
         yield site
 
 

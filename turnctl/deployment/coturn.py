@@ -315,6 +315,11 @@ def _sections(c: Configuration) -> Iterator[tuple[str, list[str]]]:
             "\n# address that the client called, and answer 508.",
             relaying,
         )
+    if c.addresses and all(":" in address for address in c.addresses):
+        yield (
+            "Browsers ask for no family of relay, which means IPv4, and there is none here.",
+            ["allocation-default-address-family=ipv6"],
+        )
     own = list(c.addresses)
     if c.external is not None:
         inner = next(address for address in c.addresses if ":" not in address)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from turnctl.deployment.coturn import Version
 
-__all__ = ["BOOLEAN", "FALSE", "KNOWN", "NEWEST", "TRUE", "standing"]
-
-FALSE = {"off", "no", "0", "false"}
-TRUE = {"", "on", "yes", "1", "true"}
+__all__ = ["BOOLEAN", "KNOWN", "NEWEST", "SHORT", "VALUELESS", "standing", "truth"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -77,8 +74,34 @@ BOOLEAN = _names(
     web-admin-listen-on-workers
     """
 )
-"""Options at whose value, when it is neither on nor off, coturn ends. Others that need no value
-take any: `use-auth-secret=no` switches it on. Tried one by one as well."""
+"""Options at whose value, when it is neither on nor off, coturn ends. Tried one by one."""
+
+VALUELESS = _names(
+    """
+    multiplex-peer no-auth-pings no-dynamic-ip-list no-dynamic-realms no-rfc5780 prometheus
+    prometheus-username-labels rfc5780 use-auth-secret
+    """
+)
+"""Options that any value switches on: `use-auth-secret=no` does as well."""
+
+SHORT = {
+    "A": "allocation-default-address-family", "B": "bps-capacity", "C": "rest-api-separator",
+    "E": "relay-ip", "J": "mongo-userdb", "K": "keep-address-family", "L": "listening-ip",
+    "M": "mysql-userdb", "N": "redis-userdb", "O": "redis-statsdb", "Q": "total-quota",
+    "S": "stun-only", "V": "Verbose", "X": "external-ip", "a": "lt-cred-mech", "b": "userdb",
+    "d": "listening-device", "e": "psql-userdb", "f": "fingerprint", "i": "relay-device",
+    "l": "log-file", "m": "relay-threads", "o": "daemon", "p": "listening-port", "q": "user-quota",
+    "r": "realm", "s": "max-bps", "u": "user", "v": "verbose", "z": "no-auth",
+}  # fmt: skip
+"""The letters that stand for options on the command line."""
+
+
+def truth(value: str) -> bool | None:
+    """What coturn takes a boolean's value for; None is what it ends at. The first character
+    decides, but for "on" and "off"."""
+    if not value or value[0] in "yYtT123456789" or value in {"on", "On", "ON"}:
+        return True
+    return False if value[0] in "0nNfF" or value in {"off", "Off", "OFF"} else None
 
 
 def standing(option: str, version: Version | None) -> str:

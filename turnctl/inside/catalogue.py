@@ -33,8 +33,13 @@ FIXES: Mapping[str, str] = {
     "option-unknown": "Correct the name or remove the line: coturn runs on without it.",
     "option-dropped": "Remove the line: this version has it by default, or no more.",
     "option-unsafe": "Remove the line.",
+    "option-repeated": "Keep one line: which of them counts depends on the option.",
+    "line-too-long": "Shorten the line to 1,023 bytes: coturn reads the rest as another line.",
     "trailing-comment": "Put the comment on a line of its own: here it is part of the value.",
-    "value-invalid": "Correct the value: coturn stops at it, or runs on without it.",
+    "value-invalid": "Correct the value: coturn stops at it, or runs on with something else.",
+    "address-name": (
+        "Write the address. If the name's address changes, restart coturn: it asks DNS only once."
+    ),
     "denied-peer-cidr": "Write FIRST-LAST instead, as in 10.0.0.0-10.255.255.255.",
     "denied-peer-everything": (
         "Begin the range at ::1 or name one of IPv4, as `turnctl init` does: coturn takes this one "
@@ -50,8 +55,38 @@ FIXES: Mapping[str, str] = {
         "Set use-auth-secret and give it a secret, and remove no-auth: anybody can relay "
         "traffic through this server."
     ),
-    "auth-mechanisms-mixed": "Keep use-auth-secret and remove lt-cred-mech.",
+    "auth-mechanisms-mixed": (
+        "Keep one mechanism. With a secret coturn ignores lt-cred-mech and every user= line."
+    ),
+    "credentials-missing": (
+        "Add static-auth-secret= beside use-auth-secret, or user=NAME:PASSWORD beside "
+        "lt-cred-mech, unless coturn's default database holds them."
+    ),
+    "realm-missing": "Add realm= with a name, for example realm=turn.example.org.",
+    "stun-only": "Remove stun-only if clients need a relay.",
     "external-ip-alone": "Write external-ip=PUBLIC/PRIVATE: the relay cannot reach itself else.",
+    "external-ip-reversed": "Swap the two halves: external-ip=PUBLIC/PRIVATE, here {swapped}.",
+    "external-ip-other-address": (
+        "Write the address that relay-ip (or listening-ip) has behind the slash of external-ip."
+    ),
+    "listening-ip-outer": (
+        "Write the inner half: {inner}. The outer address belongs to the NAT in front of the host."
+    ),
+    "tls-certificate-missing": (
+        "Set cert= and pkey= to files that coturn can read, or remove tls-listening-port."
+    ),
+    "tls-file-missing": "Correct the path, or put the file there, and restart coturn.",
+    "tls-file-unreadable": (
+        "Let coturn's user read the file and enter every directory above it, or copy the file to a "
+        "place where it can; then restart coturn."
+    ),
+    "tls-file-invalid": (
+        "Use PEM files: cert= the certificate with its chain, pkey= its key; set pkey-pwd= for an "
+        "encrypted key."
+    ),
+    "tls-key-mismatch": "Set pkey= to the key that the certificate was made with.",
+    "tls-switched-off": "Remove no-tls if clients use turns: URLs; else remove the TLS options.",
+    "tls-version-off": "Remove no-tlsv1_2.",
     "configuration-for-other-version": (
         "Run turnctl init with --coturn-version {version} (compose: COTURN_VERSION in .env)."
     ),
@@ -67,7 +102,10 @@ FIXES: Mapping[str, str] = {
     "secret-file-unreadable": "Make it a text file with one secret a line; see who may read it.",
     "secret-file-open": "Run: chmod o-rwx {place}; a secret file also: chmod 600 {place}.",
     "secret-file-owner": "Give it to the user that owns the data directory: chown {owner} {place}.",
-    "secret-malformed": "Remove quotes, blanks and other characters: they are part of the secret.",
+    "secret-malformed": (
+        "Write the secret without quotes, blanks and other characters around it: coturn drops "
+        "double quotes and trailing blanks, and keeps single quotes and everything else."
+    ),
     "secret-weak": "Take one from a random generator: turnctl rotate makes it.",
     "secret-mismatch": (
         "Run turnctl init: it writes coturn's database from turn-secret, and coturn follows."

@@ -1,5 +1,5 @@
 """The traps of turnserver.conf, each tried with coturn 4.6.1 and 4.18.0: it starts in spite of most
-of them, and then refuses clients or lets them reach too much.
+of them, and then refuses clients or lets them reach too much. docs/coturn-options.md has them.
 
 Pure: a parsed file and the version that reads it in, findings out.
 """
@@ -14,24 +14,57 @@ from collections.abc import Iterator
 from signalpost.credentials import Secret
 from turnctl.addresses import DENIED, Range, is_private
 from turnctl.deployment.coturn import Version
-from turnctl.deployment.options import BOOLEAN, FALSE, KNOWN, TRUE, standing
-from turnctl.deployment.turnserver import Conf, Line
+from turnctl.deployment.options import BOOLEAN, KNOWN, VALUELESS, standing, truth
+from turnctl.deployment.turnserver import LONGEST, Conf, Line
 from turnctl.findings import Finding, Severity
+from turnctl.inside import addressing, authentication, certificates
+from turnctl.inside.addressing import address_of, is_name
 from turnctl.inside.catalogue import found
 
 __all__ = ["judge"]
 
 FAIL, WARN = Severity.FAIL, Severity.WARN
 
-COMMENT = re.compile(r"(?:^|[ \t])#.*")
-NUMBERS = {
+COMMENT = re.compile(r"[ \t]#")
+READ = re.compile(r"\d+[ \t]")
+"""A number that is read up to what is none."""
+NOT_UTF8 = re.compile(r"\\x[89a-f][0-9a-f]")
+"""How a byte that is no UTF-8 is shown."""
+CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
+PORTS = {
     "listening-port", "tls-listening-port", "alt-listening-port", "alt-tls-listening-port",
-    "tcp-proxy-port", "min-port", "max-port", "user-quota", "total-quota", "max-bps",
-    "bps-capacity", "relay-threads", "channel-lifetime", "permission-lifetime",
-    "max-allocate-lifetime", "max-allocate-timeout",
+    "tcp-proxy-port", "min-port", "max-port", "cli-port", "web-admin-port", "prometheus-port",
+    "multiplex-peer-port",
 }  # fmt: skip
-PORT = re.compile(r"[a-z-]+-port")
+LIFETIMES = {
+    "stale-nonce", "channel-lifetime", "permission-lifetime", "max-allocate-lifetime",
+    "drain-min-allocations", "unauthorized-ratelimit-rps",
+}  # fmt: skip
+"""Numbers that have a default, so that the option may stand alone."""
+NUMBERS = {
+    "user-quota", "total-quota", "max-bps", "bps-capacity", "relay-threads", "max-allocate-timeout",
+    "cli-max-output-sessions", "sock-buf-size", "cpus",
+}  # fmt: skip
 ADDRESSES = {"listening-ip", "relay-ip"}
+SECRETS = {"static-auth-secret", "user", "cli-password", "pkey-pwd", "stateless-nonce-secret"}
+"""Their values are not shown."""
+REPEATED = {
+    "aux-server", "alternate-server", "tls-alternate-server", "tcp-alternate-server",
+    "udp-alternate-server", "allowed-peer-ip", "denied-peer-ip", "listening-ip", "relay-ip",
+    "external-ip", "static-auth-secret", "user",
+}  # fmt: skip
+"""Options of which each line counts. Of the others the last one does."""
+FAMILIES = {"ipv4", "ipv6", "keep"}
+FORMER = {
+    "no-loopback-peers": "loopback peers are refused unless allow-loopback-peers is set",
+    "dh2066": "it is the default",
+}
+OPENING = {"allow-loopback-peers", "no-auth", "no-tls", "no-udp", "no-tcp"}
+PLACEHOLDER = re.compile(
+    r"[<\[{].*[>\]}]|.*(?:change.?(?:me|this)|your.?(?:secret|password|key)|example|replace.?me).*",
+    re.IGNORECASE,
+)
+"""Secrets that stand in other people's instructions."""
 UNSAFE = {
     "server-relay": "takes a relay's packets from any peer, without a permission",
     "web-admin": "puts an administration page on the internet",
@@ -41,10 +74,6 @@ UNSAFE = {
     "prometheus-username-labels": "keeps a metric for every user: memory grows without end",
     "secure-stun": "asks for credentials in STUN Binding, and browsers send none",
 }
-MECHANISMS = ("use-auth-secret", "static-auth-secret", "lt-cred-mech", "user", "oauth")
-"""With none of them coturn relays for everybody; tried."""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def judge(conf: Conf, version: Version | None) -> Iterator[Finding]:
@@ -53,12 +82,11 @@ def judge(conf: Conf, version: Version | None) -> Iterator[Finding]:
         yield from _option(conf, line, version)
         if (bad := _value(conf, line)) is not None:
             yield bad
-    first, last = conf.relay_range
-    if first > last:
-        text = f"min-port {first} is above max-port {last}"
-        yield found("value-invalid", FAIL, conf.place, text)
-    yield from _authentication(conf)
-    yield from _external(conf)
+    yield from _repeated(conf)
+    yield from _together(conf)
+    yield from authentication.judge(conf)
+    yield from addressing.judge(conf)
+    yield from certificates.judge_options(conf, version)
     yield from _peers(conf)
     yield from _secrets(conf)
 
@@ -67,9 +95,7 @@ def _option(conf: Conf, line: Line, version: Version | None) -> Iterator[Finding
     name, place = line.option, conf.at(line)
     match standing(name, version):
         case "unknown":
-            near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
-            hint = f"; it knows {near[0]}" if near else ""
-            yield found("option-unknown", FAIL, place, f"coturn knows no {name}{hint}")
+            yield found("option-unknown", FAIL, place, f"coturn knows no {name!r:.60}{_hint(line)}")
         case "later":
             yield found("option-unknown", FAIL, place, f"coturn {version} does not know {name} yet")
         case "dropped":
@@ -79,31 +105,107 @@ def _option(conf: Conf, line: Line, version: Version | None) -> Iterator[Finding
         yield found("option-unsafe", WARN, place, f"{name} {UNSAFE[name]}")
 
 
+def _hint(line: Line) -> str:
+    """How an unknown name probably came about."""
+    name = line.option
+    if name.startswith("\ufeff"):
+        return ": a byte order mark stands before it; save the file without one"
+    if name in FORMER:
+        return f": {FORMER[name]}; remove the line"
+    plain = name.strip("-:;'\"").lower().replace("_", "-")
+    # What opens something is no advice for a slip.
+    near = difflib.get_close_matches(plain, KNOWN - UNSAFE.keys() - OPENING, n=1, cutoff=0.8)
+    if not near:
+        return ""
+    if name.startswith("-"):
+        return f"; write {near[0]} without dashes: they belong to the command line"
+    return f"; write {near[0]}"
+
+
 def _value(conf: Conf, line: Line) -> Finding | None:
     """What is wrong with a line's value; one thing, the first."""
     name, value, place = line.option, line.value, conf.at(line)
-    if (comment := COMMENT.search(value)) is not None:
-        # The text is not repeated: it may stand behind a secret.
-        text = f"the text from column {len(name) + comment.start() + 2} on is part of {name}"
-        return found("trailing-comment", FAIL, place, text)
-    if name in BOOLEAN:
-        if value.lower() not in TRUE | FALSE:
-            return found("value-invalid", FAIL, place, f"{name} is on or off, not {value!r}")
-    elif name in NUMBERS:
-        most = 65535 if PORT.fullmatch(name) else None
-        if not (value.isascii() and value.isdigit()) or (most and int(value) > most):
-            what = f"a port up to {most}" if most else "a number"
-            return found("value-invalid", FAIL, place, f"{name} is {what}, not {value!r}")
-    elif name in ADDRESSES:
-        if _address(value) is None:
-            return found("value-invalid", FAIL, place, f"{name} is an address, not {value!r}")
-    elif name == "external-ip":
-        if None in map(_address, value.split("/", 1)):
-            text = f"external-ip is PUBLIC/PRIVATE, two addresses, not {value!r}"
+    if name not in KNOWN:
+        return None
+    if len(f"{name}{line.raw}".encode()) >= LONGEST:
+        text = f"{name} goes on past {LONGEST} bytes: coturn cuts the line there"
+        return found("line-too-long", FAIL, place, text)
+    if name in VALUELESS:
+        if truth(value) is False:
+            text = f"{name}={value} switches it on: it is on with any value"
             return found("value-invalid", FAIL, place, text)
-    elif name in {"denied-peer-ip", "allowed-peer-ip"}:
+        return None
+    if not _is_quoted(line) and COMMENT.search(line.raw):
+        if name in NUMBERS | LIFETIMES and READ.match(value):
+            text = (
+                f"coturn reads {name} up to the blank; elsewhere such a text is part of the value"
+            )
+            return found("trailing-comment", WARN, place, text)
+        # The text is not repeated: it may stand behind a secret.
+        text = f"the text from # on is part of {name}"
+        return found("trailing-comment", FAIL, place, text)
+    if (odd := _ends(line)) is not None:
+        secret = name in SECRETS - {"user"}
+        return found("secret-malformed" if secret else "value-invalid", FAIL, place, odd)
+    if wanted := _wanted(line):
+        shown = "" if name in SECRETS else f", not {value!r:.60}"
+        return found("value-invalid", FAIL, place, f"{name} is {wanted}{shown}")
+    if name in {"denied-peer-ip", "allowed-peer-ip"}:
         return _peer_range(conf, line)
     return None
+
+
+def _is_quoted(line: Line) -> bool:
+    written = line.raw.lstrip(" =\t").rstrip()
+    return len(written) > 1 and written[0] == written[-1] == '"'
+
+
+def _ends(line: Line) -> str | None:
+    """What stands at the ends of a value, or in it, and is part of it to coturn. The value itself
+    is not shown: it may be a secret."""
+    name, value = line.option, line.value
+    if CONTROL.search(value):
+        return f"{name} has a control character in it, such as a carriage return alone"
+    if NOT_UTF8.search(value):
+        return f"{name} has bytes that are not UTF-8: other programs read them differently"
+    if len(value) > 1 and value[0] == value[-1] == "'":
+        return f"the single quotes are part of {name}"
+    if value.endswith('"'):
+        return f"the double quote at the end is part of {name}: none stands at the beginning"
+    if value != value.strip() and name not in ADDRESSES:
+        return f"the blanks inside the quotes are part of {name}"
+    if value.endswith(";") and name != "rest-api-separator":
+        return f"the semicolon at the end is part of {name}"
+    return None
+
+
+def _wanted(line: Line) -> str:
+    """What the value has to be, empty when it is that."""
+    name, value = line.option, line.value
+    if name in BOOLEAN:
+        return "on or off" if truth(value) is None else ""
+    if name in PORTS:
+        return "" if _is_number(value) and 0 < int(value) <= 65535 else "a port from 1 to 65535"
+    if name in LIFETIMES:
+        return "" if not value or _is_number(value) else "a number"
+    if name in NUMBERS:
+        return "" if _is_number(value) else "a number"
+    if name in ADDRESSES:
+        return "" if address_of(value) or is_name(value) else "an address"
+    if name == "external-ip":
+        halves = value.split("/", 1)
+        well = all(address_of(half) or is_name(half) for half in halves)
+        return "" if well else "PUBLIC/PRIVATE, two addresses"
+    if name == "user":
+        user, colon, password = value.partition(":")
+        return "" if user and colon and password.strip() else "NAME:PASSWORD"
+    if name == "allocation-default-address-family":
+        return "" if value in FAMILIES else "ipv4, ipv6 or keep"
+    return ""
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.removeprefix("+").isdigit()
 
 
 def _peer_range(conf: Conf, line: Line) -> Finding | None:
@@ -126,44 +228,42 @@ def _peer_range(conf: Conf, line: Line) -> Finding | None:
     return None
 
 
-def _address(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
 def _range(text: str) -> Range | None:
     low, _, high = text.partition("-")
-    first, last = _address(low.strip()), _address((high or low).strip())
+    first, last = address_of(low), address_of(high or low)
     if first is None or last is None or first.version != last.version:
         return None
     return Range(first, last, "") if int(first) <= int(last) else None
 
 
-def _authentication(conf: Conf) -> Iterator[Finding]:
-    if (line := conf.line_of("no-auth")) is not None:
-        yield found("open-relay", FAIL, conf.at(line), "no-auth relays for everybody")
-    elif not any(conf.line_of(option) for option in MECHANISMS):
-        yield found("open-relay", FAIL, conf.place, "no option asks clients for credentials")
-    mixed = conf.line_of("lt-cred-mech")
-    if mixed is not None and conf.line_of("use-auth-secret"):
-        text = "lt-cred-mech beside use-auth-secret: the one's users are refused by the other"
-        yield found("auth-mechanisms-mixed", FAIL, conf.at(mixed), text)
-
-
-def _external(conf: Conf) -> Iterator[Finding]:
-    """The pair form is needed when no relay address is the public one itself."""
-    own = [*conf.values("relay-ip"), *conf.values("listening-ip")]
-    for line in conf.each("external-ip"):
-        if "/" in line.value or line.value in own or _address(line.value) is None:
+def _repeated(conf: Conf) -> Iterator[Finding]:
+    """Lines of one option that contradict each other."""
+    for name in dict.fromkeys(line.option for line in conf.lines):
+        lines = list(conf.each(name))
+        # The command line is meant to overrule the file.
+        lines = [one for one in lines if not one.number] or lines
+        meant = {truth(one.value) if name in BOOLEAN else one.value for one in lines}
+        if name not in KNOWN - REPEATED - VALUELESS or len(meant) == 1:
             continue
-        behind = [address for address in own if _address(address) and is_private(address)]
-        if behind or not own:
-            text = f"external-ip={line.value} does not say which own address it stands for"
-            if behind:
-                text += f" (behind NAT: {line.value}/{behind[0]})"
-            yield found("external-ip-alone", FAIL if behind else WARN, conf.at(line), text)
+        text = f"{name} stands here {len(lines)} times with different values: the last one counts"
+        yield found("option-repeated", WARN, conf.at(lines[-1]), text)
+
+
+def _together(conf: Conf) -> Iterator[Finding]:
+    """Options that are right each by itself."""
+    first, last = conf.relay_range
+    if first > last:
+        text = f"min-port {first} is above max-port {last}: coturn ends at the first allocation"
+        yield found("value-invalid", FAIL, conf.place, text)
+    if conf.number("bps-capacity", 0) and not conf.number("max-bps", 0):
+        text = "coturn does not start with bps-capacity unless max-bps is set"
+        yield found("value-invalid", FAIL, conf.at(next(conf.each("bps-capacity"))), text)
+    if (line := conf.line_of("no-udp-relay")) and conf.line_of("no-tcp-relay"):
+        text = "coturn does not start with no-udp-relay beside no-tcp-relay"
+        yield found("value-invalid", FAIL, conf.at(line), text)
+    if (line := conf.line_of("stun-only")) is not None:
+        text = "coturn answers STUN alone, and no request for a relay"
+        yield found("stun-only", WARN, conf.at(line), text)
 
 
 def _peers(conf: Conf) -> Iterator[Finding]:
@@ -198,11 +298,11 @@ def _covered(wanted: Range, denied: list[Range]) -> bool:
 
 
 def _secrets(conf: Conf) -> Iterator[Finding]:
+    """Other oddities of a secret were told with its line."""
     for line in conf.each("static-auth-secret"):
         secret = Secret(line.value)
-        if COMMENT.search(line.value):
-            continue  # told as a comment
-        if malformed := secret.malformation():
-            yield found("secret-malformed", FAIL, conf.at(line), malformed)
-        elif weak := secret.weakness():
+        weak = None if secret.malformation() else secret.weakness()
+        if weak is None and PLACEHOLDER.fullmatch(line.value):
+            weak = "it is a placeholder, which everybody can guess"
+        if weak:
             yield found("secret-weak", FAIL, conf.at(line), weak)

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 from turnctl.deployment.turnserver import Conf
 from turnctl.findings import Finding, Severity
+from turnctl.inside import certificates
 from turnctl.inside.catalogue import found
 
-__all__ = ["Container", "Published", "judge_ports", "judge_states", "spans"]
+__all__ = ["Container", "Published", "judge_ports", "judge_state", "judge_states", "spans"]
 
 EXPECTED = ("signal", "coturn")
 """Without these there are no calls; `init` ends by itself, and the others are extras."""
 MOST_PORTS = 100
 """Published through the bridge: 16,000 hang the host, a hundred start in a second."""
-LOOPBACK = ("127.", "::1")
+LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Published:
 @dataclass(frozen=True, slots=True)
 class Container:
     """`health` is empty without a health check; `last_words` its log's last line; `user` its uid,
-    None when that is not known."""
+    None when that is not known; `command` its entrypoint with what is handed to that."""
 
     service: str
     name: str
@@ -48,6 +49,7 @@ class Container:
     host_network: bool = True
     published: tuple[Published, ...] = ()
     user: int | None = None
+    command: tuple[str, ...] = ()
 
 
 def judge_states(containers: Sequence[Container]) -> Iterator[Finding]:
@@ -59,10 +61,11 @@ def judge_states(containers: Sequence[Container]) -> Iterator[Finding]:
                 "container-missing", Severity.FAIL, name, f"the project has no container {name}"
             )
     for one in containers:
-        yield from _judge_state(one)
+        yield from judge_state(one)
 
 
-def _judge_state(one: Container) -> Iterator[Finding]:
+def judge_state(one: Container) -> Iterator[Finding]:
+    """What is wrong with one of them."""
     seen = {
         "image": one.image,
         "state": one.state,
@@ -95,9 +98,13 @@ def judge_ports(coturn: Container, conf: Conf) -> Iterator[Finding]:
         return
     first, last = conf.relay_range
     wanted = [("listening port", conf.port, conf.port, name) for name in conf.transports]
+    if certificates.wanted(conf):
+        port = conf.number("tls-listening-port", 5349)
+        wanted.append(("TLS port", port, port, "tcp"))
     wanted.append(("relay range", first, last, "udp"))
+    open_ = {(one.port, one.protocol) for one in coturn.published if _reaches(one)}
     for what, low, high, protocol in wanted:
-        missing = [port for port in range(low, high + 1) if not _reachable(coturn, port, protocol)]
+        missing = [port for port in range(low, high + 1) if (port, protocol) not in open_]
         if missing:
             text = spans(missing)
             yield found(
@@ -113,13 +120,9 @@ def judge_ports(coturn: Container, conf: Conf) -> Iterator[Finding]:
         yield found("ports-published-many", Severity.WARN, coturn.service, summary, published=count)
 
 
-def _reachable(coturn: Container, port: int, protocol: str) -> bool:
+def _reaches(one: Published) -> bool:
     """Under another number it would not be the one that a relayed address names."""
-    return any(
-        (one.port, one.host_port, one.protocol) == (port, port, protocol)
-        and not one.host.startswith(LOOPBACK)
-        for one in coturn.published
-    )
+    return one.port == one.host_port and not one.host.startswith(LOOPBACK)
 
 
 def spans(ports: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ run, or a volume that belongs to another user, can be looked at as well.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import tarfile
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container as Handle
 
-__all__ = ["Project", "project"]
+__all__ = ["Project", "container", "project"]
 
 PATIENCE = 10
 """Seconds an answer of the engine may take; it is on this host."""
+NO_SDK = "the Docker SDK is not installed: pip install 'signalpost[docker]'"
 LABEL = "com.docker.compose."
 STARTING = 60
 """Seconds from its start in which coturn tells what it refuses; the rest of a log can be long."""
@@ -94,7 +96,7 @@ def project(name: str) -> Project:
         import docker
         from docker.errors import DockerException
     except ImportError:
-        raise Unseen("the Docker SDK is not installed: pip install 'signalpost[docker]'") from None
+        raise Unseen(NO_SDK) from None
     client = None
     try:
         client = docker.from_env(timeout=PATIENCE)
@@ -106,6 +108,28 @@ def project(name: str) -> Project:
         raise Unseen(f"no Docker engine answers ({_reason(error)})") from error
     containers = tuple(sorted((one for _, one in described), key=lambda one: one.service))
     return Project(containers, client, {one.service: handle for handle, one in described})
+
+
+def container(name: str) -> Project:
+    """One container by its name or id, whoever started it, as if it were a project's coturn. Raises
+    Unseen."""
+    try:
+        import docker
+        from docker.errors import DockerException, NotFound
+    except ImportError:
+        raise Unseen(NO_SDK) from None
+    client = None
+    try:
+        client = docker.from_env(timeout=PATIENCE)
+        handle = client.containers.get(name)
+        described = dataclasses.replace(_describe(handle), service="coturn")
+    except (DockerException, OSError) as error:
+        if client is not None:
+            client.close()
+        if isinstance(error, NotFound):
+            raise Unseen(f"there is no container {name}") from error
+        raise Unseen(f"no Docker engine answers ({_reason(error)})") from error
+    return Project((described,), client, {"coturn": handle})
 
 
 def _reason(error: Exception) -> str:
@@ -140,6 +164,10 @@ def _describe(handle: Handle) -> Container:
         host_network=attributes["HostConfig"].get("NetworkMode") == "host",
         published=tuple(_published(attributes)),
         user=_user(attributes["Config"].get("User", "")),
+        command=(
+            *(attributes["Config"].get("Entrypoint") or ()),
+            *(attributes["Config"].get("Cmd") or ()),
+        ),
     )
 
 

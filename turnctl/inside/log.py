@@ -17,7 +17,10 @@ __all__ = ["judge", "version_in"]
 HEAD = r"^(?:\d+: (?:\(\d+\): )?: ?|\S+ (?:ERROR|WARNING|INFO) )?(?:ERROR: |WARNING: )?"
 REFUSED = re.compile(
     HEAD + r"((?:Bad configuration format|Unknown boolean value|Wrong address format"
-    r"|-X : Wrong address format|Invalid port value|Aborting: invalid [\w-]+ value)\b.*)"
+    r"|-X : Wrong address format|Invalid port value|Aborting: invalid [\w-]+ value"
+    r"|Cannot add a (?:listener|relay) address|Wrong user account|Unknown (?:user|group) name"
+    r"|You cannot define external IP more than once|CONFIG ERROR: If|CONFIG ERROR: --no-udp-relay"
+    r"|tls-listening-port \d+ is configured, but)\b.*)"
 )
 FAILED = re.compile(HEAD + r"(Cannot bind (?!local socket)\S+ listener socket to addr (\S+))")
 VERSION = re.compile(r"Version Coturn-(\S+)")

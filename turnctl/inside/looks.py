@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from signalpost.credentials import Secret
@@ -21,6 +22,8 @@ from turnctl.inside import (
     Look,
     Unseen,
     buffers,
+    certificates,
+    command,
     composefile,
     configuration,
     containers,
@@ -29,13 +32,15 @@ from turnctl.inside import (
     firewall,
     listeners,
     log,
+    reader,
 )
 from turnctl.inside.catalogue import found
-from turnctl.inside.deployment import TURNSERVER, Deployment, InDirectory
+from turnctl.inside.containers import Container
+from turnctl.inside.deployment import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.inside.docker import Project
 from turnctl.inside.version import vulnerable
 
-__all__ = ["Host", "lint", "looks"]
+__all__ = ["Host", "container_looks", "lint", "looks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ def looks(host: Host) -> Iterator[Look]:
     version, source = _version(host, conf, written)
     yield _containers(host.project)
     yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("certificates", lambda: _certificates(host.deployment, _known(conf)))
     yield _guarded("secrets", lambda: _secrets(host.deployment, _known(conf)))
     yield _guarded("log", lambda: _log(written))
     yield _guarded("version", lambda: _judge_version(version, source, conf))
@@ -73,23 +79,118 @@ def looks(host: Host) -> Iterator[Look]:
     yield buffers.look()
 
 
-def lint(path: Path, named: Version | None, installed: Callable[[], Version | None]) -> Look:
+def container_looks(
+    project: Project, ask: Callable[[], Seen | str], installed: Callable[[], Version | None]
+) -> Iterator[Look]:
+    """One container that runs coturn, with or without compose: its state, the options of its
+    command line and of its file, its log, its ports; on host networking the host's side as well."""
+    host = Host(InContainers(project), project, ask, installed)
+    (one,) = project.containers
+    conf: Conf | str
+    try:
+        conf = _container_conf(project, one)
+    except Unseen as error:
+        conf = str(error)
+    try:
+        written: tuple[str, str] | str = f"the log of {one.name}", project.log("coturn")
+    except Unseen as error:
+        written = str(error)
+    version, source = _version(host, conf, written)
+    yield Look("containers", f"{one.name} {one.state}", tuple(containers.judge_state(one)))
+    yield _guarded("configuration", lambda: _configuration(host, _known(conf), version))
+    yield _guarded("certificates", lambda: _certificates(host.deployment, _known(conf)))
+    yield _guarded("log", lambda: _log(written))
+    yield _guarded("version", lambda: _judge_version(version, source, conf))
+    yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
+    yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
+
+
+def _container_conf(project: Project, one: Container) -> Conf:
+    """The file that the command line names, else the first default one there is, and the command
+    line, which counts more."""
+    told = command.taken_apart(one.command)
+    for path in () if told.no_file else (told.file,) if told.file else command.DEFAULT_FILES:
+        file = project.file("coturn", path)
+        if file is not None:
+            place = f"{one.name}:{path}"
+            return command.joined(parse(place, _text(place, file.content)), place, told.lines)
+        if told.file:
+            raise Unseen(f"{one.name}:{path}: there is no such file")
+    return command.joined(None, one.name, told.lines)
+
+
+def lint(
+    path: Path, named: Version | None, installed: Callable[[], Version | None]
+) -> tuple[Look, ...]:
     """One file by itself, a turnserver.conf or a compose file. It is for the version that is
-    named, else that of its head, else the one installed here, else the newest there is a table of:
-    a repository's gate has no turnserver. Raises Unseen."""
+    named, else for that of its head, else the one installed here, else the newest there is a table
+    of: a repository's gate has no turnserver. Raises Unseen."""
     file = files.read(path)
     if file is None:
         raise Unseen(f"{path}: there is no such file")
     text = _text(str(path), file.content)
     if path.suffix in {".yaml", ".yml"}:
-        return composefile.look(str(path), text)
+        return (composefile.look(str(path), text, partial(_beside, path.parent), named),)
     conf = parse(str(path), text)
-    version = named or conf.made_for or installed()
+    here = installed()
+    version = named or conf.made_for or here
     told = _told(conf, version or NEWEST) + ("" if version else ", as no version is named")
+    where = external.belongs(
+        conf, is_running=lambda: bool(reader.running(path)), is_installed=here is not None
+    )
+    who = None
+    if certificates.wanted(conf) or any(conf.each("proc-user", "proc-group")):
+        who = reader.reader(conf, path)
     findings = [*_strict(conf, version or NEWEST)]
     if version and is_broken(version):
         findings.append(vulnerable(str(path), version, Severity.FAIL))
-    return Look("configuration", told, tuple(findings))
+    if isinstance(who, str) and where is not external.Belongs.UNKNOWN:
+        text = f"{who} does not exist on this host: coturn does not start"
+        severity = Severity.FAIL if where is external.Belongs.HERE else Severity.WARN
+        findings.append(found("value-invalid", severity, conf.place, text))
+    made = (
+        Look("configuration", told, tuple(findings)),
+        external.own(conf, where),
+        _certificates_of(conf, where, who),
+    )
+    return tuple(look for look in made if look is not None)
+
+
+def _beside(directory: Path, name: str) -> str | None:
+    """A file that a compose file mounts, by a path relative to it."""
+    try:
+        file = files.read(directory / name)
+    except Unseen:
+        return None
+    return None if file is None else file.content.decode(errors="backslashreplace")
+
+
+def _certificates_of(
+    conf: Conf, where: external.Belongs, who: reader.Reader | str | None
+) -> Look | None:
+    """The certificates of a file by itself; None when it names none."""
+    lines = certificates.wanted(conf)
+    if not lines:
+        return None
+    if where is external.Belongs.UNKNOWN:
+        told = " and ".join(line.value for line in lines.values())
+        reason = f"{told}: nothing tells that the file is for this host; run this on the relay's"
+        return Look("certificates", unknown=(reason,))
+    elsewhere = external.ELSEWHERE if where is external.Belongs.MAYBE else ""
+    return certificates.look(conf, _local, _hinders(who), elsewhere=elsewhere)
+
+
+def _hinders(who: reader.Reader | str | None) -> Callable[[str, files.File], str | None]:
+    """What keeps the user from a file of this host's."""
+    return lambda path, _: reader.hindrance(path, who) if isinstance(who, reader.Reader) else None
+
+
+def _local(path: str) -> files.File | None:
+    if Path(path).is_dir():
+        return files.File(0o755, 0, b"")  # coturn opens it, and finds nothing in it
+    return files.read(Path(path))
 
 
 def _strict(conf: Conf, version: Version) -> Iterator[Finding]:
@@ -121,10 +222,10 @@ def _conf(deployment: Deployment) -> Conf:
 
 
 def _text(place: str, content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise Unseen(f"{place} is not text") from error
+    """coturn reads bytes: what is no UTF-8 is shown by its numbers."""
+    if b"\0" in content:
+        raise Unseen(f"{place} is not text: it has null bytes, as UTF-16 has; save it as UTF-8")
+    return content.decode(errors="backslashreplace")
 
 
 def _own(host: Host, conf: Conf | str) -> Conf:
@@ -178,6 +279,29 @@ def _configuration(host: Host, conf: Conf, version: Version | None) -> Look:
 def _told(conf: Conf, version: Version | None) -> str:
     of = f", coturn {version}" if version else ""
     return f"{conf.place}: {len(conf.lines)} options{of}"
+
+
+def _certificates(deployment: Deployment, conf: Conf) -> Look:
+    if not certificates.wanted(conf):
+        return Look("certificates", "coturn has none: TLS ends elsewhere, or there is none")
+    container = deployment.coturn
+    if container is None:
+        return certificates.look(
+            conf, deployment.file, _hinders(reader.reader(conf, Path(conf.place)))
+        )
+    return certificates.look(
+        conf, deployment.file, lambda _, file: _container_hinders(container.user, file)
+    )
+
+
+def _container_hinders(user: int | None, file: files.File) -> str | None:
+    """By its mode alone: which groups the container's user has is not known."""
+    if user in {None, 0}:
+        return None
+    if file.mode & (0o400 if file.owner == user else 0o044):
+        return None
+    mode, owner = f"{file.mode:04o}", file.owner
+    return f"user {user} of the container may not read it (mode {mode}, owner {owner})"
 
 
 def _secrets(deployment: Deployment, conf: Conf) -> Look:

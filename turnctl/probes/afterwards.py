@@ -65,8 +65,6 @@ async def _over_tcp(attempt: Attempt) -> Outcome:
         sock = await connect_stream(attempt.server, patience=attempt.patience(TCP_PATIENCE))
         session.attach(await open_stream(sock, session, patience=attempt.patience(TCP_PATIENCE)))
         await session.allocate(patience=attempt.patience(TCP_PATIENCE))
-    except ErrorResponse:
-        return Outcome.OK  # an answer, whatever it says
     except WireError as error:
         return error.outcome
     finally:

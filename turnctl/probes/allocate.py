@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -10,7 +11,7 @@ from turnctl.observations import (
     Allocation,
     Challenge,
     DualAllocation,
-    Outcome,
+    FamilyLeftOut,
     WrongCredential,
 )
 from turnctl.probes.afterwards import ask_again
@@ -24,11 +25,17 @@ __all__ = [
     "allocate",
     "allocate_both",
     "challenge",
+    "leave_family_out",
     "relaying_over_both",
     "try_wrong_credential",
 ]
 
 Label = Literal["a", "b", "sample", "other-user"]
+
+LATE = 12.0
+"""Seconds in all for an Allocate that is not answered in its URL's time. coturn tries each port of
+a `relay-ip` that its host does not have, and answers nobody else of that thread meanwhile: an
+answer that comes late at all tells this from one that never does."""
 
 NO_IPV6_RELAY = {440, 508}
 """Address Family not Supported, and what coturn says when it has no relay address of a family."""
@@ -72,9 +79,14 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
     begun = attempt.clock()
     counts = {"held": attempt.allowance.held, "released": attempt.allowance.released}
     username = attempt.probe.username or ""
+    patience = attempt.patience()
     failure: WireError
+    asked = asyncio.ensure_future(_allocate(attempt, session))
     try:
-        granted = await _allocate(attempt, session)
+        await asyncio.wait([asked], timeout=patience)
+        if not asked.done():
+            await _wait_longer(attempt, asked, label)
+        granted = await asked
     except WireError as error:
         failure = error
     else:
@@ -82,6 +94,7 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
             Allocation,
             **attempt.ending(None, begun),
             **counts,
+            resent=session.resent,
             label=label,
             username=username,
             relayed=granted.relayed,
@@ -89,21 +102,29 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
             lifetime=granted.lifetime,
         )
         return granted
+    finally:
+        asked.cancel()
     realm = failure.response.text(Attribute.REALM) if isinstance(failure, ErrorResponse) else None
     attempt.emit(
         Allocation,
         **attempt.ending(failure, begun),
         **counts,
+        resent=session.resent,
         label=label,
         username=username,
         realm=realm,
     )
     if isinstance(failure, ErrorResponse):
-        attempt.refusal = failure.code
+        attempt.refusal, attempt.realm = failure.code, realm or ""
         return None
-    if label == "a" and failure.outcome is Outcome.SILENT and attempt.probe.protocol == "udp":
-        await ask_again(attempt)
     raise failure
+
+
+async def _wait_longer(attempt: Attempt, asked: asyncio.Future[Allocated], label: Label) -> None:
+    """Until it is answered or given up; meanwhile others are asked what the server still does."""
+    if label == "a" and attempt.probe.protocol == "udp":
+        await ask_again(attempt)
+    await asyncio.wait([asked])
 
 
 async def _allocate(attempt: Attempt, session: Session) -> Allocated:
@@ -114,11 +135,11 @@ async def _allocate(attempt: Attempt, session: Session) -> Allocated:
     """
     if attempt.probe.family == 6:
         try:
-            return await session.allocate(patience=attempt.patience(), family=6)
+            return await session.allocate(patience=LATE, family=6)
         except ErrorResponse as error:
             if error.code not in NO_IPV6_RELAY:
                 raise
-    return await session.allocate(patience=attempt.patience())
+    return await session.allocate(patience=LATE)
 
 
 def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
@@ -152,6 +173,18 @@ async def allocate_both(attempt: Attempt) -> None:
         code=code,
         reason=reason,
     )
+
+
+async def leave_family_out(attempt: Attempt) -> None:
+    """The Allocate of a browser, which asks for a relay of no particular family."""
+    begun = attempt.clock()
+    try:
+        async with opened(attempt, attempt.login()) as session:
+            granted = await session.allocate(patience=attempt.patience())
+    except WireError as error:
+        attempt.emit(FamilyLeftOut, **attempt.ending(error, begun))
+    else:
+        attempt.emit(FamilyLeftOut, **attempt.ending(None, begun), relayed=granted.relayed)
 
 
 async def try_wrong_credential(attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -23,7 +23,8 @@ from turnctl.observations import (
 )
 from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
-from turnctl.wire.errors import Elsewhere, ErrorResponse, Unroutable, WireError
+from turnctl.wire.errors import Elsewhere, ErrorResponse, Silent, Stalled, Unroutable, WireError
+from turnctl.wire.links import Link
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -43,6 +44,10 @@ MIN_SHARE = 0.15
 
 ENOUGH = 3.0
 """Seconds that hold all those sends, however long the URL's time is."""
+
+
+ROUNDING = 0.01
+"""Seconds by which the end of a step may miss the deadline that ended it."""
 
 
 class OutOfTime(WireError):
@@ -66,18 +71,24 @@ class Attempt:
     allowance: Allowance
     tls: Callable[[bool], ssl.SSLContext]
     insecure: bool = False
+    own_ca: bool = False
+    """Whether certificates are verified by a bundle that was given, not by this machine's."""
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
     mapped: Address | None = None
     """This machine's address as STUN told it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
+    realm: str = ""
+    """What the server asked for when it refused the allocation."""
     refusal: int = 0
     """The STUN error of the last refused allocation."""
     connected: bool = False
     """Whether a TCP connection was made."""
     answered: bool = False
     """Whether anything in STUN has come back yet."""
+    links: list[Link] = field(default_factory=list)
+    """The links of this URL that are open."""
     round_trip: float = 0.0
     """Seconds that the server's quickest answer took, 0 before the first."""
 
@@ -113,7 +124,11 @@ class Attempt:
     def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""
         if error is not None and not isinstance(error, ErrorResponse):
-            error = self.own_network_lost() or error
+            error = self.own_network_lost() or self._cut_short(error, begun) or error
+        if isinstance(error, OutOfTime) and (
+            again := sum(link.retransmitted for link in self.links)
+        ):
+            error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,
@@ -127,6 +142,15 @@ class Attempt:
         if isinstance(error, Elsewhere):
             facts["came_from"] = error.source
         return facts
+
+    def _cut_short(self, error: WireError, begun: float) -> OutOfTime | None:
+        """Silence of a server that had answered, in a step that the deadline cut short."""
+        now = self.clock()
+        full = min(ENOUGH, STEP_SHARE * self.timeout)
+        short = now - begun < full - ROUNDING and now > self.deadline - ROUNDING
+        if isinstance(error, Silent) and self.answered and short:
+            return OutOfTime(f"{self.timeout:g} s were over during this step")
+        return None
 
     def own_network_lost(self) -> Unroutable | None:
         """Why a step may have failed without the server's doing: the way there is gone.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from turnctl.observations import Address, Binding, Control, Mapping, Outcome, Reference
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import stun
 from turnctl.wire.binding import open_binding_socket
-from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.errors import ErrorResponse, Silent, WireError
 from turnctl.wire.links import connect_stream, open_datagram
 from turnctl.wire.session import Session
 
@@ -68,7 +71,7 @@ async def try_other_transport(attempt: Attempt) -> None:
     try:
         if over_udp:
             session.attach(await open_datagram(remote, session))
-            await session.binding(patience=patience)
+            await _answers(session, patience)
         else:
             (await connect_stream(remote, patience=patience)).close()
     except WireError as error:
@@ -81,6 +84,27 @@ async def try_other_transport(attempt: Attempt) -> None:
         remote=remote,
         **attempt.ending(failure, begun),
     )
+
+
+async def _answers(session: Session, patience: float) -> None:
+    """Whether STUN or TURN is answered: a relay may answer TURN alone (coturn's `no-stun`).
+
+    Raises WireError as soon as there is an answer in the negative, or none from either.
+    """
+    asked = [
+        asyncio.ensure_future(session.binding(patience=patience)),
+        asyncio.ensure_future(session.challenge(patience=patience)),
+    ]
+    try:
+        for first in asyncio.as_completed(asked):
+            with contextlib.suppress(Silent):
+                await first
+                return
+        raise Silent(f"no answer in {patience:.1f} s")
+    finally:
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def ask_reference(attempt: Attempt) -> bool:

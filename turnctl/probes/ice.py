@@ -13,12 +13,11 @@ import ssl
 from collections.abc import Sequence
 
 from aioice import Candidate, Connection, TransportPolicy
-from aioice import stun as aioice_stun
 
 from turnctl.observations import Address, IceLeg, Outcome
 from turnctl.probes.attempt import Attempt
+from turnctl.wire import retransmission
 from turnctl.wire.errors import Silent, WireError
-from turnctl.wire.retransmission import INTERVAL
 
 __all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
 
@@ -30,9 +29,7 @@ FAREWELL = 0.4
 
 MESSAGE = b"signalpost"
 
-# aioice has no parameter for it. From 0.5 s on, doubled each time, too few requests fit into a
-# leg's time where packets are lost, and a NAT that opens from inside alone costs half a second.
-aioice_stun.RETRY_RTO = INTERVAL
+retransmission.hasten_ice()
 
 
 class _Agent(Connection):
@@ -182,7 +179,7 @@ async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
     try:
         while not receiving.done():
             await sender.send(MESSAGE)
-            await asyncio.wait([receiving], timeout=INTERVAL)
+            await asyncio.wait([receiving], timeout=retransmission.INTERVAL)
         return receiving.result()
     finally:
         receiving.cancel()

@@ -18,7 +18,7 @@ from turnctl.probes.attempt import Attempt
 from turnctl.probes.link import opened
 from turnctl.probes.relay import permit
 from turnctl.wire.binding import BindingSocket, open_binding_socket
-from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.errors import Silent, Stalled, WireError
 from turnctl.wire.retransmission import SENDS, interval
 from turnctl.wire.session import Allocated, Session
 
@@ -149,21 +149,30 @@ async def _knock(
             async with asyncio.timeout(attempt.patience(seconds)):
                 await progress.wait()
 
+    async def knock() -> None:
+        nonlocal sent
+        for _ in range(SENDS):
+            if peer is None:
+                outsider.send(b"knock" + token, relayed)
+                sent += 1
+                if sent > 1 and attempt.address != relayed[0]:
+                    outsider.send(b"aside" + token, (attempt.address, relayed[1]))
+            else:
+                session.send_indication(peer, b"reply" + token)
+            await come(pause)
+            if replied:
+                return
+        await come(max(LAST_WAIT, ROUND_TRIPS * attempt.round_trip))
+
     pause = interval(KNOCK_SHARE * attempt.timeout)
     session.on_data, outsider.on_data = at_relay, at_outsider
-    for _ in range(SENDS):
-        if peer is None:
-            outsider.send(b"knock" + token, relayed)
-            sent += 1
-            if sent > 1 and attempt.address != relayed[0]:
-                outsider.send(b"aside" + token, (attempt.address, relayed[1]))
-        else:
-            session.send_indication(peer, b"reply" + token)
-        await come(pause)
-        if replied:
-            break
-    else:
-        await come(max(LAST_WAIT, ROUND_TRIPS * attempt.round_trip))
+    await knock()
+    if attempt.probe.protocol != "udp" and not replied:
+        # A stream that is held up brings packets late: all are here before its next answer.
+        if not await session.flows(patience=attempt.patience()):
+            raise Stalled("the connection to the server loses packets and stalls")
+        if peer is not None:
+            await knock()
     return sent, received, replied, aside
 
 

@@ -11,7 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
-from turnctl.observations import Binding, Connection, Release, ReplyHops, TlsHandshake
+from turnctl.observations import (
+    Binding,
+    Connection,
+    PlainBinding,
+    Release,
+    ReplyHops,
+    TlsHandshake,
+)
 from turnctl.probes.attempt import Attempt
 from turnctl.wire import tls
 from turnctl.wire.errors import TlsFailed, WireError
@@ -19,6 +26,9 @@ from turnctl.wire.links import connect_stream, open_datagram, open_stream
 from turnctl.wire.session import Login, Session
 
 __all__ = ["opened"]
+
+PLAIN_PATIENCE = 1.0
+"""Seconds for each step of a question beside: the host has just answered."""
 
 
 @asynccontextmanager
@@ -35,7 +45,11 @@ async def opened(
     attempt.allowance.enter(session)
     try:
         await _dial(attempt, session, report=report)
-        yield session
+        attempt.links.append(session.link)
+        try:
+            yield session
+        finally:
+            attempt.links.remove(session.link)
     finally:
         begun, held = attempt.clock(), session.allocated
         try:
@@ -97,9 +111,12 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
             attempt.emit(
                 TlsHandshake,
                 problem="chain-incomplete" if error.issuer_missing and lonely else error.problem,
+                endless=error.endless,
                 **attempt.ending(error, begun),
                 **_described(certificate, attempt.now()),
             )
+            if error.problem == "refused":
+                await _ask_plainly(attempt)
         raise
     except WireError as error:
         sock.close()
@@ -112,8 +129,27 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
             TlsHandshake,
             **attempt.ending(None, begun),
             version=link.tls.version() or "",
+            public_names=() if attempt.own_ca or not verify else tls.chain_names(link.tls),
             **_described(_certificate(link.tls), attempt.now()),
         )
+
+
+async def _ask_plainly(attempt: Attempt) -> None:
+    """STUN without TLS at the same port: coturn answers both on each of its TCP ports, so an answer
+    shows that the port is its own.
+    """
+    begun = attempt.clock()
+    session = Session()
+    failure: WireError | None = None
+    try:
+        sock = await connect_stream(attempt.server, patience=attempt.patience(PLAIN_PATIENCE))
+        session.attach(await open_stream(sock, session))
+        await session.binding(patience=attempt.patience(PLAIN_PATIENCE))
+    except WireError as error:
+        failure = error
+    finally:
+        await session.close()
+    attempt.emit(PlainBinding, **attempt.ending(failure, begun))
 
 
 async def _unverified_certificate(
@@ -150,4 +186,5 @@ def _described(certificate: tls.Certificate | None, now: float) -> dict[str, Any
         "issuer": certificate.issuer,
         "not_after": certificate.not_after.isoformat(),
         "days_left": round(certificate.days_left(now), 2),
+        "unfit": certificate.unfit,
     }

@@ -13,7 +13,7 @@ from typing import Literal
 
 from signalpost.credentials import LAST_EXPIRY, read_username
 from turnctl.fresh import Fresh, NotIssued
-from turnctl.observations import Agreement, Outcome, Trial
+from turnctl.observations import Agreement, Outcome, Recomputed, Trial
 from turnctl.probes.allocate import allocate
 from turnctl.probes.attempt import Attempt
 from turnctl.probes.link import opened
@@ -63,21 +63,28 @@ async def explain_quota(attempt: Attempt, fresh: Fresh) -> None:
 async def explain_refusal(attempt: Attempt, fresh: Fresh) -> None:
     """After a 401: is it the secret, or the time? And if the time, by how much?
 
+    With the secret the password is made anew first, rightly and as issuers go wrong.
     The same user name, signed with the secret at hand, differs by nothing but the secret; then a
     credential with the longest life differs by nothing but the time. Where that one is taken, the
     shortest life that is taken shows the server's clock.
     """
-    username, issued = attempt.probe.username or "", attempt.probe.credential
+    username, issued = attempt.probe.username or "", attempt.probe.credential or ""
     signed = fresh.sign(username)
-    if signed not in (None, issued):
-        again = await _try(attempt, fresh, "same-name", Login(username, signed or ""))
+    if signed is not None:
+        mistakes = fresh.mistakes(username, issued, attempt.realm)
+        attempt.emit(Recomputed, right=mistakes == (), mistakes=mistakes or ())
+    if signed is not None and signed != issued:
+        again = await _try(attempt, fresh, "same-name", Login(username, signed))
         if again.outcome is not Outcome.ERROR:
             return
     most = max(ttl for ttl in LIFETIMES if attempt.now() + ttl < LAST_EXPIRY or ttl == LIFETIMES[0])
     longest = await _try_fresh(attempt, fresh, most)
     if longest.outcome is not Outcome.OK or longest.expires is None:
         return
-    now, refused = attempt.now(), read_username(username).expires or 0
+    refused = read_username(username).expires
+    if refused is None:
+        return  # there is no time to look for
+    now = attempt.now()
     shorter = [ttl for ttl in LIFETIMES if refused < now + ttl < longest.expires]
     low, high, step = 0, len(shorter), 0
     while low < high:

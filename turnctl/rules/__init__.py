@@ -79,6 +79,9 @@ def reached_otherwise(record: Record, case: Case) -> bool:
 
 def no_turn(case: Case, seen: Exchange, step: str) -> Finding:
     match seen.outcome:
+        case Outcome.LOSSY:
+            summary = f"the way there loses packets, too many for {step}: {seen.detail}"
+            return about(case, "relay-data-lost", WARN, summary, seen)
         case Outcome.UNKNOWN:
             return about(case, "deadline-reached", FAIL, seen.detail, seen)
         case Outcome.SILENT:

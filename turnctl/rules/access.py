@@ -9,13 +9,15 @@ from turnctl.findings import Finding
 from turnctl.observations import (
     Agreement,
     Allocation,
+    Binding,
     Challenge,
     Exchange,
     Outcome,
     WrongCredential,
 )
 from turnctl.rules import FAIL, WARN, about, no_turn, replies
-from turnctl.rules.refusal import unauthorized
+from turnctl.rules.refusal import unauthorized, unfit
+from turnctl.rules.slowness import first_refused
 
 __all__ = ["allocation", "challenge"]
 
@@ -28,8 +30,22 @@ ALLOCATE_ERRORS = {
     403: ("server-draining", "takes no new allocations (403)"),
     438: ("nonce-loop", "calls each nonce stale at once (438)"),
     441: ("realm-mismatch", "finds the credential under another realm (441)"),
+    440: (
+        "allocation-refused",
+        "has no relay address of this family (440): no relay-ip of the family that clients use",
+    ),
+    442: ("relay-transport-refused", "relays no UDP (442): no-udp-relay is set"),
+    500: (
+        "allocation-refused",
+        "fails in itself (500): a database that does not answer, most likely",
+    ),
     508: ("relay-ports-exhausted", "has no relay port left (508)"),
 }
+"""Code → finding and likeliest cause. With the rest the server's own words are all there is."""
+
+NO_SUCH_METHOD = {400, 404, 405, 501}
+"""What a STUN server that does not know Allocate answers to one that is well-formed: Bad Request,
+in RFC 8489's words, or an HTTP-like number of its own."""
 
 
 def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
@@ -40,21 +56,42 @@ def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if seen.outcome is Outcome.OK:
         summary = "gives an allocation to anybody, without credentials"
         yield about(case, "open-relay", FAIL, summary, seen)
+    elif _knows_stun_alone(case, seen):
+        how = "does not answer" if seen.outcome is not Outcome.ERROR else f"refuses ({seen.code})"
+        summary = f"answers STUN Binding and {how} Allocate: a STUN server without TURN"
+        yield about(case, "stun-only", FAIL, summary, seen)
     elif seen.outcome is not Outcome.ERROR:
         yield no_turn(case, seen, "Allocate")
     elif seen.code != 401:
-        yield _refused(case, seen)
-    elif not seen.nonce or seen.realm is None:
+        yield _refused(record, case, seen)
+    elif not seen.nonce or not seen.realm:
         summary = "asks for credentials without saying for which realm"
+        if seen.realm is not None:
+            summary = "asks for credentials for an empty realm, with which browsers gather no relay"
         yield about(case, "realm-missing", FAIL, summary, seen)
 
 
-def _refused(case: Case, seen: Exchange) -> Finding:
+def _knows_stun_alone(case: Case, seen: Exchange) -> bool:
+    """Whether Binding was answered in STUN, and Allocate as something unknown or not at all."""
+    binding = case.first(Binding)
+    if binding is None or binding.outcome is not Outcome.OK:
+        return False
+    if seen.outcome is Outcome.ERROR:
+        return seen.code in NO_SUCH_METHOD
+    return seen.outcome in {Outcome.SILENT, Outcome.CLOSED}
+
+
+def _refused(record: Record, case: Case, seen: Exchange) -> Finding:
     code, what = ALLOCATE_ERRORS.get(
         seen.code or 0, ("allocation-refused", f"refuses the allocation: {seen.code} {seen.reason}")
     )
     if code == "alternate-server" and seen.detail:
         what += f", {seen.detail}"
+    if seen.code == 508 and first_refused(record, case):
+        what = (
+            "has no relay port for the first allocation already (508): its relay-ip is not an "
+            "address of its host, or other clients hold all ports"
+        )
     return about(case, code, FAIL, what, seen)
 
 
@@ -77,14 +114,41 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
             continue
         if seen.outcome is not Outcome.ERROR:
             faded = [*replies.went_silent(record, case)]
-            yield from faded or [no_turn(case, seen, "an authenticated Allocate")]
+            yield from faded or [_unanswered(case, seen)]
         elif seen.code == 401:
             yield from unauthorized(record, case, seen, now)
+        elif seen.code == 400 and (misnamed := [*unfit(case, seen)]):
+            yield from misnamed
         elif seen.code == 486:
             yield _quota(case, seen)
         else:
-            yield _refused(case, seen)
+            yield _refused(record, case, seen)
         return
+
+
+def _unanswered(case: Case, seen: Allocation) -> Finding:
+    """The server asked for credentials, so it is one: what answers them has gone, or hangs."""
+    match seen.outcome:
+        case Outcome.UNKNOWN | Outcome.FOREIGN:
+            return no_turn(case, seen, "an authenticated Allocate")
+        case Outcome.REFUSED:
+            summary = (
+                "asks for credentials, and nothing listens any more once they come: it crashed or "
+                "was restarted. coturn ends so when min-port is above max-port"
+            )
+        case Outcome.CLOSED:
+            summary = (
+                "asks for credentials, and closes the connection once they come: it crashed or was "
+                "restarted (coturn ends so when min-port is above max-port), or something in front "
+                "of it closes"
+            )
+        case _:
+            summary = (
+                "asks for credentials and does not answer them: it hangs over a relay-ip that is "
+                "not an address of its host or over its database, or something on the way drops "
+                "them"
+            )
+    return about(case, "server-unresponsive", FAIL, summary, seen)
 
 
 def _shown(case: Case) -> tuple[int, int]:

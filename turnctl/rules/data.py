@@ -24,7 +24,7 @@ from turnctl.observations import (
     Refresh,
     RelayEcho,
 )
-from turnctl.rules import FAIL, INFO, WARN, about
+from turnctl.rules import FAIL, INFO, WARN, about, no_turn
 
 __all__ = ["data", "ice", "nat"]
 
@@ -76,7 +76,7 @@ def data(record: Record, case: Case, now: float) -> Iterator[Finding]:
     yield from _inbound(record, case)
     yield from _echo(case)
     refresh = case.first(Refresh)
-    if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
+    if refresh and refresh.outcome not in {Outcome.OK, Outcome.UNKNOWN, Outcome.LOSSY}:
         yield about(case, "refresh-failed", FAIL, "does not refresh the allocation", refresh)
 
 
@@ -184,7 +184,7 @@ def _inbound(record: Record, case: Case) -> Iterator[Finding]:
         if not lossy:  # otherwise the echo has the figure
             summary = "packets reach the relay, and replies through it are lost"
             yield about(case, "relay-data-lost", FAIL, summary, inbound, **facts)
-    elif inbound.outcome is Outcome.UNKNOWN or inbound.same_host:
+    elif inbound.outcome in {Outcome.UNKNOWN, Outcome.LOSSY} or inbound.same_host:
         why = inbound.detail or "asked from the server's own host, behind its firewall"
         summary = f"whether the firewall lets packets to the relay ports was not proved: {why}"
         yield about(case, "relay-range-unproved", INFO, summary, inbound)
@@ -206,9 +206,13 @@ def _echo(case: Case) -> Iterator[Finding]:
     if echo is None:
         return
     closed = any(one.outcome is Outcome.SILENT for one in case.each(Inbound))
-    if echo.outcome is Outcome.UNKNOWN:
+    if echo.outcome is Outcome.LOSSY:
+        # An allocation that was kept from being answered has said so already.
+        if not any(one.outcome is Outcome.LOSSY for one in case.each(Allocation)):
+            yield no_turn(case, echo, "the echo")
+    elif echo.outcome is Outcome.UNKNOWN and not closed:  # else the closed ports took the time
         yield about(case, "deadline-reached", FAIL, echo.detail, echo)
-    elif echo.outcome is not Outcome.OK:
+    elif echo.outcome not in {Outcome.OK, Outcome.UNKNOWN}:
         summary = f"the echo through the relay broke off: {echo.detail or echo.reason}"
         yield about(case, "relay-data-lost", FAIL, summary, echo)
     elif closed and not echo.received:
@@ -239,13 +243,14 @@ def nat(record: Record) -> Iterator[Finding]:
 
 
 def ice(record: Record, explained: Collection[str]) -> Iterator[Finding]:
-    """The closing legs, but those of URLs whose failure is explained, if only by packets that this
-    network loses now and then.
+    """The closing legs, but those of URLs whose failure is explained, if only by packets that get
+    lost now and then on the way to the same server.
     """
-    lossy = {case.probe.url for case in record.cases if _loses(case)}
+    lossy = {case.address for case in record.cases if _loses(case)}
+    lossy_urls = {case.probe.url for case in record.cases if case.address in lossy}
     for leg in record.each(IceLeg):
         known = leg.outcome in {Outcome.OK, Outcome.UNKNOWN, Outcome.UNROUTABLE}
-        if known or leg.url in explained or leg.url in lossy:
+        if known or leg.url in explained or leg.url in lossy_urls:
             continue
         code = "ice-relay-failed" if leg.kind == "relay" else "ice-srflx-failed"
         severity = WARN if leg.kind == "relay" else INFO

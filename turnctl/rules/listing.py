@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypedDict
 
 from signalpost.iceservers import DEFAULT_PORTS, IceUri
 from turnctl.addresses import is_private
 from turnctl.case import Case, Record
-from turnctl.findings import Finding, finding
-from turnctl.observations import Binding, Issuer, Outcome, Resolution
+from turnctl.findings import Finding, Severity, finding
+from turnctl.icelist import Kind
+from turnctl.observations import Binding, Issuer, ListFault, Outcome, Resolution
 from turnctl.plan import Plan
-from turnctl.rules import FAIL, WARN
+from turnctl.rules import FAIL, INFO, WARN
 
-__all__ = ["fallbacks", "issuer", "names", "ports", "reference", "rejected"]
+__all__ = ["fallbacks", "issuer", "members", "names", "ports", "reference", "rejected"]
 
 SHORT_TTL = 300
 """Seconds: a page may wait longer for its call than a credential below this lasts."""
 
 BAD_PORTS = frozenset(
     (
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
+        *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161),
+        *(179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563),
+        *(587, 601, 636, 989, 990, 993, 995),
         *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667),
         *(6668, 6669, 6679, 6697, 10080),
     )
 )
-"""From 1024 on: Fetch's "bad ports", which Chromium applies to STUN and TURN as well."""
+"""Fetch's "bad ports", which browsers apply to STUN and TURN as well."""
 
 
 def issuer(plan: Plan, record: Record) -> Iterator[Finding]:
     for one in record.each(Issuer):
         match one.outcome:
-            case Outcome.OK if not plan:
+            case Outcome.OK if not plan and not any(record.each(ListFault)):
                 summary = "the service hands out no STUN or TURN URL"
                 yield finding("issuer-bad-response", FAIL, summary, url=one.url, status=one.code)
             case Outcome.OK:
@@ -45,7 +52,8 @@ def issuer(plan: Plan, record: Record) -> Iterator[Finding]:
             case _:
                 summary = f"the service did not answer: {one.detail}"
                 yield finding("issuer-unreachable", FAIL, summary, url=one.url)
-    for url in plan.unauthenticated:
+    known = {url for one in record.each(ListFault) for url in one.urls}
+    for url in (one for one in plan.unauthenticated if one not in known):
         summary = "comes without username and credential, and browsers refuse it so"
         yield finding("issuer-bad-response", FAIL, summary, url=url)
 
@@ -69,14 +77,83 @@ class Where(TypedDict):
 
 def rejected(plan: Plan) -> Iterator[Finding]:
     for one in plan.rejected:
-        yield finding("url-malformed", FAIL, f"is no valid URL: {one.reason}", url=one.url)
+        summary = f"{_standing(one.where)}is no valid URL: {one.reason}"
+        yield finding("url-malformed", FAIL, summary, url=one.url, member=one.where)
+    for other in plan.disputed:
+        summary = f"{_standing(other.where)}works in some clients only: {other.reason}"
+        severity = FAIL if other.throws else WARN
+        yield finding("url-malformed", severity, summary, url=other.url, member=other.where)
+
+
+def _standing(where: str) -> str:
+    return f"{where} " if where else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """`says` goes on after the member's name, with the fault's detail in braces."""
+
+    code: str
+    severity: Severity
+    says: str
+
+
+_MALFORMED = partial(_Verdict, "iceserver-malformed", FAIL)
+_UNUSUAL = partial(_Verdict, "iceserver-malformed", WARN)
+
+_FAULTS: Mapping[Kind, _Verdict] = {
+    "not-a-list": _Verdict(
+        "iceservers-not-a-list",
+        FAIL,
+        "is {}, and iceServers has to be an array: browsers throw a TypeError and take nothing",
+    ),
+    "wrapped": _Verdict(
+        "iceservers-wrapped",
+        INFO,
+        "is where this answer has the list: {}",
+    ),
+    "wrapped-object": _Verdict("iceservers-wrapped", WARN, "is where this answer has the list: {}"),
+    "entry-not-object": _MALFORMED("is {}: browsers throw at an entry that is not an object"),
+    "nested-list": _MALFORMED(
+        "holds another iceServers list and no urls, and browsers throw: take its entries out"
+    ),
+    "urls-missing": _MALFORMED("has no urls, and browsers throw{}"),
+    "urls-empty": _MALFORMED("is an empty list, and browsers throw"),
+    "urls-type": _MALFORMED("is {} and not a URL, and browsers throw"),
+    "urls-nested": _UNUSUAL("is a list within the list: browsers read its one URL, others do not"),
+    "login-missing": _Verdict(
+        "issuer-bad-response", FAIL, "has a TURN URL, and browsers throw: {}"
+    ),
+    "member-empty": _MALFORMED("is empty beside a TURN URL, and browsers throw or are refused"),
+    "member-null": _MALFORMED("is null, for which browsers send the text null"),
+    "member-type": _MALFORMED("is {}, for which browsers send a text of no meaning"),
+    "member-converted": _UNUSUAL("is {}: browsers make text of it, others do not"),
+    "member-broken": _MALFORMED("holds half of a character, which cannot be sent"),
+    "username-too-long": _Verdict(
+        "username-too-long", FAIL, "has {}, and browsers throw above 509"
+    ),
+    "credential-type": _MALFORMED("is not password, and Firefox throws: leave it out"),
+}
+
+
+def members(record: Record) -> Iterator[Finding]:
+    """What is wrong in the list itself, by what browsers do with it."""
+    for one in record.each(ListFault):
+        verdict = _FAULTS[one.kind]
+        detail = one.detail
+        if one.kind == "urls-missing" and detail:
+            detail = f": {detail}"
+        summary = f"{one.where} {verdict.says.format(detail)}"
+        yield finding(verdict.code, verdict.severity, summary, url=one.url, member=one.where)
 
 
 def ports(plan: Plan) -> Iterator[Finding]:
     """Ports that browsers refuse, and ports that look swapped."""
     for url, uri in {probe.url: probe.uri for probe in plan.probes}.items():
         where = Where(url=url, host=uri.host, port=uri.port)
-        if (uri.port < 1024 and uri.port not in {80, 443}) or uri.port in BAD_PORTS:
+        # Chromium gathers srflx from other ports below 1024, and no relay.
+        low = uri.relays and uri.port < 1024 and uri.port not in {80, 443}
+        if low or uri.port in BAD_PORTS:
             summary = f"browsers gather nothing from port {uri.port}"
             yield finding("url-blocked-port", FAIL, summary, **where)
         elif uri.port == DEFAULT_PORTS["stun" if uri.secure else "stuns"]:
@@ -109,10 +186,10 @@ def _is_near(case: Case) -> bool:
 
 def names(record: Record) -> Iterator[Finding]:
     """Judged over both families together: a host with an address of either has one."""
-    by_url: dict[str, list[Case]] = {}
+    by_url: dict[tuple[str, int], list[Case]] = {}
     for case in record.cases:
-        by_url.setdefault(case.probe.url, []).append(case)
-    for url, cases in by_url.items():
+        by_url.setdefault((case.probe.url, case.probe.entry), []).append(case)
+    for (url, entry), cases in by_url.items():
         if any(case.address for case in cases):
             continue
         uri = cases[0].probe.uri
@@ -120,7 +197,7 @@ def names(record: Record) -> Iterator[Finding]:
             dict.fromkeys(r.detail for c in cases for r in c.each(Resolution) if r.detail)
         )
         if any(one.outcome is Outcome.SILENT for c in cases for one in c.each(Resolution)):
-            yield _unanswered(record, url, uri, said)
+            yield replace(_unanswered(record, url, uri, said), entry=entry)
             continue
         families = {case.probe.family for case in cases}
         what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
@@ -130,6 +207,7 @@ def names(record: Record) -> Iterator[Finding]:
             f"{uri.host} has {what}" + (f": {said}" if said else ""),
             url=url,
             host=uri.host,
+            entry=entry,
             resolver=said,
         )
 

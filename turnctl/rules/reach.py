@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
+from signalpost.iceservers import DEFAULT_PORTS
 from turnctl.addresses import is_private
+from turnctl.approots import TAKEN, known_to_apps
 from turnctl.case import Case, Record
 from turnctl.edge.placeholder import ISSUER
 from turnctl.findings import Finding
-from turnctl.observations import Alpn, Binding, Connection, Exchange, Outcome, TlsHandshake
-from turnctl.rules import FAIL, WARN, about, no_turn, reached_otherwise, replies
+from turnctl.observations import (
+    Address,
+    Allocation,
+    Alpn,
+    Binding,
+    Connection,
+    Exchange,
+    Outcome,
+    PlainBinding,
+    TlsHandshake,
+)
+from turnctl.rules import FAIL, INFO, WARN, about, browsers, no_turn, reached_otherwise, replies
 
 __all__ = ["link", "stun"]
 
@@ -36,6 +49,18 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if alpn and alpn.outcome is Outcome.TLS_FAILED:
             summary = f"refuses a client that names TURN in its hello (ALPN): {alpn.detail}"
             yield about(case, "tls-alpn-refused", WARN, summary, alpn)
+        yield from browsers.certificate(case, handshake)
+        if handshake.public_names and not known_to_apps(handshake.public_names):
+            issuer = handshake.public_names[-1]
+            summary = (
+                f"browsers trust the certificate, and apps built with libwebrtc may not: {issuer} "
+                f"is not in its own list of roots ({TAKEN})"
+            )
+            facts = {"issuer": handshake.issuer}
+            yield about(case, "tls-root-unknown-to-apps", INFO, summary, handshake, **facts)
+        return
+    if handshake.outcome is Outcome.LOSSY:
+        yield no_turn(case, handshake, "the TLS handshake")
         return
     certificate = {
         "names": list(handshake.names) or None,
@@ -52,6 +77,8 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
             code, summary = "tls-untrusted", f"the certificate is not trusted: {handshake.detail}"
         case "name-mismatch":
             code, summary = "tls-name-mismatch", f"the certificate is for {held}, not for {host}"
+            if host in handshake.names:
+                summary = f"the certificate has {host} only as its common name: browsers ignore it"
         case "chain-incomplete":
             code = "tls-chain-incomplete"
             summary = f"the certificate comes without its intermediate ({handshake.issuer})"
@@ -62,10 +89,41 @@ def link(record: Record, case: Case, now: float) -> Iterator[Finding]:
         case "expired":
             code, summary = "tls-expired", f"the certificate's time is over ({handshake.not_after})"
         case "refused":
-            code, summary = "tls-refused", f"no TLS there: {handshake.detail}"
+            code, summary = _no_tls(record, case, handshake)
         case _:
             code, summary = "deadline-reached", handshake.detail
     yield about(case, code, FAIL, summary, handshake, **certificate)
+
+
+def _no_tls(record: Record, case: Case, handshake: TlsHandshake) -> tuple[str, str]:
+    """A handshake without a certificate. Plain STUN at the port tells coturn from somebody else."""
+    plain = case.first(PlainBinding)
+    detail = f"no TLS there: {handshake.detail}"
+    if plain is None or plain.outcome not in {Outcome.OK, Outcome.ERROR}:
+        return "tls-refused", detail
+    uri = case.probe.uri
+    if uri.port == DEFAULT_PORTS["turn"] or any(
+        (other.address, other.probe.uri.port) == (case.address, uri.port)
+        and other.probe.protocol != "tls"
+        for other in record.cases
+    ):
+        summary = (
+            f"{detail}. The port answers STUN without TLS: it is coturn's plain port, and coturn "
+            "has no certificate that it could use (cert=, pkey=), or no-tls is set"
+        )
+        return "tls-refused", summary
+    if handshake.endless:
+        summary = (
+            "takes the connection, answers STUN without TLS, and never ends a TLS handshake: so "
+            "does coturn 4.6 with no-tlsv1_2, whatever the certificate. If the port is the "
+            "listening-port, the URL needs the tls-listening-port"
+        )
+        return "tls-old-version", summary
+    summary = (
+        f"{detail}, and STUN without TLS is answered: cert= and pkey= do not belong together, most "
+        "likely, or cipher-list leaves no cipher that clients know"
+    )
+    return "tls-refused", summary
 
 
 def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
@@ -87,15 +145,24 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
             yield about(case, "srflx-missing", FAIL, summary, binding)
         else:
             yield from _mapped(record, case, binding, binding.mapped[0])
+    elif (
+        probe.protocol == "udp"
+        and binding.outcome is Outcome.SILENT
+        and (faded := [*replies.went_silent(record, case)])
+    ):
+        yield from faded
     elif case.turn_answered:
         # Clients get their mapped address with the allocation, and nobody without one.
         summary = "answers TURN, and STUN Binding not at all"
         yield about(case, "srflx-missing", WARN if probe.uri.relays else FAIL, summary, binding)
+    elif binding.outcome is Outcome.SILENT and _hangs(record, case):
+        summary = (
+            "takes TCP connections, and does not answer over UDP or over TCP any more: it hangs, "
+            "over a relay-ip that is not an address of its host or over its database, or it is "
+            "overloaded, or it is no TURN server"
+        )
+        yield about(case, "server-unresponsive", FAIL, summary, binding)
     elif probe.protocol == "udp" and binding.outcome in {Outcome.SILENT, Outcome.REFUSED}:
-        faded = [*replies.went_silent(record, case)]
-        if faded and binding.outcome is Outcome.SILENT:
-            yield from faded
-            return
         yield _unreached(record, case, binding)
     else:
         yield no_turn(case, binding, "STUN Binding")
@@ -108,9 +175,28 @@ def _is_beside(mapped: str, local: str) -> bool:
     )
 
 
+def _bogus(mapped: Address | None, asked: str) -> str:
+    """Why browsers refuse a mapped address. Firefox: loopback, unspecified, port 0."""
+    if mapped is None or not asked:
+        return ""
+    address = ipaddress.ip_address(mapped[0])
+    if address.is_loopback and not ipaddress.ip_address(asked).is_loopback:
+        return "its own loopback address"
+    if address.is_unspecified:
+        return "the unspecified address"
+    return "port 0" if mapped[1] == 0 else ""
+
+
 def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterator[Finding]:
     """An address in the answer that cannot be ours: something between us and the server."""
     address, local = case.address or "", binding.local[0] if binding.local else ""
+    if bogus := _bogus(binding.mapped, address):
+        summary = (
+            f"sees this machine at {mapped}, {bogus}: Firefox refuses such an answer, and gathers "
+            "no relay"
+        )
+        yield about(case, "mapped-loopback", FAIL, summary, binding, mapped=mapped)
+        return
     elsewhere = is_private(mapped) and not is_private(address)
     if mapped == local or not (elsewhere or mapped == address):
         return
@@ -121,6 +207,29 @@ def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterat
         yield about(case, "mapped-address-wrong", FAIL, summary, binding, mapped=mapped)
     else:
         yield about(case, "tls-proxy-hides-client", WARN, summary, binding, mapped=mapped)
+
+
+def _hangs(record: Record, case: Case) -> bool:
+    """Whether the port is silent over UDP and over TCP, which it takes connections of; or over one
+    of them, and over the other from the moment that credentials came.
+    """
+    here = [
+        other
+        for other in record.cases
+        if (other.address, other.probe.uri.port) == (case.address, case.probe.uri.port)
+    ]
+    silent = {
+        other.probe.protocol
+        for other in here
+        if not other.turn_answered
+        and any(one.outcome is Outcome.SILENT for one in other.each(Binding))
+    }
+    stopped = {
+        other.probe.protocol
+        for other in here
+        if any(one.outcome is Outcome.SILENT for one in other.each(Allocation))
+    }
+    return "tcp" in silent | stopped and "udp" in silent | stopped
 
 
 def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
@@ -134,6 +243,15 @@ def _unreached(record: Record, case: Case, seen: Exchange) -> Finding:
     if case.probe.family == 6 and reached_otherwise(record, case):
         summary = f"{uri.host} has the IPv6 address {case.address}, and it is {how}"
         return about(case, "ipv6-unreachable", FAIL, summary, seen)
+    if case.probe.protocol == "tls" and how == "refused":
+        # The host is there. Without a certificate coturn starts, and listens for no TLS.
+        summary = (
+            f"port {uri.port}/tcp is refused, nothing listens there: coturn leaves it closed when "
+            "it cannot read the files of cert= and pkey="
+        )
+        if not record.alive_over(case, "tcp") and not record.alive_over(case, "udp"):
+            summary += ", and so is it when coturn does not run"
+        return about(case, "tls-refused", FAIL, summary, seen)
     # A refusal comes from the host itself: then only the same port tells a closed transport.
     port = uri.port if udp and how == "refused" else None
     if not case.alive_over("tcp" if udp else "udp", port=port):

@@ -1,4 +1,5 @@
-"""A 401 to our credential: is it the secret, or the time, and if the time, whose clock is off?
+"""A 401 to our credential: is it made wrongly, is it the secret, or the time? And if the time,
+whose clock is off?
 
 The server judges a credential's end by its own clock, which the nonce may show (coturn from 4.17
 on), or experiments with credentials of other lifetimes. Where neither does, the end is compared
@@ -8,48 +9,97 @@ with the issuer's clock and with this machine's, and what these leave open is sa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from signalpost.credentials import read_username
 from turnctl.case import Case, Record
 from turnctl.clocks import SAME, UNKNOWN, Clocks, Span, in_nonce
 from turnctl.findings import Finding
-from turnctl.observations import Allocation, Challenge, Issuer, Outcome, Trial
+from turnctl.mistakes import BAD_REQUEST, MISTAKES, TIME_MISSING, in_name
+from turnctl.observations import Allocation, Challenge, Issuer, Outcome, Recomputed, Trial
 from turnctl.rules import FAIL, about
 
-__all__ = ["unauthorized"]
+__all__ = ["unauthorized", "unfit"]
 
 SOURCES = {"secret": "the given secret", "service": "the service"}
 
 
 def unauthorized(record: Record, case: Case, seen: Allocation, now: float) -> Iterator[Finding]:
     """What follows from the second 401. `now` counts where the challenge has no time of its own."""
-    asked = case.first(Challenge)
+    asked, made = case.first(Challenge), case.first(Recomputed)
     expires = read_username(seen.username).expires
     if asked and seen.realm and asked.realm and seen.realm != asked.realm:
         summary = f"asks for realm {asked.realm!r} first and for {seen.realm!r} then"
         yield about(case, "realm-mismatch", FAIL, summary, seen)
-    elif expires is None:
-        summary = "the username has no timestamp, and the credential is refused"
-        yield about(case, "static-credential-on-secret-server", FAIL, summary, seen)
-    else:
+        return
+    named = in_name(seen.username, case.probe.credential or "")
+    if not named and expires is None and made and (made.right or made.mistakes):
+        named = TIME_MISSING
+    mistakes = named + (made.mistakes if made else ())
+    if mistakes:
+        yield _malformed(case, seen, mistakes)
+    if named:
+        return  # without a time that it can read no server takes the name
+    if expires is not None:
         refusal = _Refusal.of(record, case, seen, expires, now)
-        for code, summary in refusal.causes():
+        for code, summary in refusal.causes(explained=bool(mistakes)):
             yield about(case, code, FAIL, summary, seen, **refusal.evidence())
+    elif not mistakes:
+        yield _without_time(case, seen)
+
+
+def unfit(case: Case, seen: Allocation) -> Iterator[Finding]:
+    """What follows from a 400 to the credential: coturn answers some user names so."""
+    mistakes = in_name(seen.username, case.probe.credential or "")
+    if BAD_REQUEST & {*mistakes}:
+        yield _malformed(case, seen, mistakes)
+
+
+def _malformed(case: Case, seen: Allocation, mistakes: Sequence[str]) -> Finding:
+    explained = [MISTAKES[name] for name in mistakes]
+    summary = "the credential is made wrongly: " + "; ".join(one.said for one in explained)
+    made = about(case, "credential-malformed", FAIL, summary, seen, mistakes=list(mistakes))
+    return replace(made, fix=" ".join(dict.fromkeys(one.fix for one in explained)))
+
+
+def _without_time(case: Case, seen: Allocation) -> Finding:
+    """A fixed user's name was refused. coturn answers an unknown user, a wrong password and a name
+    without a time to use-auth-secret all alike; only a credential with a time can tell.
+    """
+    timed = [one for one in case.each(Trial) if one.kind == "fresh" and one.expires is not None]
+    taken = next((one for one in timed if one.outcome is Outcome.OK), None)
+    if taken:
+        summary = (
+            "the user name has no timestamp and is refused, and a credential with one from "
+            f"{SOURCES[taken.source]} is taken: this server wants a timestamp (use-auth-secret)"
+        )
+        return about(case, "static-credential-on-secret-server", FAIL, summary, seen)
+    summary = "the user name or the password is wrong (a server does not tell which)"
+    refused = next((one for one in timed if one.outcome is Outcome.ERROR), None)
+    if refused:
+        summary += f"; a credential with a timestamp from {SOURCES[refused.source]} is refused too"
+    else:
+        summary += (
+            "; whether this server has fixed users or wants user names with a timestamp "
+            "(use-auth-secret) is unknown"
+        )
+    return about(case, "login-refused", FAIL, summary, seen)
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """All times in seconds from this machine's now. `nonce` is the server's clock as its nonce has
-    it; `renamed` how the same user name fared, signed with the secret at hand.
+    it; `renamed` how the same user name fared, signed with the secret at hand; `right` whether the
+    refused credential is signed with that one.
     """
 
     expires: int
     left: float
     source: str
     renamed: Outcome | None
+    right: bool
     taken: tuple[float, ...]
     refused: tuple[float, ...]
     nonce: float | None
@@ -77,19 +127,23 @@ class _Refusal:
             left=expires - here,
             source=SOURCES[trials[0].source] if trials else "",
             renamed=next((one.outcome for one in trials if one.kind == "same-name"), None),
+            right=any(one.right for one in case.each(Recomputed)),
             taken=taken,
             refused=refused,
             nonce=None if time is None else time + 0.5 - here,  # whole seconds
             issuer=next((one.clock for one in issuers), None),
         )
 
-    def causes(self) -> Iterator[tuple[str, str]]:
-        """Codes and summaries: the secret, the time, or both."""
-        secret, times = self._secret(), list(self._times())
+    def causes(self, *, explained: bool) -> Iterator[tuple[str, str]]:
+        """Codes and summaries: the secret, the time, or both. When the password's mistake is known
+        (`explained`) the secret is blamed only where a right credential fails too.
+        """
+        known_good = explained and (self.renamed is Outcome.OK or self.taken)
+        secret, times = None if known_good else self._secret(), list(self._times())
         if secret:
             yield "secret-mismatch", secret
         yield from times
-        if not secret and not times:
+        if not secret and not times and not explained:
             summary = (
                 "the credential is refused; whether for its secret or its time is unknown "
                 "(--secret-file tells, or a service's URL with --api-key-file)"
@@ -119,6 +173,11 @@ class _Refusal:
             return None if self.ended else taken
         by_its_clock = -math.inf if self.nonce is None else self.nonce + SAME
         if any(left > by_its_clock for left in self.refused):
+            if self.right:
+                return (
+                    "a credential that is rightly made with the given secret is refused: coturn "
+                    "has another secret or no use-auth-secret, or it loaded another file"
+                )
             ends = f"that ends in {max(self.refused):.0f} s"
             return f"the credential is refused, and so is one of {self.source} {ends}"
         return None

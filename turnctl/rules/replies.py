@@ -93,9 +93,12 @@ def went_silent(record: Record, case: Case) -> Iterator[Finding]:
     where = (case.address, case.probe.uri.port)
     for other in record.cases:
         after = other.first(Afterwards)
-        if after is None or (other.address, other.probe.uri.port) != where:
+        asked = other.first(Allocation)
+        if after is None or asked is None or (other.address, other.probe.uri.port) != where:
             continue
-        if after.udp is not Outcome.SILENT or after.tcp is not Outcome.OK:
+        if asked.outcome is not Outcome.SILENT or after.udp is not Outcome.SILENT:
+            continue
+        if not (after.tcp is Outcome.OK or _granted_over_tcp(record, case)):
             continue
         seen = case.first(Allocation) or case.first(Binding)
         summary = (
@@ -106,6 +109,15 @@ def went_silent(record: Record, case: Case) -> Iterator[Finding]:
         )
         yield about(case, "reply-ttl-low", FAIL, summary, seen, unanswered=after.sent)
         return
+
+
+def _granted_over_tcp(record: Record, case: Case) -> bool:
+    return any(
+        one.outcome is Outcome.OK
+        for other in record.cases
+        if other.address == case.address and other.probe.protocol != "udp"
+        for one in other.each(Allocation)
+    )
 
 
 def low_ttl_version(record: Record, case: Case) -> str | None:

@@ -101,6 +101,10 @@ class DatagramLink:
     def unfinished(self) -> int:
         return 0
 
+    @property
+    def retransmitted(self) -> int:
+        return 0
+
     def send(self, data: bytes) -> None:
         if not self._open:
             return

@@ -2,6 +2,7 @@
 
 WireError
 ├── Silent            nothing came back in time
+├── Stalled           nor did anything else over that connection, which loses packets
 ├── Refused           TCP reset, ICMP port unreachable
 ├── Unroutable        no route from this machine
 ├── Closed            an accepted connection was closed
@@ -27,6 +28,7 @@ __all__ = [
     "NotStun",
     "Refused",
     "Silent",
+    "Stalled",
     "TlsFailed",
     "TlsProblem",
     "Unroutable",
@@ -56,6 +58,12 @@ class WireError(Exception):
 
 class Silent(WireError):
     outcome = Outcome.SILENT
+
+
+class Stalled(WireError):
+    """The kernel still tries to deliver what was sent, or what answers it."""
+
+    outcome = Outcome.LOSSY
 
 
 class Refused(WireError):
@@ -89,9 +97,17 @@ class NotStun(WireError):
 class TlsFailed(WireError):
     outcome = Outcome.TLS_FAILED
 
-    def __init__(self, problem: TlsProblem, text: str, *, issuer_missing: bool = False) -> None:
+    def __init__(
+        self,
+        problem: TlsProblem,
+        text: str,
+        *,
+        issuer_missing: bool = False,
+        endless: bool = False,
+    ) -> None:
         self.problem: TlsProblem = problem
         self.issuer_missing = issuer_missing
+        self.endless = endless
         super().__init__(text)
 
 

@@ -19,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import repeat
 
-__all__ = ["INTERVAL", "SENDS", "connects", "interval", "pauses"]
+from aioice import stun
+
+__all__ = ["INTERVAL", "SENDS", "connects", "hasten_ice", "interval", "pauses"]
 
 SENDS = 16
 
@@ -55,3 +57,11 @@ def connects(patience: float) -> Iterator[float]:
     """Seconds to wait after each start of a TCP connect but the last."""
     least, most = CONNECT_INTERVAL
     yield from repeat(min(most, max(least, patience / SENDS)), CONNECTS - 1)
+
+
+def hasten_ice() -> None:
+    """Have aioice's own agents send as often, for which it has no parameter. From 0.5 s on, doubled
+    each time, too few requests fit into an ICE leg's time where packets are lost, and a NAT that
+    opens from inside alone costs half a second.
+    """
+    stun.RETRY_RTO = INTERVAL

@@ -18,7 +18,7 @@ from aioice.turn import make_integrity_key
 from turnctl.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.datagram import DatagramLink, HopLimits
-from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, WireError
+from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, Stalled, WireError
 from turnctl.wire.links import Link
 from turnctl.wire.retransmission import pauses
 from turnctl.wire.stun import Attribute, Class, Message, Method
@@ -27,6 +27,9 @@ __all__ = ["Allocated", "Login", "Session"]
 
 NONCE_ROUNDS = 3
 """How often a stale nonce (438) is answered with a new try before it is taken for a loop."""
+
+STALL_PATIENCE = 3.0
+"""Seconds to find out whether a stream that was silent is held up; it may recover meanwhile."""
 
 REMEMBERED = 64
 """Transactions that are over, of which a late or second answer is no stray packet."""
@@ -107,6 +110,11 @@ class Session:
     def hops(self) -> HopLimits | None:
         """TTL or hop limit of what came over UDP, None before anything did."""
         return self._link.hops if isinstance(self._link, DatagramLink) else None
+
+    @property
+    def resent(self) -> int:
+        """Segments that TCP has sent again, where the system tells."""
+        return self._link.retransmitted if self._link is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -233,7 +241,7 @@ class Session:
         resender = asyncio.ensure_future(self._transmit(data, patience))
         try:
             async with asyncio.timeout(max(0.0, patience)):
-                return await waiter
+                return await asyncio.shield(waiter)
         except TimeoutError:
             if self._strays > strays:
                 raise NotStun(
@@ -244,11 +252,38 @@ class Session:
                 raise NotStun(
                     f"the answer broke off after {self.link.unfinished} bytes of a message"
                 ) from None
+            stalls = await self._stalls(method)
+            if waiter.done():  # it came while the connection recovered
+                return waiter.result()
+            if stalls:
+                raise Stalled(
+                    f"no answer in {patience:.1f} s, {self.link.retransmitted} segments sent again"
+                ) from None
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
             resender.cancel()
             del self._waiting[transaction_id]
             self._over.append(transaction_id)
+
+    async def _stalls(self, method: Method) -> bool:
+        """Whether a stream is held up by lost packets, so that silence says nothing of the server.
+
+        After a few losses in a row the kernel waits for seconds before it sends again. A stream
+        keeps its order: an answer to what is asked now shows that nothing is held up.
+        """
+        if not self.link.retransmitted:
+            return False
+        return method == Method.BINDING or not await self.flows(patience=STALL_PATIENCE)
+
+    async def flows(self, *, patience: float) -> bool:
+        """Whether a Binding is answered now: all that was sent over a stream before has arrived."""
+        try:
+            await self.binding(patience=patience)
+        except ErrorResponse:
+            return True
+        except WireError:
+            return False
+        return True
 
     async def _transmit(self, data: bytes, patience: float) -> None:
         """Send, and over UDP again until somebody cancels this."""

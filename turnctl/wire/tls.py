@@ -7,17 +7,35 @@ import datetime
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnctl.wire.errors import TlsFailed, TlsProblem
 
-__all__ = ["Certificate", "chain_length", "context", "failure", "prepare", "read_certificate"]
+if TYPE_CHECKING:
+    from cryptography import x509
+
+__all__ = [
+    "Certificate",
+    "chain_length",
+    "chain_names",
+    "context",
+    "failure",
+    "prepare",
+    "read_certificate",
+]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h, as Python gives them in `verify_code`.
 _EXPIRED = {9, 10}  # not yet valid, has expired
 _WRONG_NAME = 62
 _WRONG_ADDRESS = 64
 _NO_ISSUER = {20, 21}  # unable to get the issuer's certificate, to verify the first one
+
+CIPHERS = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA"
+    ":AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA:AES256-SHA"
+)
+"""What Chromium and Firefox both offer for TLS 1.2: no more (DHE, CCM), so that the check does not
+connect where they cannot, and no less. Those of TLS 1.3 are on beside them."""
 
 _OLD_VERSION = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
 """What OpenSSL's reasons hold when the other side speaks nothing newer than TLS 1.1."""
@@ -33,6 +51,8 @@ class Certificate:
     """Whether it tells where its issuer's certificate is (RFC 5280 section 4.2.2.1), as those of
     public CAs do and those of private ones do not."""
     not_after: datetime.datetime
+    unfit: str = ""
+    """Why a browser refuses it although it is trusted; OpenSSL does not mind."""
 
     def days_left(self, now: float) -> float:
         """Days from `now` (Unix time) to the end of its validity, negative once it is over."""
@@ -47,6 +67,9 @@ def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=str(ca) if ca else None)
     else:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's bundle takes 30 ms to load
+    made.set_ciphers(CIPHERS)
+    # Browsers look for the name among the alternative names alone.
+    made.hostname_checks_common_name = False
     if not verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -67,7 +90,9 @@ def failure(error: Exception, patience: float) -> TlsFailed:
             return TlsFailed("untrusted", error.verify_message, issuer_missing=True)
         return TlsFailed(problem, error.verify_message)
     if isinstance(error, TimeoutError):
-        return TlsFailed("refused", f"the TLS handshake was not over in {patience:.1f} s")
+        return TlsFailed(
+            "refused", f"the TLS handshake was not over in {patience:.1f} s", endless=True
+        )
     if isinstance(error, ssl.SSLError):
         if any(word in (error.reason or "") for word in _OLD_VERSION):
             return TlsFailed("old-version", _words(error))
@@ -81,6 +106,22 @@ def chain_length(ssl_object: ssl.SSLObject) -> int:
     """How many certificates the server sent. Before Python 3.13 only the inner object tells."""
     inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
     return len(inner.get_unverified_chain() or ())
+
+
+def chain_names(ssl_object: ssl.SSLObject) -> tuple[str, ...]:
+    """Subjects and issuers of the chain that was sent and of the one that was verified."""
+    from cryptography import x509
+
+    inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
+    chains = [inner.get_unverified_chain() or (), inner.get_verified_chain() or ()]
+    names: dict[str, None] = {}
+    for one in (one for chain in chains for one in chain):
+        raw = one if isinstance(one, bytes) else one.public_bytes(2)  # ENCODING_DER
+        with contextlib.suppress(ValueError):
+            certificate = x509.load_der_x509_certificate(raw)
+            for name in (certificate.subject, certificate.issuer):
+                names[name.rfc4514_string()] = None
+    return tuple(names)
 
 
 def _words(error: ssl.SSLError) -> str:
@@ -114,6 +155,29 @@ def read_certificate(der: bytes) -> Certificate | None:
             access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
             told = any(a.access_method == Access.CA_ISSUERS for a in access.value)
         issuer = certificate.issuer.rfc4514_string()
-        return Certificate(names, issuer, told, certificate.not_valid_after_utc)
+        return Certificate(
+            names, issuer, told, certificate.not_valid_after_utc, _unfit(certificate)
+        )
     except ValueError:
         return None
+
+
+def _unfit(certificate: x509.Certificate) -> str:
+    """What Chromium or Firefox has against a certificate that OpenSSL takes (both were tried)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+            return f"its key is on the curve {key.curve.name}, and Chromium takes P-256 and P-384"
+    elif not isinstance(key, rsa.RSAPublicKey):
+        return "its key is neither RSA nor ECDSA, and browsers take no other"
+    with contextlib.suppress(x509.ExtensionNotFound):
+        if certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "it is a CA's certificate (CA:TRUE), which Firefox refuses for a server"
+    with contextlib.suppress(x509.ExtensionNotFound):
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        if not usage.digital_signature:
+            return "its key usage does not include digital signatures, which Chromium requires"
+    return ""

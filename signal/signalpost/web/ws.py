@@ -104,6 +104,14 @@ class _Gone(Exception):
     """The client has closed, or the connection is lost."""
 
 
+class _Fault(Exception):
+    """A bug of ours. `ref`: the message that met it, which its client had better not send again."""
+
+    def __init__(self, ref: str | int | None) -> None:
+        self.ref = ref
+        super().__init__()
+
+
 class _Session:
     """One socket, from hello to its log line."""
 
@@ -152,10 +160,11 @@ class _Session:
         except SignalpostError as error:
             final = True
             await self._end(error)
-        except Exception:
+        except Exception as error:
             LOGGER.exception("unexpected error")
             final = True
-            await self._end(SignalpostError("something went wrong on this side"))
+            ref = error.ref if isinstance(error, _Fault) else None
+            await self._end(SignalpostError("something went wrong on this side"), ref)
         finally:
             self._outbox.close()
             line = self._line
@@ -250,6 +259,8 @@ class _Session:
                 apply(message, hub, peer)
             except SignalpostError as error:
                 self._error(error, _ref(message))
+            except Exception as error:
+                raise _Fault(_ref(message)) from error
             else:
                 if type(message) is Join:
                     self._joined(message.room)
@@ -319,9 +330,9 @@ class _Session:
         elif self._line.socket is self._outbox:
             self._line.send(messages.members(message))
 
-    async def _end(self, error: SignalpostError) -> None:
+    async def _end(self, error: SignalpostError, ref: str | int | None = None) -> None:
         """Say why, then close."""
-        self._error(error, None)
+        self._error(error, ref)
         self._outbox.flush()
         await self._socket.close(code=close_code(error), message=error.code.encode())
 

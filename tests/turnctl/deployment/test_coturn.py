@@ -195,6 +195,22 @@ def test_behind_nat_the_pair_is_written() -> None:
     assert [line for line in lines if "allowed" in line and ("8.8" in line or "2a" in line)] == []
 
 
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("2001:db8::1",), ["allocation-default-address-family=ipv6"]),
+        (("2001:db8::1", "198.51.100.7"), []),
+        (("198.51.100.7",), []),
+    ],
+)
+def test_browsers_get_a_relay_on_an_ipv6_host(
+    addresses: tuple[str, ...], expected: list[str]
+) -> None:
+    """They ask for no family: without IPv4 the relay's default is IPv6."""
+    lines = settings(dataclasses.replace(CURRENT, addresses=addresses))
+    assert expected == [line for line in lines if "address-family" in line]
+
+
 def test_own_denied_address_is_the_only_one_allowed() -> None:
     """A relay on a documentation address allows exactly itself; the range stays denied."""
     lines = settings(CURRENT)

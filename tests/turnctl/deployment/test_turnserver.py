@@ -22,18 +22,28 @@ min-port 50000
 no-udp
 no-tcp=off
 static-auth-secret=abc {blank}
+realm="quoted"  {blank}
+user==a:'b'\r
+cert="/x y" # text
+pkey=a\tb"
+pidfile="/p
 """.format(blank="")
 
 
 def test_lines_and_values() -> None:
-    """Blanks around the name are skipped, those behind the value are part of it."""
+    """Blanks around name and value are dropped, and so are double quotes; nothing else is."""
     assert (
         Line(4, "listening-port", "34780"),
         Line(5, "realm", "z"),
         Line(6, "min-port", "50000"),
         Line(8, "no-udp", ""),
         Line(9, "no-tcp", "off"),
-        Line(10, "static-auth-secret", "abc "),
+        Line(10, "static-auth-secret", "abc"),
+        Line(11, "realm", "quoted"),
+        Line(12, "user", "a:'b'"),
+        Line(13, "cert", '/x y" # text'),
+        Line(14, "pkey", 'a\tb"'),
+        Line(15, "pidfile", "/p"),
     ) == parse("f", TEXT).lines
 
 

@@ -35,7 +35,8 @@ def test_what_init_writes_is_right(version: Version, external: str | None) -> No
         ("no-tlsv1", "option-dropped", "warn"),
         ("web-admin", "option-unsafe", "warn"),
         ("server-relay", "option-unsafe", "warn"),
-        ("stale-nonce=600 # ten minutes", "trailing-comment", "fail"),
+        ("stale-nonce=600 # ten minutes", "trailing-comment", "warn"),
+        ("stale-nonce=ten # minutes", "trailing-comment", "fail"),
         ("min-port=50000\t# low", "trailing-comment", "fail"),
         ("fingerprint #yes", "trailing-comment", "fail"),
         ("fingerprint=maybe", "value-invalid", "fail"),
@@ -54,10 +55,16 @@ def test_what_init_writes_is_right(version: Version, external: str | None) -> No
         ("denied-peer-ip=::-::1", "denied-peer-everything", "fail"),
         ("allow-loopback-peers", "loopback-peers-allowed", "fail"),
         ("no-auth", "open-relay", "fail"),
-        ("lt-cred-mech", "auth-mechanisms-mixed", "fail"),
-        (f'static-auth-secret="{SECRET}"', "secret-malformed", "fail"),
-        (f"static-auth-secret={SECRET} ", "secret-malformed", "fail"),
+        ("lt-cred-mech", "auth-mechanisms-mixed", "warn"),
+        ("user=alice:correct-horse", "auth-mechanisms-mixed", "warn"),
+        (f"static-auth-secret='{SECRET}'", "secret-malformed", "fail"),
+        (f'static-auth-secret={SECRET}"', "secret-malformed", "fail"),
+        (f'static-auth-secret="{SECRET} "', "secret-malformed", "fail"),
+        ("no-auth=off", "open-relay", "fail"),
+        ("lt-cred-mech=no", "open-relay", "fail"),
         ("static-auth-secret=short", "secret-weak", "fail"),
+        ("static-auth-secret=[your secret key here]", "secret-weak", "fail"),
+        ("static-auth-secret=CHANGE_ME_to_something_long", "secret-weak", "fail"),
         ("external-ip=198.51.100.7", "external-ip-alone", "warn"),
     ],
 )
@@ -71,8 +78,14 @@ def test_a_line_that_is_wrong(line: str, code: str, severity: str) -> None:
     "line",
     [
         "fingerprint=On",
-        "no-auth=off",
-        "realm=a#b",
+        "verbose=10",
+        "user-quota=60  ",
+        "max-port=60000\t",
+        'min-port="50000"',
+        f'static-auth-secret="{SECRET}"  ',
+        f"static-auth-secret={SECRET}  ",
+        f"static-auth-secret={SECRET}#b",
+        "use-auth-secret # all of it",
         "denied-peer-ip=0.0.0.0-0.255.255.255",
         "relay-ip=10.0.0.5\nexternal-ip=198.51.100.7/10.0.0.5",
         "relay-ip=198.51.100.7\nexternal-ip=198.51.100.7",
@@ -91,10 +104,28 @@ def test_an_option_of_a_later_version() -> None:
     assert [] == findings(text, Version(4, 12))
 
 
+def test_a_hint_never_opens_anything() -> None:
+    """An option of older versions is explained; what it looks like is not advised."""
+    for line in ("no-loopback-peers", "no-loopback-peer", "no-auths", "mobilities"):
+        (one,) = judge(parse("f", f"{GOOD}{line}\n"), NEW)
+        assert "; write " not in one.summary
+    (one,) = judge(parse("f", f"{GOOD}no-loopback-peers\n"), NEW)
+    assert "remove the line" in one.summary
+
+
 def test_no_mechanism_is_an_open_relay() -> None:
     """coturn asks nobody for credentials then: tried on both versions."""
     assert [("open-relay", "fail", "f")] == findings(f"realm=r\n{DENY}")
-    assert [] == findings(f"static-auth-secret={SECRET}\n{DENY}")
+    assert [] == findings(f"realm=r\nstatic-auth-secret={SECRET}\n{DENY}")
+
+
+def test_the_last_mechanism_counts() -> None:
+    """`no-auth=no` behind the secret undoes it, before the secret it does nothing: both tried."""
+    secret = f"static-auth-secret={SECRET}\n"
+    for off in ("no-auth=no\n", "lt-cred-mech=no\n"):
+        assert [("open-relay", "fail", "f:3")] == findings(f"realm=r\n{secret}{off}{DENY}")
+        assert [] == findings(f"realm=r\n{off}{secret}{DENY}")
+    assert [] == findings(f"realm=r\nuser=alice:correct-horse\n{DENY}")
 
 
 def test_behind_nat_the_pair_is_needed() -> None:
@@ -107,7 +138,7 @@ def test_behind_nat_the_pair_is_needed() -> None:
 
 def test_the_deny_list() -> None:
     """None fails, a hole in private addresses fails, another hole warns; each is named."""
-    bare = f"static-auth-secret={SECRET}\n"
+    bare = f"realm=r\nstatic-auth-secret={SECRET}\n"
     assert [("deny-list-missing", "fail", "f")] == findings(bare)
     private = bare + DENY.replace("10.0.0.0-10.255.255.255", "10.0.0.0-10.255.255.254")
     (one,) = judge(parse("f", private), NEW)
@@ -132,7 +163,7 @@ def test_a_range_upside_down() -> None:
 
 def test_no_secret_is_shown() -> None:
     """Neither value nor comment of a secret reaches a finding."""
-    text = f'static-auth-secret="canary-one"\nstatic-auth-secret=canary-two # canary-three\n{DENY}'
+    text = f"static-auth-secret='canary-one'\nstatic-auth-secret=canary-two # canary-three\n{DENY}"
     told = repr(list(judge(parse("f", text), NEW)))
     assert "secret-malformed" in told
     assert "trailing-comment" in told

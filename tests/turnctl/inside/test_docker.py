@@ -14,6 +14,7 @@ from tests.lab import docker as lab
 from tests.lab.ports import free_port
 from turnctl.inside import Unseen
 from turnctl.inside.containers import Published
+from turnctl.inside.docker import container as one_container
 from turnctl.inside.docker import project
 
 NAME = f"signalpost-test-{secrets.token_hex(3)}"
@@ -80,6 +81,42 @@ def test_doctor_sees_it(container: tuple[str, int]) -> None:
     for code in ("container-ended", "container-missing", "configuration-refused"):
         assert f"\nFAIL  {code}\n" in done.stdout
     assert "coturn's log: coturn says: Bad configuration format: it" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[str]:
+    """A coturn that somebody started without compose, with fewer ports than it is told to use. It
+    need not run: what is published is seen all the same, and no port of this host is taken."""
+    name = f"{NAME}-plain"
+    with lab.engine():
+        run(
+            "docker", "create", "--name", name, "--publish", "3478:3478", "--publish",
+            "49160-49180:49160-49180/udp", lab.images().coturn, "turnserver", "-n",
+            "--listening-port=3478", "--min-port", "49160", "--max-port=49190",
+            "--realm=turn.example.org", "--static-auth-secret=Zk3Yw8Qp1Lr6Tn0Vx5Ha",
+        )  # fmt: skip
+        try:
+            yield name
+        finally:
+            run("docker", "rm", "--force", name)
+
+
+def test_a_container_without_compose(plain: str) -> None:
+    """Its command line is its configuration; the ports that it lacks are named."""
+    turnctl = str(Path(sys.executable).with_name("turnctl"))
+    argv = [turnctl, "doctor", "--container", plain, "--no-stun"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert 1 == done.returncode, done.stderr
+    assert "listening port 3478/udp is not published to other hosts" in done.stdout
+    assert "relay range 49181-49190/udp is not published to other hosts" in done.stdout
+    assert "3478/tcp is not published" not in done.stdout
+    assert "realm-missing" not in done.stdout
+
+
+def test_a_container_that_is_not_there(plain: str) -> None:
+    """Is told so."""
+    with pytest.raises(Unseen, match="there is no container signalpost-none"):
+        one_container("signalpost-none")
 
 
 def test_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:

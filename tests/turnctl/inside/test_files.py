@@ -82,7 +82,10 @@ def test_turnservers_file_may_be_a_groups() -> None:
         ([OTHER, GOOD], [], []),
         ([OTHER], [GOOD], []),
         ([OTHER], [], ["secret-mismatch"]),
-        ([f'"{GOOD}"'], [], ["secret-mismatch"]),
+        ([f'"{GOOD}"'], [], []),
+        ([f"{GOOD}  "], [], []),
+        ([f"'{GOOD}'"], [], ["secret-mismatch"]),
+        ([f"{GOOD} # text"], [], ["secret-mismatch"]),
         ([], [], ["secret-mismatch"]),
     ],
 )

@@ -21,6 +21,7 @@ def test_what_coturn_refuses(own_address: str, version: coturn.Version) -> None:
         "no-such-thing=1",
         "no-such-thing=1",
         "external-ip=nowhere.invalid",
+        "relay-ip=203.0.113.0/24",
     ]
     with coturn.running(own_address, lines=lines, version=version) as server:
         text = server.log()
@@ -29,6 +30,7 @@ def test_what_coturn_refuses(own_address: str, version: coturn.Version) -> None:
         "Bad configuration format: use-auth-secrets",
         "Bad configuration format: no-such-thing",
         "-X : Wrong address format: nowhere.invalid",
+        "Cannot add a relay address: 203.0.113.0/24",
     } == said
     assert {"configuration-refused"} == {one.code for one in judge("log", text)}
     assert str(version_in(text)) == version
@@ -62,6 +64,18 @@ def test_a_good_log_says_nothing(own_address: str) -> None:
         ),
         (
             "2026-11-21T06:22:14.6+0000 ERROR Invalid port value: many (must be 0-65535)",
+            "configuration-refused",
+        ),
+        ("0: : ERROR: Cannot add a listener address: eth0", "configuration-refused"),
+        ("x ERROR Cannot add a relay address: 10.0.0.1/24", "configuration-refused"),
+        ("x ERROR Wrong user account: missing or malformed ':'", "configuration-refused"),
+        ("CONFIG ERROR: If you set the --bps-capacity option, then", "configuration-refused"),
+        (
+            "x ERROR You cannot define external IP more than once in the configuration",
+            "configuration-refused",
+        ),
+        (
+            "x ERROR tls-listening-port 5349 is configured, but the TLS and DTLS listeners are off",
             "configuration-refused",
         ),
         (

@@ -79,7 +79,8 @@ def test_real_reports(
     path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
     ca = ["--ca", str(authority.root)] if trusted else []
     checked = check("--timeout", "1", *ca, path)
-    assert ("pass" if trusted else "fail") == checked.verdicts()[2]
+    # An address for a host: Firefox takes none over TLS.
+    assert ("warn" if trusted else "fail") == checked.verdicts()[2]
     assert "fail" == checked.verdicts()[3]
     assert [] == errors(checked.report)
 

@@ -9,8 +9,10 @@ import pytest
 from tests.turnctl.rules.stories import (
     CLOSED,
     ERROR,
+    FOREIGN,
     NOW,
     OK,
+    REFUSED,
     SILENT,
     UDP,
     UNKNOWN,
@@ -37,12 +39,16 @@ from turnctl.observations import (
     ("facts", "expected"),
     [
         ({"outcome": OK, "code": None}, [("open-relay", "fail")]),
-        ({"outcome": SILENT, "code": None}, [("not-turn", "fail")]),
-        ({"outcome": CLOSED, "code": None}, [("not-turn", "fail")]),
+        # Binding was answered: a STUN server, whatever it does with an Allocate that it ignores
+        ({"outcome": SILENT, "code": None}, [("stun-only", "fail")]),
+        ({"outcome": CLOSED, "code": None}, [("stun-only", "fail")]),
+        ({"code": 400}, [("stun-only", "fail")]),
+        ({"code": 405}, [("stun-only", "fail")]),
+        ({"outcome": FOREIGN, "code": None}, [("not-turn", "fail")]),
         ({"outcome": UNKNOWN, "code": None, "detail": "over"}, [("deadline-reached", "fail")]),
         ({"realm": None}, [("realm-missing", "fail")]),
         ({"nonce": None}, [("realm-missing", "fail")]),
-        ({"realm": ""}, []),  # coturn 4.6.1 with an empty realm works
+        ({"realm": ""}, [("realm-missing", "fail")]),  # Chromium gathers no relay then
         ({"code": 300}, [("alternate-server", "fail")]),
         ({"code": 403}, [("server-draining", "fail")]),
         ({"code": 438}, [("nonce-loop", "fail")]),
@@ -59,7 +65,13 @@ def test_the_challenge(facts: dict[str, Any], expected: Codes) -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"outcome": SILENT}, [("not-turn", "fail")]),
+        ({"outcome": SILENT}, [("server-unresponsive", "fail")]),
+        ({"outcome": REFUSED}, [("server-unresponsive", "fail")]),
+        ({"outcome": CLOSED}, [("server-unresponsive", "fail")]),
+        ({"outcome": FOREIGN}, [("not-turn", "fail")]),
+        ({"outcome": ERROR, "code": 440}, [("allocation-refused", "fail")]),
+        ({"outcome": ERROR, "code": 442}, [("relay-transport-refused", "fail")]),
+        ({"outcome": ERROR, "code": 500}, [("allocation-refused", "fail")]),
         ({"outcome": UNKNOWN, "detail": "over"}, [("deadline-reached", "fail")]),
         ({"outcome": ERROR, "code": 300}, [("alternate-server", "fail")]),
         ({"outcome": ERROR, "code": 403}, [("server-draining", "fail")]),

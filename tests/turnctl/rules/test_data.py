@@ -101,6 +101,13 @@ def forbidden(purpose: str) -> Permission:
             [step(Inbound, replied=False), step(Echo, rtts_ms=(1.0,) * 10)],
             [("relay-data-lost", "warn")],
         ),
+        (
+            [
+                step(Inbound, outcome=SILENT, replied=False),
+                step(Echo, outcome=UNKNOWN, detail="?", rtts_ms=()),
+            ],
+            [("relay-range-blocked", "fail")],
+        ),
         ([step(Refresh, outcome=SILENT)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=ERROR, code=437)], [("refresh-failed", "fail")]),
         ([step(Refresh, outcome=UNKNOWN)], []),

@@ -212,10 +212,11 @@ def test_silence_has_one_cause() -> None:
         (TCP, SILENT, [control("udp", url=TCP)], "tcp-blocked"),
         (TCP, REFUSED, [control("udp", url=TCP, outcome=ERROR)], "tcp-blocked"),
         (TCP, UNKNOWN, [], "deadline-reached"),
-        (TLS, REFUSED, [], "unreachable"),
+        (TLS, REFUSED, [], "tls-refused"),
+        (TLS, SILENT, [], "unreachable"),
         (TLS, REFUSED, [control("udp", url=TLS)], "tls-refused"),
         (TLS, SILENT, [control("udp", url=TLS)], "tls-refused"),
-        (TLS, REFUSED, [control("tcp", url=UDP)], "unreachable"),  # another URL's
+        (TLS, SILENT, [control("tcp", url=UDP)], "unreachable"),  # another URL's
         (TLS, UNROUTABLE, [], "unreachable"),
     ],
 )

@@ -20,13 +20,22 @@ from tests.turnctl.rules.stories import (
     story,
 )
 from turnctl.judge import judge
-from turnctl.observations import Allocation, Challenge, Issuer, Observation, Outcome, Trial
+from turnctl.observations import (
+    Allocation,
+    Challenge,
+    Issuer,
+    Observation,
+    Outcome,
+    Recomputed,
+    Trial,
+)
 
 EXPIRED = f"{NOW - 60:.0f}:lab"
 YEARS = 300_000_000
 """Seconds, as of the longest life that is tried."""
 
 SECRET, EXPIRY, SKEW = "secret-mismatch", "credential-expired", "clock-skew"
+MADE = "credential-malformed"
 
 
 def nonce(ahead: int) -> str:
@@ -48,6 +57,11 @@ def trial(
 
 def renamed(outcome: Outcome) -> Trial:
     return trial(600, outcome, kind="same-name")
+
+
+def remade(*mistakes: str) -> Recomputed:
+    """The password comes out of the given secret, by these mistakes or rightly."""
+    return Recomputed(url=UDP, family=4, right=not mistakes, mistakes=mistakes)
 
 
 def asked(left: int, outcome: Outcome) -> Trial:
@@ -76,9 +90,38 @@ def found(*others: Observation, user: str = USER, server: int | None = None) -> 
     ("user", "trials", "expected"),
     [
         pytest.param(USER, [], [SECRET], id="nothing to try it with"),
+        pytest.param("static", [], ["login-refused"], id="a name without timestamp"),
         pytest.param(
-            "static", [], ["static-credential-on-secret-server"], id="a name without timestamp"
+            "static",
+            [renamed(ERROR), trial(YEARS, ERROR)],
+            ["login-refused"],
+            id="a name without timestamp, and a minted one is refused too",
         ),
+        pytest.param(
+            "static",
+            [trial(YEARS, UNKNOWN)],
+            ["login-refused"],
+            id="a name without timestamp, and the trial could not be made",
+        ),
+        pytest.param("bob:" + USER[:10], [renamed(OK)], [SECRET], id="the time behind the name"),
+        pytest.param(f"{NOW + 600:.0f}000:lab", [], [MADE], id="milliseconds"),
+        pytest.param("9999999999:lab", [trial(600, OK)], [MADE], id="a time after 2038"),
+        pytest.param("alice:password", [], [MADE], id="the password behind the name"),
+        pytest.param(USER, [remade("hex-digest"), renamed(OK)], [MADE], id="hex"),
+        pytest.param(
+            USER,
+            [remade("hex-digest"), renamed(ERROR), trial(YEARS, ERROR)],
+            [MADE, SECRET],
+            id="hex, and the given secret is not coturn's",
+        ),
+        pytest.param(
+            EXPIRED,
+            [remade("hex-digest"), renamed(ERROR), trial(YEARS, OK), trial(600, OK)],
+            [MADE, EXPIRY],
+            id="hex, and past its time",
+        ),
+        pytest.param("static", [remade(), trial(YEARS, OK)], [MADE], id="signed without a time"),
+        pytest.param(USER, [remade(), trial(YEARS, ERROR)], [SECRET], id="rightly made"),
         pytest.param(
             "static",
             [trial(600, OK)],

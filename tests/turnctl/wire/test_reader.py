@@ -33,6 +33,7 @@ class Silent:
     remote: Address = ("192.0.2.2", 3478)
     tls = None
     unfinished = 0
+    retransmitted = 0
 
     def send(self, data: bytes) -> None:
         pass

@@ -12,7 +12,7 @@ from aioice.turn import make_integrity_key
 from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import session as turn
 from turnctl.wire import stun
-from turnctl.wire.errors import Closed, ErrorResponse, NotStun, Silent
+from turnctl.wire.errors import Closed, ErrorResponse, NotStun, Silent, Stalled
 from turnctl.wire.session import Allocated, Login, Session
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
@@ -43,6 +43,7 @@ class Server:
     def __init__(self, *scripts: Script, protocol: RelayProtocol = "tcp") -> None:
         self.protocol = protocol
         self.unfinished = 0
+        self.retransmitted = 0
         self.scripts = list(scripts)
         self.sent: list[bytes] = []
         self.aborted = False
@@ -168,6 +169,36 @@ async def test_a_wrong_transaction_id_is_no_silence() -> None:
 
     with pytest.raises(NotStun, match="1 packets came, none an answer to our transaction"):
         await Server(stranger).session().binding(patience=SHORT)
+
+
+async def test_an_answer_that_comes_twice() -> None:
+    """What was sent again is answered again, which may come late: it is no stray packet."""
+
+    def twice(request: Message) -> Frames:
+        yield from success(request)
+        yield from success(request)
+
+    server = Server(CHALLENGE, twice, silence)
+    session = server.session()
+    await session.allocate(patience=PATIENCE)
+    with pytest.raises(Silent):
+        await session.permit(PEER, patience=SHORT)
+
+
+async def test_a_stream_that_loses_packets() -> None:
+    """Silence is the server's where a Binding is answered after it, and unknown where it is not."""
+    held_up = Server(CHALLENGE, success, silence)
+    session = held_up.session()
+    await session.allocate(patience=PATIENCE)
+    held_up.retransmitted = 1
+    with pytest.raises(Stalled):
+        await session.refresh(patience=SHORT)
+    mute = Server(CHALLENGE, success, silence, success)
+    session = mute.session()
+    await session.allocate(patience=PATIENCE)
+    mute.retransmitted = 1
+    with pytest.raises(Silent):
+        await session.refresh(patience=SHORT)
 
 
 async def test_an_answer_that_breaks_off() -> None:

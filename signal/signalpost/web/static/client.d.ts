@@ -1,6 +1,8 @@
 /** Types of the Signalpost client; docs/client.md explains it. */
 
-/** What goes wrong. Codes are the service's (docs/protocol.md), or `closed`, `lost`. */
+/** What goes wrong. Codes are the service's (docs/protocol.md), or `closed`, `lost`,
+ * `token-failed`. What the service would not understand is `malformed` before it is sent, and its
+ * `message` is a sentence: "a room's name has 1 to 128 characters". */
 export class SignalpostError extends Error {
   readonly code: string;
   /** Seconds. */
@@ -26,6 +28,21 @@ export interface MediaOptions {
   tracks?: Tracks;
   /** `relay` hides this side's addresses from the other. */
   iceTransportPolicy?: RTCIceTransportPolicy;
+  retry?: RetryOptions;
+}
+
+/** How a path that is lost is sought again; what is left out stays as it is here. */
+export interface RetryOptions {
+  /** For as long it may heal by itself: 3000. */
+  disconnectedMs?: number;
+  /** Then the waits between tries: from this (4000), each half as long again, */
+  firstMs?: number;
+  /** up to this (15000); at least three quarters of each, at random. */
+  mostMs?: number;
+  /** How many tries are ICE restarts: 2. From then on each is a new connection. */
+  restarts?: number;
+  /** When a link ends whose peer has gone, or a call's that never had a path: 60000. */
+  giveUpMs?: number;
 }
 
 export type Role = "host" | "member" | "observer";
@@ -94,7 +111,7 @@ export class Client extends Emitter<ClientEvents> {
   open(): Promise<void>;
   close(): void;
   join(name: string, options?: { role?: "member" | "observer"; metadata?: unknown }): Promise<Room>;
-  /** Call a user, on all of their devices. */
+  /** Call a user, on all of their devices. Throws a SignalpostError for what cannot be a user. */
   call(user: string, options?: MediaOptions): Call;
   /** Resolves when the peer's client has it. */
   text(to: string, text: string): Promise<void>;
@@ -125,9 +142,10 @@ export class Room extends Emitter<RoomEvents> {
   readonly closed: boolean;
   /** The others, by peer. */
   readonly peers: ReadonlyMap<string, Neighbour>;
-  text(text: string): void;
-  signal(data: unknown): void;
-  signal(data: unknown, options: { to: string }): Promise<void>;
+  /** To everybody; resolves when the service has it. */
+  text(text: string): Promise<void>;
+  /** Any JSON to everybody, or `to` one: then it resolves when that peer's client has it. */
+  signal(data: unknown, options?: { to?: string }): Promise<void>;
   /** As host. */
   update(changes: { locked?: boolean; capacity?: number; metadata?: unknown }): Promise<unknown>;
   /** As host. */
@@ -183,7 +201,7 @@ export class Call extends Emitter<CallEvents> {
   readonly reason: string | null;
   readonly error: SignalpostError | null;
   accept(options?: MediaOptions): void;
-  /** For all of the user's devices. */
+  /** For all of the user's devices. A reason of more than 256 characters throws. */
   reject(reason?: string): void;
   /** For this device alone. */
   busy(): void;
@@ -208,27 +226,42 @@ export class Link extends Emitter<LinkEvents> {
     offers: boolean;
     iceServers: RTCIceServer[];
     send(data: LinkSignal): void;
+    /** Whether the peer is still there: a link to it is not given up. */
+    persistent?(): boolean;
+    /** The one to begin with: 1. */
+    generation?: number;
   });
   readonly id: string;
+  /** The connection that counts now: when its path is lost for long, another takes its place. */
   readonly pc: RTCPeerConnection;
-  /** What comes from the other side. */
+  /** How many connections this link has had. */
+  readonly generation: number;
+  /** What comes from the other side: one stream, whichever connection counts. */
   readonly stream: MediaStream;
   readonly state: "connecting" | "connected" | "interrupted" | "closed";
   /** Give it what the other side's `send` was given. */
   take(data: LinkSignal): Promise<void>;
   setTrack(kind: "audio" | "video", track: MediaStreamTrack | null): Promise<void>;
-  /** JSON over the data channel; false when it is not open. */
+  /** JSON over the data channel; false when it is not open. Throws a SignalpostError for what is
+   * no JSON, or larger than the other side takes. */
   say(value: unknown): boolean;
   setIceServers(iceServers: RTCIceServer[]): void;
   /** Restart ICE. */
   restart(): void;
   statistics(): Promise<Statistics>;
-  close(): void;
+  /** For good. The other side is told, unless `tell` is false. */
+  close(options?: { tell?: boolean }): void;
 }
 
 /** What links send each other through the service. */
 export interface LinkSignal {
   readonly link?: string;
+  /** Of the connection that this is about; 1 when it is left out. */
+  readonly generation?: number;
+  /** The link was closed for good. */
+  readonly closed?: boolean;
+  /** This generation is of no use: its offerer is to begin another. */
+  readonly again?: number;
   readonly description?: RTCSessionDescriptionInit | null;
   readonly candidate?: RTCIceCandidateInit | null;
 }

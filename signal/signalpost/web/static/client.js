@@ -12,6 +12,7 @@ import { Call } from "./client/call.js";
 import { Connection } from "./client/connection.js";
 import { Delivery, randomId, withResolvers } from "./client/delivery.js";
 import { SignalpostError } from "./client/errors.js";
+import { checked, copied } from "./client/limits.js";
 import { Link } from "./client/link.js";
 import { Mesh } from "./client/mesh.js";
 import { Room } from "./client/room.js";
@@ -20,7 +21,7 @@ import { quality } from "./client/statistics.js";
 export { Call, Link, Mesh, Room, SignalpostError, quality };
 export { devices, openMedia, openScreen } from "./client/media.js";
 
-const MAX_ORDERS = 100;
+const MAX_ORDERS = 10_000;
 const DEFAULT_URL = new URL("v1/signal", import.meta.url).href;
 
 /** Make a client and wait until the service has welcomed it. Throws a SignalpostError when it is
@@ -38,7 +39,8 @@ export class Client extends EventTarget {
   #connection;
   #delivery;
   #opened = withResolvers();
-  /** id → {message, resolve, reject} of what is answered with `ref`. */
+  /** id → {message, resolve, reject, again} of what is answered with `ref`; `again`: it is a room
+   * that is joined again. */
   #requests = new Map();
   /** id → call, of what is only answered when it fails. */
   #orders = new Map();
@@ -66,6 +68,10 @@ export class Client extends EventTarget {
     listen("message", (message) => this.#take(message));
     listen("state", () => this.#tell("state"));
     listen("refused", (error) => this.#end(error));
+    listen("taken", (message) => this.#delivery.taken(message));
+    listen("dropped", ({ message, error }) => {
+      this.#refused({ code: error.code, message: error.message, ref: message.id });
+    });
     addEventListener("online", this.#networkChanged);
   }
 
@@ -75,7 +81,12 @@ export class Client extends EventTarget {
   }
 
   open() {
-    this.#connection.open();
+    try {
+      this.#connection.open();
+    } catch (error) {
+      this.close(); // what is no address of a WebSocket
+      return Promise.reject(error);
+    }
     return this.#opened.promise;
   }
 
@@ -87,71 +98,80 @@ export class Client extends EventTarget {
   }
 
   /** Enter a room: {role: "member" | "observer", metadata}. */
-  async join(name, { role, metadata } = {}) {
-    const room = new Room(this, name, { role, metadata });
-    const joined = await this.request({ type: "join", room: name, role, metadata });
+  async join(name, options) {
+    const { role, metadata } = options ?? {};
+    const asked = { role, metadata: copied(metadata, "metadata") };
+    const room = new Room(this, name, asked);
+    const joined = await this.request(() => ({ type: "join", room: name, ...asked }));
     this.rooms.set(name, room);
     room.joined(joined);
     return room;
   }
 
-  /** Call a user, on all of their devices. `tracks`: {audio, video} to send. */
-  call(user, { tracks, iceTransportPolicy } = {}) {
+  /** Call a user, on all of their devices. `tracks`: {audio, video} to send; `retry`: see Link.
+   * Throws a SignalpostError for what cannot be a user. */
+  call(user, options) {
     const call = new Call(this, { id: randomId(), direction: "outgoing", user });
-    call.prepare({ tracks, iceTransportPolicy });
-    this.calls.set(call.id, call);
+    call.prepare(options ?? {});
     this.order({ type: "invite", call: call.id, user }, call);
+    this.calls.set(call.id, call);
     return call;
   }
 
   /** A text message to one peer; the promise ends when its client has it. */
   text(to, text) {
-    return this.deliver({ type: "text", to, text });
+    return this.deliver(() => ({ type: "text", to, text }));
   }
 
   /** Any JSON to one peer; the promise ends when its client has it. */
   signal(to, data) {
-    return this.deliver({ type: "signal", to, data });
+    return this.deliver(() => ({ type: "signal", to, data: copied(data, "a signal's data") }));
   }
 
   // --- for rooms, calls and meshes -------------------------------------------------------------
 
-  deliver(message) {
-    if (this.#closed !== null) {
-      const refused = Promise.reject(this.#closed);
-      refused.catch(() => {});
-      return refused;
-    }
-    return this.#delivery.to({ ...message, id: this.#delivery.nextId() });
+  /** The message that `make` gives, with an id. Throws a SignalpostError for what the service would
+   * refuse: it has no number yet. */
+  #numberless(make) {
+    if (this.#closed !== null) throw this.#closed;
+    return checked({ ...make(), id: this.#delivery.nextId() }, this.#connection.most);
   }
 
-  broadcast(message) {
-    this.#connection.send({ ...message, id: this.#delivery.nextId() });
+  deliver(make, room) {
+    let message;
+    try {
+      message = this.#numberless(make);
+    } catch (error) {
+      const refused = Promise.reject(error);
+      refused.catch(() => {}); // as of every delivery
+      return refused;
+    }
+    return this.#delivery.say(message, room?.peers.keys());
   }
 
   /** Ask; the answer is the message whose `ref` is this one's id. */
-  request(message) {
-    if (this.#closed !== null) return Promise.reject(this.#closed);
-    const id = this.#delivery.nextId();
+  async request(make, { again = false } = {}) {
+    const message = this.#numberless(make);
     const { promise, resolve, reject } = withResolvers();
-    this.#requests.set(id, { message: { ...message, id }, resolve, reject });
-    this.#connection.send({ ...message, id });
+    this.#requests.set(message.id, { message, resolve, reject, again });
+    this.#connection.send(message);
     return promise;
   }
 
-  /** Say something about a call; it hears of a refusal. */
+  /** Say something about a call; it hears of a refusal. Throws a SignalpostError. */
   order(message, call) {
     if (this.#closed !== null) return queueMicrotask(() => call?.refused(this.#closed));
-    const id = this.#delivery.nextId();
-    this.#orders.set(id, call);
+    const ordered = this.#numberless(() => message);
+    this.#orders.set(ordered.id, call);
     if (this.#orders.size > MAX_ORDERS) this.#orders.delete(this.#orders.keys().next().value);
-    this.#connection.send({ ...message, id });
+    this.#connection.send(ordered);
   }
 
   async leave(room) {
-    this.rooms.delete(room.name);
+    if (room.closed) return; // there may be another one of that name by now
+    if (this.rooms.get(room.name) === room) this.rooms.delete(room.name);
     room.end();
-    await this.request({ type: "leave", room: room.name }).catch(() => {});
+    await this.request(() => ({ type: "leave", room: room.name })).catch(() => {});
   }
 
   /** Keep a link's credentials fresh, and let it look for a path when the network changes. */
@@ -185,25 +205,33 @@ export class Client extends EventTarget {
     this.#tell("ice-servers");
   }
 
-  /** The service knows nothing of us any more: rooms first, then calls, then what was not
-   * delivered, as soon as its addressee is back. */
+  /** The service knows nothing of us any more: rooms first, then what was asked and never answered,
+   * then calls, then what was not delivered, as soon as its addressee is back. */
   #reset(unacknowledged) {
     const rooms = new Map([...this.rooms].map(([name, room]) => [name, [...room.peers.keys()]]));
     this.#delivery.reset(unacknowledged, rooms);
+    const asked = this.#requests;
+    this.#requests = new Map();
     for (const room of this.rooms.values()) {
       room.reset();
-      const { role, metadata } = room.asked;
-      this.request({ type: "join", room: room.name, role, metadata }).then(
-        (joined) => room.joined(joined),
-        (error) => this.#out(room, error.code),
-      );
+      this.#joinAgain(room);
     }
-    for (const { type, room, ...rest } of unacknowledged) {
-      // A first join that was never answered; the rooms we were in are asked for above.
-      if (type === "join" && !this.rooms.has(room)) this.#connection.send({ type, room, ...rest });
-      else if (this.#requests.has(rest.id)) this.#connection.send({ type, room, ...rest });
+    for (const [id, request] of asked) {
+      if (request.again) continue; // asked for just now
+      if (request.message.type === "leave") request.resolve();
+      else {
+        this.#requests.set(id, request);
+        this.#connection.send(request.message);
+      }
     }
     for (const call of [...this.calls.values()]) call.reset();
+  }
+
+  #joinAgain(room) {
+    this.request(() => ({ type: "join", room: room.name, ...room.asked }), { again: true }).then(
+      (joined) => room.joined(joined),
+      (error) => this.#out(room, error.code),
+    );
   }
 
   #out(room, reason) {
@@ -228,13 +256,17 @@ export class Client extends EventTarget {
   #refused(error) {
     const request = this.#requests.get(error.ref);
     if (request !== undefined) {
+      if (error.code === "draining") return; // asked for again when the service is back
       this.#requests.delete(error.ref);
       request.reject(new SignalpostError(error.code, error.message, error));
     } else if (this.#orders.has(error.ref)) {
       const call = this.#orders.get(error.ref);
       this.#orders.delete(error.ref);
       call?.refused(error);
-    } else if (!this.#delivery.refused(error)) {
+    } else {
+      // What was said to a room is mostly not waited for.
+      const said = this.#delivery.refused(error);
+      if (said !== null && said.to !== undefined) return;
       this.#tell("error", new SignalpostError(error.code, error.message, error));
     }
   }
@@ -309,7 +341,7 @@ export class Client extends EventTarget {
     this.#opened.reject(closed);
     for (const { reject } of this.#requests.values()) reject(closed);
     this.#requests.clear();
-    this.#delivery.close();
+    this.#delivery.close(closed);
     for (const room of [...this.rooms.values()]) this.#out(room, closed.code);
     for (const call of [...this.calls.values()]) call.ended({ outcome: "failed" });
     this.#tell("closed", { error });

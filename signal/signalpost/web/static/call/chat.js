@@ -1,5 +1,7 @@
 /** The chat beside a meeting: what was said, and how much of it was not seen. */
 
+import { LIMITS, points } from "../client/limits.js";
+
 export class Chat {
   #elements;
   #language;
@@ -16,6 +18,11 @@ export class Chat {
       event.preventDefault();
       const text = input.value.trim();
       if (text === "") return;
+      const count = points(text);
+      if (count > LIMITS.text) {
+        // What was typed stays, to be shortened.
+        return this.#add("", language.text("text-long", { most: LIMITS.text, count }), "note");
+      }
       if (!this.#say({ type: "chat", text })) return this.#add("", language.text("not-sent"), "note");
       this.#add(language.text("you"), text, "own");
       input.value = "";

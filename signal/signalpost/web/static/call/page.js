@@ -1,6 +1,7 @@
 /** The call page: entry, lobby and stage, and what leads from one to the other. */
 
 import { Client } from "../client.js";
+import { LIMITS, isRoomName, points } from "../client/limits.js";
 import { Language } from "../language.js";
 import { Chat } from "./chat.js";
 import { Local } from "./local.js";
@@ -11,6 +12,8 @@ import { Stage } from "./stage.js";
 import { WORDS } from "./words.js";
 
 const LOBBY = "lobby";
+/** Fragments that are no rooms: people who are here, and the page's own anchor. */
+const OWN_NAMES = new Set([LOBBY, "main"]);
 /** In a mesh everybody sends to everybody: more is too much for a phone's uplink. */
 const MOST = 6;
 const TOAST_MS = 6_000;
@@ -69,7 +72,20 @@ function wanted() {
   } catch {
     // A stray % is part of the name.
   }
-  return name === LOBBY || name === "main" ? "" : name.slice(0, 128);
+  return OWN_NAMES.has(name) ? "" : name;
+}
+
+/** Why a room cannot be called so, null when it can. */
+function roomProblem(name) {
+  const count = points(name);
+  if (OWN_NAMES.has(name)) return language.text("room-own", { name });
+  if (count > LIMITS.roomName) return language.text("room-long", { most: LIMITS.roomName, count });
+  return isRoomName(name) ? null : language.text("room-wrong");
+}
+
+function tell(id, text) {
+  $(id).hidden = text === null;
+  $(id).textContent = text ?? "";
 }
 
 function showEntry() {
@@ -129,13 +145,24 @@ function showLocal() {
 
 async function enter() {
   const name = $("name").value.trim();
-  if (name === "") return;
+  const count = points(name);
+  if (name === "") return entryProblem(language.text("name-empty"), "name");
+  if (count > LIMITS.shownName) {
+    return entryProblem(language.text("name-long", { most: LIMITS.shownName, count }), "name");
+  }
+  const token = $("token").value.trim() || undefined;
+  let made;
+  try {
+    made = new Client({ name, token });
+  } catch (error) {
+    return entryProblem(problem(error), token === undefined ? "name" : "token");
+  }
   keep(name);
   $("enter").disabled = true;
   $("enter").textContent = language.text("connecting");
-  $("entry-problem").hidden = true;
+  tell("entry-problem", null);
   client?.close();
-  client = new Client({ name, token: $("token").value.trim() || undefined });
+  client = made;
   client.addEventListener("state", showConnection);
   client.addEventListener("incoming", ({ detail }) => rung(detail.call));
   client.addEventListener("error", ({ detail }) => announce(problem(detail)));
@@ -152,11 +179,15 @@ async function enter() {
   else await enterLobby();
 }
 
+function entryProblem(text, field) {
+  tell("entry-problem", text);
+  $(field).focus();
+}
+
 function refused(error) {
   client = lobby = null;
   view("entry");
-  $("entry-problem").textContent = problem(error);
-  $("entry-problem").hidden = false;
+  tell("entry-problem", problem(error));
   if (error.code === "unauthorized" || error.code === "guest-refused") {
     $("token-row").hidden = false;
     $("token").focus();
@@ -250,6 +281,14 @@ async function call(user) {
 }
 
 async function enterRoom(name) {
+  const wrong = roomProblem(name);
+  if (wrong !== null) {
+    // Somebody else's link, or an address that was typed.
+    history.replaceState(null, "", location.pathname);
+    showEntry();
+    await enterLobby();
+    return announce(wrong);
+  }
   await local.open();
   try {
     const room = await client.join(name);
@@ -367,11 +406,17 @@ on("entry-form", "submit", (event) => {
 on("room-form", "submit", (event) => {
   event.preventDefault();
   const name = $("room-name").value.trim() || crypto.getRandomValues(new Uint32Array(2)).join("-");
+  const wrong = roomProblem(name);
+  tell("room-problem", wrong);
+  if (wrong !== null) return $("room-name").focus();
+  $("room-name").value = "";
   location.hash = encodeURIComponent(name);
 });
 addEventListener("hashchange", () => {
   showEntry();
   if (client?.state !== "open" || !wanted()) return;
+  const wrong = roomProblem(wanted());
+  if (wrong !== null) return announce(wrong); // and everything stays as it is
   meeting?.leave();
   enterRoom(wanted());
 });

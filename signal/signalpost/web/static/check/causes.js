@@ -47,6 +47,18 @@ function refused(username, now) {
   return ends * 1000 < now ? "credential-expired" : "secret-mismatch";
 }
 
+/** State of a permission that this page lacks → cause. */
+const BY_PERMISSION = { denied: "local-network-denied", prompt: "local-network-unasked" };
+
+/** A server that does not answer, where the browser lets a page reach it by permission alone: `state`
+ * is that permission's, null where none is asked for. */
+export function judgeLocal(judged, state) {
+  const code = BY_PERMISSION[state];
+  if (code === undefined) return judged;
+  const named = (one) => (one.code === "unreachable" ? { ...one, code } : one);
+  return { ...judged, findings: judged.findings.map(named) };
+}
+
 /** The verdict on a STUN URL, from what gathering it alone saw. */
 export function judgeStun(entry, result) {
   const { url } = entry;

@@ -1,8 +1,9 @@
 /** The check page: runs the check, shows what comes as it comes, and keeps the report. */
 
 import { Language } from "../language.js";
-import { compare, judgeRelay, judgeStun, verdict } from "./causes.js";
+import { compare, judgeLocal, judgeRelay, judgeStun, verdict } from "./causes.js";
 import { gather, priorityParts } from "./gather.js";
+import { isGated, permission } from "./localnetwork.js";
 import { throughRelay } from "./relay.js";
 import { fetched, finding, inspect, separate, typed } from "./servers.js";
 import { signaling } from "./signaling.js";
@@ -188,7 +189,9 @@ async function checkServers(servers, mine, current) {
     usable.map(async (entry) => {
       const relay = entry.parsed.relay;
       const result = await (relay ? throughRelay(entry.server) : gather([entry.server]));
-      const outcome = relay ? judgeRelay(entry, result) : judgeStun(entry, result);
+      const { host } = entry.parsed;
+      const allowed = isGated(host, location.hostname) ? await permission(host) : null;
+      const outcome = judgeLocal(relay ? judgeRelay(entry, result) : judgeStun(entry, result), allowed);
       if (current()) showUrl({ url: entry.url, state: outcome.verdict, result });
       return { entry, result, ...outcome };
     }),

@@ -34,8 +34,8 @@ export class Call extends EventTarget {
   }
 
   /** Answer. `tracks`: {audio, video} to send. */
-  accept({ tracks = {}, iceTransportPolicy } = {}) {
-    this.prepare({ tracks, iceTransportPolicy });
+  accept(options) {
+    this.prepare(options ?? {});
     this.#answered = true;
     this.#say("accept");
   }
@@ -60,9 +60,9 @@ export class Call extends EventTarget {
   }
 
   /** What to send, before the link is there. */
-  prepare({ tracks = {}, iceTransportPolicy }) {
+  prepare({ tracks, iceTransportPolicy, retry }) {
     Object.assign(this.#tracks, tracks);
-    this.#options = { iceTransportPolicy };
+    this.#options = { iceTransportPolicy, retry };
   }
 
   async setTrack(kind, track) {
@@ -70,8 +70,9 @@ export class Call extends EventTarget {
     await this.link?.setTrack(kind, track);
   }
 
+  /** Throws a SignalpostError for a reason that won't do. */
   #say(type, reason) {
-    this.#client.order({ type, call: this.id, ...(reason !== undefined && { reason }) }, this);
+    this.#client.order({ type, call: this.id, reason }, this);
   }
 
   #set(state) {
@@ -96,21 +97,33 @@ export class Call extends EventTarget {
       else this.link.restart();
       return;
     }
-    this.link = new Link({
-      id: this.id,
-      polite,
-      offers: !polite,
-      iceServers: this.#client.iceServers,
-      tracks: this.#tracks,
-      send: (data) => this.#client.deliver({ type: "signal", to: peer, data }),
-      ...this.#options,
-    });
+    try {
+      this.link = this.#linked(polite);
+    } catch (error) {
+      // What was asked for is nothing that a browser does.
+      this.error = new SignalpostError("failed", String(error?.message ?? error));
+      return this.hangUp();
+    }
     this.#client.adopt(this.link);
     this.link.addEventListener("state", () => this.#moved());
     // Mostly the other one hung up, and the service is about to say how.
     this.link.addEventListener("closed", () => setTimeout(() => this.hangUp(), LAST_WORD_MS));
     this.dispatchEvent(new CustomEvent("link", { detail: { link: this.link } }));
     this.#set("accepted");
+  }
+
+  #linked(polite) {
+    return new Link({
+      id: this.id,
+      polite,
+      offers: !polite,
+      iceServers: this.#client.iceServers,
+      tracks: this.#tracks,
+      // Once there was a path it is sought until somebody hangs up.
+      persistent: () => this.#connected && this.state !== "ended",
+      send: (data) => this.#client.signal(this.peer, data),
+      ...this.#options,
+    });
   }
 
   #moved() {
@@ -124,7 +137,7 @@ export class Call extends EventTarget {
   takes({ from, data }) {
     if (this.link === null || from !== this.peer || data === null || typeof data !== "object") return false;
     if (data.link !== undefined && data.link !== this.link.id) return false;
-    this.link.take(data).catch(() => this.hangUp());
+    this.link.take(data);
     return true;
   }
 
@@ -170,6 +183,6 @@ export class Call extends EventTarget {
     this.#client.forget(this);
     const detail = { outcome, reason: this.reason, error: this.error };
     this.dispatchEvent(new CustomEvent("ended", { detail }));
-    this.link?.close();
+    this.link?.close({ tell: false });
   }
 }

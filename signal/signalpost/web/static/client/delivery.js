@@ -1,5 +1,5 @@
-/** Delivery: messages to one peer are kept until that peer's client has them, and what comes twice
- * is dropped (docs/protocol.md, rule 4). */
+/** Delivery: messages to peers are kept until the peer's own client has them, those to a room until
+ * the service has them, and what comes twice is dropped (docs/protocol.md, rule 4). */
 
 import { SignalpostError } from "./errors.js";
 
@@ -11,8 +11,9 @@ export class Delivery {
   #send;
   #prefix = randomId().slice(0, 8);
   #count = 0;
-  /** `id to` → {message, promise's functions}, in the order they were sent. */
-  #undelivered = new Map();
+  /** id → {message, waiting, resolve, reject}, in the order they were said. `waiting`: the peers
+   * whose clients do not have it; null for what waits for the service alone. */
+  #said = new Map();
   /** Peers that have not come back since the last reset. */
   #absent = new Map();
   #seen = new Set();
@@ -26,48 +27,68 @@ export class Delivery {
     return `${this.#prefix}-${++this.#count}`;
   }
 
-  /** Send to one peer; the promise ends when its client has it. */
-  to(message) {
+  /** Send it; `peers` are those of the room that it is for. The promise ends when the addressee's
+   * client has it, or the service where it is for a room. */
+  say(message, peers = []) {
     const { promise, resolve, reject } = withResolvers();
     // Who does not wait for it need not hear of its failure.
     promise.catch(() => {});
-    this.#undelivered.set(`${message.id} ${message.to}`, { message, resolve, reject });
-    if (!this.#absent.has(message.to)) this.#send(message);
+    let waiting = null;
+    if (message.to !== undefined) waiting = new Set([message.to]);
+    // Who is on the way back would miss it.
+    else if ([...peers].some((peer) => this.#absent.has(peer))) waiting = new Set(peers);
+    this.#said.set(message.id, { message, waiting, resolve, reject });
+    if (waiting === null) this.#send(message);
+    else for (const to of waiting) if (!this.#absent.has(to)) this.#send({ ...message, to });
     return promise;
   }
 
   delivered({ id, to }) {
-    this.#settle(`${id} ${to}`, (entry) => entry.resolve());
+    const said = this.#said.get(id);
+    if (said === undefined || said.waiting === null) return;
+    said.waiting.delete(to);
+    this.#settle(said);
   }
 
-  /** The service could not: true when the message was one of these. A peer that may still be on its
-   * way back is waited for. */
-  refused(error) {
-    const key = [...this.#undelivered.keys()].find((each) => each.startsWith(`${error.ref} `));
-    if (key === undefined) return false;
-    const { to } = this.#undelivered.get(key).message;
-    if (error.code === "no-such-peer" && this.#absent.has(to)) return true;
-    this.#settle(key, (entry) => entry.reject(new SignalpostError(error.code, error.message)));
-    return true;
+  /** The service has it. */
+  taken({ id }) {
+    const said = this.#said.get(id);
+    if (said === undefined || said.waiting !== null) return;
+    said.waiting = new Set();
+    this.#settle(said);
   }
 
-  #settle(key, end) {
-    const entry = this.#undelivered.get(key);
-    this.#undelivered.delete(key);
-    if (entry) end(entry);
+  /** The service would not: what it was, null when it was none of these. A peer that may still be
+   * on its way back is waited for. */
+  refused({ ref, code, message }) {
+    const said = this.#said.get(ref);
+    if (said === undefined) return null;
+    if (said.waiting === null || code !== "no-such-peer") said.waiting = new Set();
+    // The service does not say whom it meant where a message to a room has become several.
+    else for (const peer of said.waiting) if (!this.#absent.has(peer)) said.waiting.delete(peer);
+    this.#settle(said, new SignalpostError(code, message));
+    return said.message;
+  }
+
+  #settle(said, error) {
+    if (said.waiting.size > 0) return;
+    this.#said.delete(said.message.id);
+    if (error === undefined) said.resolve();
+    else said.reject(error);
   }
 
   /** The service forgot everything. `rooms`: name → the peers that were there; `lost`: what it never
    * acknowledged. A message to a room goes to each of them when it is back. */
   reset(lost, rooms) {
-    for (const message of lost) {
-      if ((message.type !== "signal" && message.type !== "text") || message.to !== undefined) continue;
-      for (const to of rooms.get(message.room) ?? []) {
-        const addressed = { ...message, to };
-        this.#undelivered.set(`${message.id} ${to}`, { message: addressed, resolve() {}, reject() {} });
-      }
+    for (const { id, room } of lost) {
+      const said = this.#said.get(id);
+      if (said?.waiting === null) said.waiting = new Set(rooms.get(room) ?? []);
     }
-    for (const { message } of this.#undelivered.values()) this.#expect(message.to);
+    for (const said of [...this.#said.values()]) {
+      said.waiting ??= new Set();
+      for (const peer of said.waiting) this.#expect(peer);
+      this.#settle(said);
+    }
     for (const peers of rooms.values()) for (const peer of peers) this.#expect(peer);
   }
 
@@ -81,23 +102,27 @@ export class Delivery {
     if (!this.#absent.has(peer)) return;
     clearTimeout(this.#absent.get(peer));
     this.#absent.delete(peer);
-    for (const { message } of this.#undelivered.values()) {
-      if (message.to === peer) this.#send(message);
+    for (const { message, waiting } of this.#said.values()) {
+      if (waiting?.has(peer)) this.#send({ ...message, to: peer });
     }
   }
 
   #giveUp(peer) {
     this.#absent.delete(peer);
     const lost = new SignalpostError("lost", "the peer did not come back");
-    for (const [key, { message }] of this.#undelivered) {
-      if (message.to === peer) this.#settle(key, (entry) => entry.reject(lost));
+    for (const said of [...this.#said.values()]) {
+      if (said.waiting?.delete(peer)) this.#settle(said, lost);
     }
   }
 
-  close() {
+  /** Nothing more can be sent. */
+  close(error) {
     for (const timer of this.#absent.values()) clearTimeout(timer);
-    const closed = new SignalpostError("closed", "the client was closed");
-    for (const key of [...this.#undelivered.keys()]) this.#settle(key, (entry) => entry.reject(closed));
+    this.#absent.clear();
+    for (const said of [...this.#said.values()]) {
+      said.waiting = new Set();
+      this.#settle(said, error);
+    }
   }
 
   /** Whether a message is new. */

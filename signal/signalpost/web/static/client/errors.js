@@ -1,5 +1,5 @@
 /** What goes wrong, with the service's stable codes (docs/protocol.md) or one of the client's own:
- * `closed`, `lost`. */
+ * `closed`, `lost`, `token-failed`. */
 export class SignalpostError extends Error {
   constructor(code, message, { retryAfter } = {}) {
     super(message);

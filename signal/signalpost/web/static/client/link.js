@@ -1,15 +1,37 @@
-/** A link: media and a data channel with one peer.
+/** A link: media and a data channel with one peer, for as long as both want it.
  *
- * Owns negotiation (the pattern of the WebRTC specification, section 10.7), trickle, and ICE
- * restarts when the path is lost. Refuses to know how its signals travel: `send` takes them, `take`
- * is given the other side's. One audio and one video sender are there from the start, with a track
- * or without, so that muting, a late camera or a shared screen need no new negotiation.
+ * Negotiation is the pattern of the WebRTC specification, section 10.7, with trickle. When the path
+ * is lost another one is sought: first by ICE restarts, then by a new RTCPeerConnection, which is
+ * the link's next generation. Only the side that made the first offer begins one, so that both agree
+ * on which it is; the other side asks it to. How signals travel is not known here: `send` takes
+ * them, `take` is given the other side's. One audio and one video sender are there from the start,
+ * with a track or without, so that muting, a late camera or a shared screen need no new negotiation.
  */
 
+import { bytes, copied, tooLarge } from "./limits.js";
 import { read } from "./statistics.js";
 
-const DISCONNECTED_MS = 3_000;
-const RESTARTS_MS = [0, 4_000, 8_000, 15_000, 30_000];
+/** `disconnectedMs`: for as long a lost path may heal by itself. Then the waits between tries, from
+ * `firstMs` by half as much again up to `mostMs`; `restarts` of them are ICE restarts, and from then
+ * on each is a new connection. `giveUpMs`: when a link ends whose peer has gone. */
+const RETRY = Object.freeze({
+  disconnectedMs: 3_000,
+  firstMs: 4_000,
+  mostMs: 15_000,
+  giveUpMs: 60_000,
+  restarts: 2,
+});
+const FACTOR = 1.5;
+/** The side that does not begin waits longer, so that the two do not disturb each other. */
+const SECOND = 1.5;
+/** Who has never answered may not want a link at all. */
+const UNANSWERED = 4;
+/** After a channel was closed: the other side may be about to say why. */
+const LAST_WORD_MS = 1_000;
+/** Between two connections that the other side has asked for. */
+const AGAIN_MS = 2_000;
+/** What every browser takes over a data channel (RFC 8841, section 6.1). */
+const MESSAGE_BYTES = 65_536;
 const KINDS = ["audio", "video"];
 
 /** Events: `state`, `track` {track, stream}, `message` (what the peer's `say` said), `closed`. */
@@ -17,48 +39,49 @@ export class Link extends EventTarget {
   #polite;
   #offers;
   #send;
+  #persistent;
+  #retry;
+  #configuration;
   #tracks = { audio: null, video: null };
-  #transceivers = {};
   #local = new MediaStream();
-  #making = false;
-  #answering = false;
-  #ignoring = false;
-  #described = false;
-  #restarts = 0;
+  /** The generation that counts: {number, pc, channel, transceivers, and how negotiation stands}. */
+  #now = null;
+  #tries = 0;
+  #troubledAt = performance.now();
   #timer = null;
+  #due = Infinity;
+  #begunAt = 0;
   #statistics = null;
   #state = "connecting";
 
-  /** `offers`: whether this side makes the first offer. `tracks`: {audio, video} or a stream's. */
-  constructor({ id, polite, offers, iceServers, iceTransportPolicy, send, tracks = {} }) {
+  /** `offers`: whether this side makes the first offer. `tracks`: {audio, video} or a stream's.
+   * `persistent` tells whether the peer is still there: a link to it is never given up. */
+  constructor({
+    id, polite, offers, iceServers, iceTransportPolicy, send, tracks, retry, generation = 1, persistent = () => false,
+  }) {
     super();
     this.id = id;
     this.#polite = polite;
     this.#offers = offers;
-    this.#send = (data) => send({ link: id, ...data });
+    this.#send = send;
+    this.#persistent = persistent;
+    this.#retry = { ...RETRY, ...retry };
+    this.#configuration = { iceServers, iceTransportPolicy };
+    /** What comes from the other side: one stream for all generations. */
     this.stream = new MediaStream();
-    const pc = new RTCPeerConnection({ iceServers, iceTransportPolicy });
-    this.pc = pc;
-    pc.onnegotiationneeded = () => this.#offer();
-    pc.onicecandidate = ({ candidate }) => candidate && this.#send({ candidate });
-    pc.ontrack = ({ track }) => this.#arrived(track);
-    pc.onconnectionstatechange = () => this.#changed();
     Object.assign(this.#tracks, tracks);
-    if (offers) {
-      for (const kind of KINDS) {
-        const made = pc.addTransceiver(this.#tracks[kind] ?? kind, { streams: [this.#local] });
-        this.#transceivers[kind] = made;
-      }
-    }
-    // Negotiated, so that neither side waits for the other to open it.
-    this.#channel = pc.createDataChannel("signalpost", { negotiated: true, id: 0 });
-    this.#channel.onopen = () => this.#changed();
-    this.#channel.onmessage = ({ data }) => this.#heard(data);
-    // The other side has closed its connection: no state of `pc` says so at once.
-    this.#channel.onclose = () => this.close();
+    this.#begin(generation);
+    this.#schedule(this.#retry.mostMs * this.#patience);
   }
 
-  #channel;
+  /** The connection that counts now: another one may take its place. */
+  get pc() {
+    return this.#now.pc;
+  }
+
+  get generation() {
+    return this.#now.number;
+  }
 
   /** `connecting`, `connected`, `interrupted` (the path is lost, another is sought) or `closed`. */
   get state() {
@@ -72,25 +95,43 @@ export class Link extends EventTarget {
   /** Send this track from now on, or null for none. */
   async setTrack(kind, track) {
     this.#tracks[kind] = track;
-    await this.#transceivers[kind]?.sender.replaceTrack(track);
+    const { pc, transceivers } = this.#now;
+    try {
+      await transceivers[kind]?.sender.replaceTrack(track);
+    } catch (error) {
+      if (pc === this.pc && this.#state !== "closed") throw error;
+    }
   }
 
-  /** Over the data channel, in order and reliably. False when it is not open. */
+  /** Over the data channel, in order and reliably. False when it is not open, or takes no more.
+   * Throws a SignalpostError for what is no JSON, or larger than the peer takes. */
   say(value) {
-    if (this.#channel.readyState !== "open") return false;
-    this.#channel.send(JSON.stringify(value));
+    const json = JSON.stringify(copied(value, "a message") ?? null);
+    const { pc, channel } = this.#now;
+    if (channel.readyState !== "open") return false;
+    const most = pc.sctp?.maxMessageSize || MESSAGE_BYTES;
+    if (bytes(json) > most) throw tooLarge(most);
+    try {
+      channel.send(json);
+    } catch {
+      return false; // too much is waiting already
+    }
     return true;
   }
 
   /** A fresh credential: it counts from the next restart on. */
   setIceServers(iceServers) {
     if (this.#state === "closed") return;
-    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    this.#configuration = { ...this.#configuration, iceServers };
+    // A connection that has ended takes none; the next has them from the start.
+    if (this.pc.signalingState !== "closed") {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    }
   }
 
   /** Look for another path, keeping media on this one until it is found. */
   restart() {
-    if (this.#state !== "closed" && this.#described) this.pc.restartIce();
+    if (this.#state !== "closed" && this.#now.described) this.pc.restartIce(); // none if it ended
   }
 
   /** See `read` of statistics; rates are since the last call. */
@@ -99,73 +140,140 @@ export class Link extends EventTarget {
     return this.#statistics;
   }
 
-  close() {
+  /** For good; the other side is told, unless it knows. */
+  close({ tell = true } = {}) {
     if (this.#state === "closed") return;
     clearTimeout(this.#timer);
-    this.pc.close();
+    discard(this.#now);
     this.#set("closed");
+    if (tell) this.#signal(this.#now, { closed: true });
     this.dispatchEvent(new Event("closed"));
   }
 
-  async #offer() {
+  /** The peer may have gone: if its connection has, too, nothing is left to wait for. */
+  reconsider() {
+    if (this.#now.gone && !this.#persistent()) this.close();
+  }
+
+  // --- generations -----------------------------------------------------------------------------
+
+  #begin(number) {
+    const pc = new RTCPeerConnection(this.#configuration);
+    // Negotiated, so that neither side waits for the other to open it.
+    const channel = pc.createDataChannel("signalpost", { negotiated: true, id: 0 });
+    const now = {
+      number, pc, channel, transceivers: {},
+      making: false, answering: false, ignoring: false, described: false, gone: false,
+    };
+    if (this.#now !== null) discard(this.#now);
+    this.#now = now;
+    this.#begunAt = performance.now();
+    this.#statistics = null;
+    pc.onnegotiationneeded = () => this.#offer(now);
+    pc.onicecandidate = ({ candidate }) => candidate && this.#signal(now, { candidate });
+    pc.ontrack = ({ track }) => this.#arrived(track);
+    pc.onconnectionstatechange = () => this.#changed(now);
+    if (this.#offers) {
+      for (const kind of KINDS) {
+        now.transceivers[kind] = pc.addTransceiver(this.#tracks[kind] ?? kind, { streams: [this.#local] });
+      }
+    }
+    channel.onopen = () => this.#changed(now);
+    channel.onmessage = ({ data }) => this.#heard(data);
+    channel.onclose = () => this.#gone(now);
+  }
+
+  /** The other side has closed its connection: no state of `pc` says so at once. It may have begun
+   * another, or be about to say goodbye. */
+  #gone(now) {
+    if (now !== this.#now || this.#state === "closed") return;
+    now.gone = true;
+    if (!this.#persistent()) return this.close();
+    this.#set("interrupted");
+    this.#troubled(LAST_WORD_MS);
+  }
+
+  #signal({ number }, data) {
+    this.#send({ link: this.id, ...(number > 1 && { generation: number }), ...data });
+  }
+
+  // --- negotiation -----------------------------------------------------------------------------
+
+  async #offer(now) {
     // The other side's offer comes first; what it leaves to be negotiated is asked for again.
-    if (!this.#offers && !this.#described) return;
+    if (!this.#offers && !now.described) return;
     try {
-      this.#making = true;
-      await this.pc.setLocalDescription();
-      this.#send({ description: this.pc.localDescription });
+      now.making = true;
+      await now.pc.setLocalDescription();
+      this.#signal(now, { description: now.pc.localDescription });
     } catch (error) {
-      if (this.pc.signalingState !== "closed") throw error;
+      if (now.pc.signalingState !== "closed") throw error;
     } finally {
-      this.#making = false;
+      now.making = false;
     }
   }
 
-  /** What the other side's `send` was given. */
-  async take({ description, candidate }) {
+  /** What the other side's `send` was given. What cannot be used counts as a lost path. */
+  async take({ description, candidate, closed, again, generation = 1 }) {
     if (this.#state === "closed") return;
+    if (closed) return this.close({ tell: false });
+    if (again !== undefined) return this.#asked(again);
+    if (generation > this.generation && !this.#offers && description?.type === "offer") {
+      // The other side has noticed first that the path is lost.
+      this.#troubledAt ??= performance.now();
+      this.#begin(generation);
+      this.#schedule(this.#retry.mostMs * SECOND);
+      if (this.#state === "connected") this.#set("interrupted");
+    }
+    const now = this.#now;
+    if (generation !== now.number) return;
     try {
-      if (description) await this.#describe(description);
-      else if (candidate) await this.#addCandidate(candidate);
-    } catch (error) {
-      if (this.pc.signalingState !== "closed") throw error;
+      if (description) await this.#describe(now, description);
+      else if (candidate) await this.#addCandidate(now, candidate);
+    } catch {
+      if (now === this.#now && now.pc.signalingState !== "closed") this.#troubled(this.#retry.firstMs);
     }
   }
 
-  async #describe(description) {
-    const { pc } = this;
-    const ready = !this.#making && (pc.signalingState === "stable" || this.#answering);
+  async #describe(now, description) {
+    const { pc } = now;
+    const ready = !now.making && (pc.signalingState === "stable" || now.answering);
     const collision = description.type === "offer" && !ready;
-    this.#ignoring = !this.#polite && collision;
-    if (this.#ignoring) return;
-    this.#answering = description.type === "answer";
-    await pc.setRemoteDescription(description);
-    this.#answering = false;
-    this.#described = true;
+    now.ignoring = !this.#polite && collision;
+    if (now.ignoring) return;
+    now.answering = description.type === "answer";
+    try {
+      await pc.setRemoteDescription(description);
+    } finally {
+      now.answering = false;
+    }
+    now.described = true;
     if (description.type !== "offer") return;
-    this.#adopt();
+    this.#wait(this.#retry.firstMs * SECOND);
+    this.#adopt(now);
     await pc.setLocalDescription();
-    this.#send({ description: pc.localDescription });
+    this.#signal(now, { description: pc.localDescription });
   }
 
-  async #addCandidate(candidate) {
+  async #addCandidate(now, candidate) {
     try {
-      await this.pc.addIceCandidate(candidate);
+      await now.pc.addIceCandidate(candidate);
     } catch (error) {
       // Candidates of an offer that was ignored belong to nothing.
-      if (!this.#ignoring) throw error;
+      if (!now.ignoring) throw error;
     }
   }
 
   /** Send on what the other side offered: the first of each kind. */
-  #adopt() {
-    for (const transceiver of this.pc.getTransceivers()) {
+  #adopt({ pc, transceivers }) {
+    for (const transceiver of pc.getTransceivers()) {
       const { kind } = transceiver.receiver.track;
-      if (this.#transceivers[kind] !== undefined || transceiver.stopped) continue;
-      this.#transceivers[kind] = transceiver;
+      if (transceivers[kind] !== undefined || transceiver.stopped) continue;
+      transceivers[kind] = transceiver;
       transceiver.direction = "sendrecv";
       transceiver.sender.setStreams?.(this.#local);
-      transceiver.sender.replaceTrack(this.#tracks[kind]);
+      // In vain when another generation comes first.
+      transceiver.sender.replaceTrack(this.#tracks[kind]).catch(() => {});
     }
   }
 
@@ -187,31 +295,84 @@ export class Link extends EventTarget {
     this.dispatchEvent(new CustomEvent("message", { detail }));
   }
 
-  #changed() {
-    switch (this.pc.connectionState) {
+  // --- a path that is lost ---------------------------------------------------------------------
+
+  #changed(now) {
+    if (now !== this.#now || this.#state === "closed") return;
+    switch (now.pc.connectionState) {
       case "connected":
-        if (this.#channel.readyState !== "open") return;
-        this.#restarts = 0;
-        clearTimeout(this.#timer);
+        if (now.channel.readyState !== "open") return;
+        this.#tries = 0;
+        this.#troubledAt = null;
+        this.#schedule(Infinity);
         return this.#set("connected");
       case "disconnected":
         this.#set("interrupted");
-        return this.#restartIn(DISCONNECTED_MS);
+        return this.#troubled(this.#retry.disconnectedMs);
       case "failed":
         this.#set("interrupted");
-        return this.#restartIn(RESTARTS_MS[this.#restarts]);
+        return this.#troubled(0);
     }
   }
 
-  /** Restart unless it heals by itself; after the last try the link is given up. */
-  #restartIn(milliseconds) {
+  get #patience() {
+    return this.#offers ? 1 : SECOND;
+  }
+
+  /** Another path is to be sought so soon, unless the next try is due anyway. */
+  #troubled(milliseconds) {
+    this.#troubledAt ??= performance.now();
+    const wait = this.#offers ? milliseconds : milliseconds + this.#retry.firstMs;
+    if (this.#tries === 0 || this.#due === Infinity) {
+      if (performance.now() + wait < this.#due) this.#schedule(wait);
+    }
+  }
+
+  /** The other side tries: this one's next try can wait for so long. */
+  #wait(milliseconds) {
+    if (this.#due !== Infinity && performance.now() + milliseconds > this.#due) this.#schedule(milliseconds);
+  }
+
+  #schedule(milliseconds) {
     clearTimeout(this.#timer);
-    if (milliseconds === undefined) return this.close();
-    this.#timer = setTimeout(() => {
-      this.#restarts += 1;
-      this.restart();
-      this.#restartIn(RESTARTS_MS[this.#restarts]);
-    }, milliseconds);
+    this.#due = performance.now() + milliseconds;
+    if (milliseconds !== Infinity) this.#timer = setTimeout(() => this.#try(), milliseconds);
+  }
+
+  #try() {
+    this.#troubledAt ??= performance.now();
+    const given = performance.now() - this.#troubledAt;
+    if (given >= this.#retry.giveUpMs && !this.#persistent()) return this.close();
+    this.#tries += 1;
+    const { described, gone } = this.#now;
+    const { firstMs, mostMs, restarts } = this.#retry;
+    const restartable = described && !gone;
+    if (restartable && this.#tries <= (this.#offers ? restarts : 1)) this.restart();
+    else if (this.#offers) this.#beginNext();
+    else this.#signal(this.#now, { again: this.generation });
+    const most = described ? mostMs : mostMs * UNANSWERED;
+    const wait = Math.min(most, firstMs * FACTOR ** Math.min(this.#tries - 1, 20)) * this.#patience;
+    // Jitter, or everybody asks the relay at once when it is back.
+    this.#schedule(wait * (0.75 + Math.random() / 4));
+  }
+
+  #beginNext() {
+    try {
+      this.#begin(this.generation + 1);
+    } catch {
+      // The browser has no more connections to give: the next try may find one.
+    }
+  }
+
+  /** The other side cannot use this generation. */
+  #asked(number) {
+    const fresh = performance.now() - this.#begunAt < AGAIN_MS;
+    if (!this.#offers || number !== this.generation || fresh) return;
+    this.#set("interrupted");
+    this.#troubledAt ??= performance.now();
+    this.#tries += 1;
+    this.#beginNext();
+    this.#schedule(this.#retry.firstMs);
   }
 
   #set(state) {
@@ -219,4 +380,11 @@ export class Link extends EventTarget {
     this.#state = state;
     this.dispatchEvent(new Event("state"));
   }
+}
+
+/** End a generation's connection, without its last events. */
+function discard({ pc, channel }) {
+  pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.onconnectionstatechange = null;
+  channel.onopen = channel.onmessage = channel.onclose = null;
+  pc.close();
 }

@@ -3,26 +3,29 @@
 import { randomId } from "./delivery.js";
 import { Link } from "./link.js";
 
-/** Events: `link` {peer, link} for each new one. A peer that comes back after its link was lost gets
- * a new one. */
+/** Events: `link` {peer, link} for each new one. A link is kept for as long as its peer is in the
+ * room, whatever happens to the path; a peer whose link was closed and that comes again gets a new
+ * one. */
 export class Mesh extends EventTarget {
   #client;
   #tracks;
   #options;
   #stop = new AbortController();
 
-  constructor(client, room, { tracks = {}, iceTransportPolicy } = {}) {
+  /** `tracks`: {audio, video} to send; `retry`: see Link. */
+  constructor(client, room, { tracks = {}, iceTransportPolicy, retry } = {}) {
     super();
     this.#client = client;
     this.room = room;
     this.#tracks = { ...tracks };
-    this.#options = { iceTransportPolicy };
+    this.#options = { iceTransportPolicy, retry };
     /** Peer id → Link */
     this.links = new Map();
     const listen = (type, heard) =>
       room.addEventListener(type, ({ detail }) => heard(detail), { signal: this.#stop.signal });
     listen("peer-joined", (peer) => this.#meet(peer));
     listen("peer-returned", (peer) => this.#meet(peer));
+    listen("peer-left", ({ peer }) => this.links.get(peer)?.reconsider());
     listen("signal", ({ from, data }) => this.#take(from, data));
     listen("left", () => this.close());
   }
@@ -44,23 +47,26 @@ export class Mesh extends EventTarget {
 
   close() {
     this.#stop.abort();
-    for (const link of this.links.values()) link.close();
+    // Who sees this client leave the room need not be told.
+    for (const link of this.links.values()) link.close({ tell: !this.room.closed });
   }
 
   /** The impolite one makes the first offer; the other waits for it. */
   #meet({ peer, polite }) {
     const link = this.links.get(peer);
     if (link !== undefined) link.polite = polite;
-    else if (!polite) this.#make(peer, randomId(), false);
+    else if (!polite) this.#make(peer, randomId(), false, 1);
   }
 
-  #make(peer, id, polite) {
+  #make(peer, id, polite, generation) {
     const link = new Link({
       id,
       polite,
       offers: !polite,
       iceServers: this.#client.iceServers,
       tracks: this.#tracks,
+      generation,
+      persistent: () => !this.#stop.signal.aborted && this.room.peers.has(peer),
       send: (data) => this.room.signal(data, { to: peer }),
       ...this.#options,
     });
@@ -78,13 +84,13 @@ export class Mesh extends EventTarget {
     if (link !== undefined && data.link !== undefined && data.link !== link.id) {
       // An older link's last words, unless the peer has begun anew.
       if (data.description?.type !== "offer") return;
-      link.close();
+      link.close({ tell: false });
       link = undefined;
     }
     if (link === undefined) {
       if (data.description?.type !== "offer" || neighbour === undefined) return;
-      link = this.#make(from, data.link, true);
+      link = this.#make(from, data.link, true, data.generation ?? 1);
     }
-    link.take(data).catch(() => link.close());
+    link.take(data);
   }
 }

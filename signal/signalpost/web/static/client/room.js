@@ -1,6 +1,7 @@
 /** A room this client is in, and who else is there. */
 
 import { RETURN_MS } from "./delivery.js";
+import { copied } from "./limits.js";
 
 /** Events: `peer-joined`, `peer-left`, `peer-returned` (after the service was restarted) with the
  * peer; `text` {from, text, id}; `signal` {from, data}; `changed`; `left` {reason}. */
@@ -23,25 +24,30 @@ export class Room extends EventTarget {
     this.closed = false;
   }
 
-  /** A text message to all. */
+  /** A text message to all; the promise ends when the service has it. */
   text(text) {
-    this.#client.broadcast({ type: "text", room: this.name, text });
+    return this.#client.deliver(() => ({ type: "text", room: this.name, text }), this);
   }
 
   /** Any JSON to all, or to one: that promise ends when the peer's client has it. */
-  signal(data, { to } = {}) {
-    const message = { type: "signal", room: this.name, data };
-    return to === undefined ? this.#client.broadcast(message) : this.#client.deliver({ ...message, to });
+  signal(data, options) {
+    return this.#client.deliver(() => {
+      const to = options?.to ?? undefined;
+      return { type: "signal", room: this.name, data: copied(data, "a signal's data"), to };
+    }, this);
   }
 
   /** As host: {locked, capacity, metadata}; what is left out stays. */
   update(changes) {
-    return this.#client.request({ type: "room", room: this.name, ...changes });
+    return this.#client.request(() => {
+      const { locked, capacity, metadata } = changes ?? {};
+      return { type: "room", room: this.name, locked, capacity, metadata: copied(metadata, "metadata") };
+    });
   }
 
   /** As host: put a peer out. */
   kick(peer) {
-    return this.#client.request({ type: "kick", room: this.name, peer });
+    return this.#client.request(() => ({ type: "kick", room: this.name, peer }));
   }
 
   leave() {

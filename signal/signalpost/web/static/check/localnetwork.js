@@ -1,0 +1,32 @@
+/** Local Network Access: Chrome lets a page reach private addresses only with the user's permission,
+ * WebRTC's servers included. Other browsers do not ask. */
+
+/** Names of the permission, the older one last (https://wicg.github.io/local-network-access/). */
+const NAMES = { loopback: ["loopback-network", "local-network-access"], local: ["local-network", "local-network-access"] };
+
+/** "loopback", "local" or "public": the address space of a URL's host, as far as its text tells. */
+export function addressSpace(host) {
+  const bare = host.replace(/^\[|\]$/g, "").replace(/\.$/, "").toLowerCase();
+  if (/^127\./.test(bare) || bare === "::1" || /(^|\.)localhost$/.test(bare)) return "loopback";
+  if (/^(10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/.test(bare)) return "local";
+  if (bare.includes(":")) return /^(f[cd]|fe[89ab])/.test(bare) ? "local" : "public";
+  return /\.(local|lan|internal|home\.arpa)$/.test(bare) ? "local" : "public";
+}
+
+/** Whether a page at that host has to have permission to reach this server's host. */
+export function isGated(host, pageHost) {
+  const openness = ["loopback", "local", "public"];
+  return openness.indexOf(addressSpace(host)) < openness.indexOf(addressSpace(pageHost));
+}
+
+/** "granted", "denied" or "prompt" where the browser has such a permission, null elsewhere. */
+export async function permission(host, permissions = navigator.permissions) {
+  for (const name of NAMES[addressSpace(host)] ?? []) {
+    try {
+      return (await permissions.query({ name })).state;
+    } catch {
+      // This browser does not know the name.
+    }
+  }
+  return null;
+}

@@ -1,0 +1,71 @@
+"""Who may use a server: secrets, users, realms, nonces, quotas."""
+
+from __future__ import annotations
+
+from tests.referee.configuration import SECRET, STUN, TCP, UDP, rest, static
+
+__all__ = ["CONFIGURATIONS"]
+
+CONFIGURATIONS = (
+    rest("wrong-secret", login="rest-other-secret"),
+    rest("expired", login="rest-expired"),
+    rest("user-before-timestamp", login="rest-reversed"),
+    rest("second-secret", "static-auth-secret=another", f"static-auth-secret={SECRET}"),
+    rest("secret-in-single-quotes", f"static-auth-secret='{SECRET}'", login="rest-quoted-secret"),
+    rest("secret-in-single-quotes-taken-off", f"static-auth-secret='{SECRET}'"),
+    rest("secret-with-a-comment", f"static-auth-secret={SECRET} # ours"),
+    rest("secret-without-use-auth-secret", without=["use-auth-secret"]),
+    rest("use-auth-secret-without-secret", without=["static-auth-secret"]),
+    rest("rest-api-separator", "rest-api-separator=|", login="rest-bar"),
+    rest("rest-api-separator-not-told", "rest-api-separator=|"),
+    rest("long-user-name", login="rest-long-name"),
+    rest("static-login-on-secret-server", login="static"),
+    static("wrong-password", login="static-wrong-password"),
+    static("unknown-user", login="static-unknown"),
+    static("rest-login-on-static-server", login="rest"),
+    static("no-users", without=["user"]),
+    static("user-without-mechanism", without=["lt-cred-mech"]),
+    static("password-with-a-colon", "user=alice:correct:horse", login="static-colon"),
+    static("unicode-password", "user=alice:pässwörd", login="static-unicode"),
+    rest("user-beside-secret", "user=alice:correct-horse", login="static"),
+    rest("no-auth", "no-auth", without=["use-auth-secret", "static-auth-secret"]),
+    rest("no-mechanism", without=["use-auth-secret", "static-auth-secret"]),
+    rest("no-auth-beside-secret", "no-auth"),
+    rest("realm-with-blanks", "realm=our own realm"),
+    rest("realm-with-single-quotes", "realm='turn.example.org'"),
+    rest("realm-unicode", "realm=Öffentlicher Türsteher"),
+    rest("realm-of-127", "realm=" + 127 * "r"),
+    rest("realm-of-200", "realm=" + 200 * "r"),
+    rest("realm-twice", "realm=first.example.org", "realm=turn.example.org"),
+    rest("stale-nonce-default", "stale-nonce"),
+    rest("stale-nonce-600", "stale-nonce=600"),
+    rest("stale-nonce-one", "stale-nonce=1"),
+    rest("stateless-nonce-off", "stateless-nonce=false", versions=("4.18.0",)),
+    rest("oauth", "oauth", "server-name=turn.example.org"),
+    rest("mobility", "mobility"),
+    rest("fingerprint", "fingerprint", urls=(UDP, TCP, STUN)),
+    rest("check-origin-consistency", "check-origin-consistency"),
+    rest("no-software-attribute", "no-software-attribute"),
+    rest("software-attribute", "software-attribute", versions=("4.18.0",)),
+    rest(
+        "include-reason-string", "include-reason-string", versions=("4.18.0",), login="rest-expired"
+    ),
+    rest("unauthorized-ratelimit", "unauthorized-ratelimit", versions=("4.18.0",)),
+    rest(
+        "unauthorized-ratelimit-one",
+        "unauthorized-ratelimit",
+        "unauthorized-ratelimit-rps=1",
+        versions=("4.18.0",),
+        alone=True,
+    ),
+    rest("user-quota-none", "user-quota=0"),
+    rest("user-quota-one", "user-quota=1", alone=True),
+    rest("user-quota-two", "user-quota=2", alone=True),
+    rest("user-quota-twelve", "user-quota=12"),
+    rest("total-quota-none", "total-quota=0"),
+    rest("total-quota-one", "total-quota=1", alone=True),
+    rest("total-quota-two", "total-quota=2", alone=True),
+    rest("user-quota-garbage", "user-quota=many"),
+    rest("draining", signal="SIGUSR1", alone=True),
+    rest("max-allocate-timeout", "max-allocate-timeout=2"),
+)
