@@ -305,6 +305,9 @@ class _Run:
             await triage.explain_quota(attempt, fresh)
 
     async def _try_other_transport(self, attempt: Attempt) -> None:
+        """The other transport tells the cause, so it has its time however late the first ended."""
+        least = self._clock() + (1 - STEP_SHARE) * attempt.timeout
+        attempt.deadline = max(attempt.deadline, least)
         with contextlib.suppress(OutOfTime):
             await contact.try_other_transport(attempt)
 

@@ -194,9 +194,9 @@ class _Reader:
 
     def entry(self, item: object, where: str, *, draft: bool = False) -> None:
         if not isinstance(item, dict):
-            hint = _described(item)
-            if isinstance(item, str):
-                hint += f': write {{"urls": "{item}"}}'
+            hint = f"{_described(item)} in place of an object"
+            if isinstance(item, str) and not _broken(item):
+                hint += f' (write {{"urls": "{item}"}})'
             self.fault("entry-not-object", where, hint)
             return
         if "iceServers" in item and not {"urls", "url"} & {*item}:
@@ -258,7 +258,8 @@ class _Reader:
             given[name] = self._member(item[name], member, urls if relays else None)
         if not relays:
             return given["username"], given["credential"]
-        if missing:
+        # Where the login stands in the URL, the URL's own fault says what to do.
+        if missing and not all("@" in url for url in urls if _relays(url)):
             self._missing(item, where, urls, missing, draft)
         if draft is False and item.get("credentialType", "password") != "password":
             self.fault("credential-type", f"{where}.credentialType", urls=urls)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from signalpost.credentials import read_username
 from signalpost.iceservers import IceServer
@@ -42,7 +43,7 @@ def read(
     show when they were minted, and when the two differ neither is to be trusted.
     """
     here = sum(between) / 2
-    announced = _seconds(document.get("ttl")) if isinstance(document, dict) else None
+    announced = _announced(document) if isinstance(document, dict) else None
     ends = [read_username(server.username).expires for server in servers if server.username]
     first = min((end for end in ends if end is not None), default=None)
     date = _date(headers.get("date", ""))
@@ -53,6 +54,14 @@ def read(
     if announced is not None or first is None:
         return Lifetime(announced, clock)
     return Lifetime(first - here - (clock or 0.0), clock)
+
+
+def _announced(document: Mapping[str, Any]) -> float | None:
+    """`ttl`, or Google's `lifetimeDuration`, which ends with an s for seconds."""
+    duration = document.get("lifetimeDuration")
+    if "ttl" not in document and isinstance(duration, str):
+        return _seconds(duration.removesuffix("s"))
+    return _seconds(document.get("ttl"))
 
 
 def _date(text: str) -> float | None:

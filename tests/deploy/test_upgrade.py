@@ -475,7 +475,7 @@ def test_half_way_back(deployment: Deployment) -> None:
     assert 3 == second.ended()
     assert f"an upgrade to {UNDRAINABLE} was begun; finish that one first" in second.said()
     away = "--profile upgrade rm --stop --force coturn-next coturn-edge-next"
-    assert f"\ndocker compose {away}\n" in second.said()
+    assert f" docker compose {away}\n" in second.said()
     deployment.project.compose(*away.split())
     steady(deployment, image)
 

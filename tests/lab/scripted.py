@@ -111,9 +111,7 @@ def opened(
     """
     browser = Browser()
     handler = type("Handler", (_Handler,), {"browser": browser})
-    server = within(
-        namespace.name, lambda: http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    )
+    server = within(namespace.name, lambda: _Server(("127.0.0.1", 0), handler))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     argv = ["ip", "netns", "exec", namespace.name, *program]
@@ -153,6 +151,11 @@ def _wait(browser: Browser, process: subprocess.Popen[bytes], log: Path) -> None
             if process.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(errors="replace")
                 raise RuntimeError(f"the browser did not open its page:\n{said}") from None
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that ends leaves answers unread, which is nobody's concern."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -30,11 +30,12 @@ class _Workshop:
     authority: Authority
     stranger: Authority
     directory: Path
+    host: str
 
     def leaf(
         self,
         *,
-        names: Sequence[str] = (NAME,),
+        names: Sequence[str] | None = None,
         common: str | None = NAME,
         key: Key | None = None,
         starts: int = -10,
@@ -46,6 +47,7 @@ class _Workshop:
         signer: Callable[[x509.CertificateBuilder], x509.Certificate] | None = None,
         issuer: x509.Name | None = None,
     ) -> Certificate:
+        names = [self.host] if names is None else names
         key = key or ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common)] if common else []
@@ -203,6 +205,8 @@ _KINDS: dict[str, Callable[[_Workshop], Certificate]] = {
 }
 
 
-def make(kind: str, authority: Authority, stranger: Authority, directory: Path) -> Certificate:
-    """A certificate of this kind with its key, as files in `directory`."""
-    return _KINDS[kind](_Workshop(authority, stranger, directory))
+def make(
+    kind: str, authority: Authority, stranger: Authority, directory: Path, *, host: str = NAME
+) -> Certificate:
+    """A certificate of this kind for this host with its key, as files in `directory`."""
+    return _KINDS[kind](_Workshop(authority, stranger, directory, host))

@@ -94,6 +94,8 @@ class Configuration:
     also: tuple[str, ...] = ()
     """Lines of a second coturn, on the ports {port2} and {tls2}."""
     running: bool = True
+    by_chance: bool = False
+    """Whether clients meet different servers by turns, so that no two need to agree."""
     alone: bool = False
 
     def but(self, **changes: object) -> Configuration:

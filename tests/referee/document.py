@@ -8,7 +8,7 @@ from typing import cast
 
 from tests.lab.coturn import VERSIONS, Version
 from tests.referee.exceptions import EXCEPTIONS, allowed
-from tests.referee.trial import Row, disagreement
+from tests.referee.trial import BY_CHANCE, Row, disagreement
 
 __all__ = ["PATH", "read", "render"]
 
@@ -44,6 +44,9 @@ the configurations.
 
 The check passes only where both browsers carry data between relays. It fails only where one of them
 carries none, or none to a peer without a relay.
+It isn't applied to {chance}: of its three `relay-ip`, which
+allocations get by turns, two are not the host's, so that each client meets another server.
+
 {disagreements} of {urls} rows break it, all of them for these reasons:
 
 """
@@ -94,6 +97,7 @@ def render(rows: Sequence[Row], browsers: Sequence[str]) -> str:
             configurations=len({row.configuration for row in rows}),
             versions=" and ".join(VERSIONS),
             disagreements=len(contradictions),
+            chance=", ".join(f"`{name}`" for name in sorted(BY_CHANCE)),
         )
     ]
     for one in EXCEPTIONS:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost.credentials import Credential
+from signalpost.credentials import Credential, Secret, mint, opaque_user_id
 from signalpost.iceservers import (
     MAX_URLS,
     SHAPES,
@@ -22,6 +22,7 @@ from signalpost.iceservers import (
     parse_uri,
 )
 from tests.signalpost.cases import CASES
+from turnctl import browsers, icelist
 
 CREDENTIAL = Credential("1700000600:u", "secret", 1_700_000_600, 600)
 ONE = (Relay("t.example.org", tls=5349),)
@@ -58,6 +59,7 @@ RELAYS = st.lists(
         # addresses
         ("stun:192.0.2.1", IceUri("stun", "192.0.2.1", 3478, "udp")),
         ("turn:[2001:db8::1]", IceUri("turn", "2001:db8::1", 3478, "udp")),
+        ("turn:stun:80", IceUri("turn", "stun", 80, "udp")),
         ("turn:[2001:db8::1]:80?transport=tcp", IceUri("turn", "2001:db8::1", 80, "tcp")),
         ("TURN:Example.org?transport=TCP", IceUri("turn", "Example.org", 3478, "tcp")),
     ],
@@ -96,6 +98,15 @@ def test_parse_uri(text: str, uri: IceUri) -> None:
         ("turn:exa mple.org", "not a host name"),
         ("turn:-x.example.org", "not a host name"),
         ("turn:" + "a" * 254, "not a host name"),
+        ("turn:x.example:3478:3478", "two ports; write one, as in x.example:3478"),
+        ("turn:192.0.2.1:3478:3478?transport=tcp", "two ports"),
+        ("stun:stun:x.example", "two schemes; write stun:x.example"),
+        ("turn:x?transport=tls", "for TLS write turns:x"),
+        ("turn:x:3478&transport=udp", "& where ? belongs"),
+        ("turn:x,turn:y", "several URLs"),
+        ("turn:<HOST>:3478", "'<HOST>': a template or variable"),
+        ("turn:${HOST}", "not filled in"),
+        ("turn:t\u00fcrn.example", "write xn--trn-hoa.example"),
     ],
 )
 def test_malformed_uri(text: str, reason: str) -> None:
@@ -144,6 +155,17 @@ def test_never_more_than_four_urls(relays: list[Relay]) -> None:
     urls = [url for server in build(relays, CREDENTIAL) for url in server.urls]
     assert len(urls) <= MAX_URLS
     assert all(parse_uri(url) for url in urls)
+
+
+@given(relays=RELAYS, user=st.text(st.characters(min_codepoint=97, max_codepoint=122)))
+def test_no_browser_throws_at_what_is_handed_out(relays: list[Relay], user: str) -> None:
+    """Whatever is configured and whoever asks: no member is wrong, and no URL is disputed."""
+    secret = Secret("a-secret-of-the-test-0123")
+    credential = mint([secret], opaque_user_id(secret, user), now=1_700_000_000, ttl=600)
+    servers = build(relays, credential)
+    read = icelist.read(SHAPES["signalpost"](servers, credential))
+    assert (servers, ()) == (read.servers, read.faults)
+    assert all(browsers.read(url)[1] is None for url in read.places)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -346,7 +346,6 @@ def test_a_service_that_refuses(status: int) -> None:
         b"[]",
         b"{}",
         b'{"iceServers":[]}',
-        b'{"iceServers":[{"urls":[1]}]}',
         b'{"iceServers":[{"urls":"turn:127.0.0.1"}]}',
         b"[" * 100_000,
         b" " * 300_000,
@@ -357,3 +356,18 @@ def test_a_service_that_answers_something_else(body: bytes) -> None:
     """What is no list of iceServers, or one that browsers would refuse, is named as such."""
     with issuer(body) as url:
         assert_only("issuer-bad-response", check(url))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"iceServers":[{"urls":[1]}]}', "iceserver-malformed"),
+        (b'{"iceServers":1}', "iceservers-not-a-list"),
+    ],
+)
+@fault("iceserver-malformed", "a service that hands out a number for a URL")
+@fault("iceservers-not-a-list", "a service that hands out a number for the list")
+def test_a_service_with_a_wrong_member(body: bytes, code: str) -> None:
+    """The member of the answer is named, as in a file."""
+    with issuer(body) as url:
+        assert_only(code, check(url))

@@ -36,6 +36,8 @@ def lifetime(document: Any, **headers: str) -> Lifetime:
         ({"iceServers": [entry()], "ttl": 1.5}, 1.5),
         ({"iceServers": [entry()], "ttl": "86400"}, 86400.0),
         ({"iceServers": [entry(60)], "ttl": 14400}, 14400.0),
+        ({"iceServers": [entry(60)], "lifetimeDuration": "86400.000s"}, 86400.0),
+        ({"iceServers": [entry(60)], "lifetimeDuration": 86400}, 59.5),
         ({"iceServers": [entry(60)]}, 59.5),
         ({"iceServers": [entry(60)], "ttl": "soon"}, 59.5),
         ({"iceServers": [entry(60)], "ttl": True}, 59.5),

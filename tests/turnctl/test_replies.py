@@ -87,16 +87,19 @@ def found(checked: Checked, code: str) -> str:
 
 
 @pytest.mark.parametrize(("family", "version"), some(itertools.product((4, 6), coturn.VERSIONS)))
-@fault("reply-ttl-low", "nft sets TTL or hop limit 1, one link away, IPv4 and IPv6")
-def test_a_ttl_that_crosses_no_router(
+@fault("reply-ttl-low", "nft sets TTL or hop limit 2, one router away, IPv4 and IPv6")
+def test_a_ttl_that_crosses_no_further_router(
     family: Family, version: coturn.Version, tmp_path: Path
 ) -> None:
-    """On one link packets with TTL 1 arrive: everything works, and for nobody else."""
+    """As near as this the packets arrive: everything works, and for nobody further away."""
     with (
         netns.internet() as net,
         coturn.running(ADDRESSES[family], namespace=net.server.name, version=version) as server,
     ):
-        checked = prove(net.beside(), low_ttl(server.port, 1, family), server, tmp_path)
+        site = net.join("no-nat")
+        if family == 6:
+            net.number(site.client, "2001:db8::50")
+        checked = prove(site, low_ttl(server.port, 2, family), server, tmp_path)
     assert_only("reply-ttl-low", checked)
     assert ["fail", "pass"] == checked.verdicts()
     name = "TTL" if family == 4 else "hop limit"
@@ -104,7 +107,7 @@ def test_a_ttl_that_crosses_no_router(
 
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)
-@fault("reply-ttl-low", "nft sets TTL 1 from the first authenticated Allocate on, one link away")
+@fault("reply-ttl-low", "nft sets TTL 2 from the first authenticated Allocate on, one router away")
 def test_a_ttl_that_falls_with_the_first_allocation(
     version: coturn.Version, tmp_path: Path
 ) -> None:
@@ -113,35 +116,35 @@ def test_a_ttl_that_falls_with_the_first_allocation(
         netns.internet() as net,
         coturn.running(netns.SERVER, namespace=net.server.name, version=version) as server,
     ):
-        rules = low_ttl_once_authenticated(server.port)
-        checked = prove(net.beside(), rules, server, tmp_path, transports=("udp",))
+        rules = low_ttl_once_authenticated(server.port, 2)
+        checked = prove(net.join("no-nat"), rules, server, tmp_path, transports=("udp",))
     assert_only("reply-ttl-low", checked)
-    assert "TTL 1, the first ones with 64" in found(checked, "reply-ttl-low")
+    assert "TTL 1, the first ones with 63" in found(checked, "reply-ttl-low")
 
 
 @pytest.mark.parametrize(
     ("ttl", "severity"),
-    some([(3, "fail"), (8, "fail"), (64, ""), (20, "warn"), (255, ""), (9, "fail"), (27, "")]),
+    some([(4, "fail"), (11, "fail"), (64, ""), (23, "warn"), (255, ""), (12, "warn"), (27, "")]),
 )
-@fault("reply-ttl-low", "nft sets TTL 3 to 20, two routers away (20: warn)")
-def test_ttls_that_arrive_through_two_routers(ttl: int, severity: str, tmp_path: Path) -> None:
+@fault("reply-ttl-low", "nft sets TTL 4 to 23, three routers away (from 12 on: warn)")
+def test_ttls_that_arrive_through_three_routers(ttl: int, severity: str, tmp_path: Path) -> None:
     """What arrives tells what is left of it. A server that is forty routers away is healthy."""
     with (
-        netns.site("port-restricted") as site,
+        netns.site("carrier-grade") as site,
         coturn.running(site.server.address, namespace=site.server.name) as server,
     ):
         checked = prove(site, low_ttl(server.port, ttl), server, tmp_path)
     if severity:
         assert_only("reply-ttl-low", checked, severity)
-        assert re.search(rf"\b{ttl - 2}\b", found(checked, "reply-ttl-low"))
+        assert re.search(rf"\b{ttl - 3}\b", found(checked, "reply-ttl-low"))
     else:
         assert set() == checked.codes("fail", "warn") - {"no-tls-443"}
 
 
-@pytest.mark.parametrize(("ttl", "version"), some(itertools.product((1, 2), coturn.VERSIONS)))
+@pytest.mark.parametrize(("ttl", "version"), some(itertools.product((1, 3), coturn.VERSIONS)))
 @fault(
     "reply-ttl-low",
-    "nft sets TTL 1 or 2 from the first authenticated Allocate on, two routers away",
+    "nft sets TTL 1 to 3 from the first authenticated Allocate on, three routers away",
 )
 def test_replies_that_end_on_the_way(ttl: int, version: coturn.Version, tmp_path: Path) -> None:
     """401 arrives, the authenticated Allocate does not, nor does anything after it; TCP works."""

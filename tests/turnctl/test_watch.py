@@ -269,7 +269,7 @@ def test_an_address_that_changed_is_told(own_address: str, tmp_path: Path) -> No
             assert 0 == watched.stop(signal.SIGTERM)[0]
 
 
-@pytest.mark.parametrize("body", [b"\xff\x00", b'{"iceServers": 1}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"\xff\x00", b'{"servers": 1}', b"[" * 100_000])
 def test_garbage_of_an_issuer_is_a_finding(body: bytes) -> None:
     """The loop goes on, and the metrics have the code."""
     with issuer(body) as url, watching(url) as watched:

@@ -25,6 +25,7 @@ from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import Elsewhere, ErrorResponse, Silent, Stalled, Unroutable, WireError
 from turnctl.wire.links import Link
+from turnctl.wire.retransmission import SENDS, SHORTEST
 from turnctl.wire.session import Login
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
@@ -45,6 +46,9 @@ MIN_SHARE = 0.15
 ENOUGH = 3.0
 """Seconds that hold all those sends, however long the URL's time is."""
 
+
+MANY_SEGMENTS = 3
+"""Sent again by the kernel, they explain that a URL's time was not enough."""
 
 ROUNDING = 0.01
 """Seconds by which the end of a step may miss the deadline that ended it."""
@@ -125,10 +129,10 @@ class Attempt:
         """The Exchange fields for a step that began at `begun` and ended now; None is success."""
         if error is not None and not isinstance(error, ErrorResponse):
             error = self.own_network_lost() or self._cut_short(error, begun) or error
-        if isinstance(error, OutOfTime) and (
-            again := sum(link.retransmitted for link in self.links)
-        ):
-            error = Stalled(f"{error}, {again} segments sent again")
+        if isinstance(error, OutOfTime):
+            again = sum(link.retransmitted for link in self.links)
+            if again >= MANY_SEGMENTS:
+                error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,
@@ -146,7 +150,7 @@ class Attempt:
     def _cut_short(self, error: WireError, begun: float) -> OutOfTime | None:
         """Silence of a server that had answered, in a step that the deadline cut short."""
         now = self.clock()
-        full = min(ENOUGH, STEP_SHARE * self.timeout)
+        full = SENDS * SHORTEST + 2 * self.round_trip  # below it not every request was sent
         short = now - begun < full - ROUNDING and now > self.deadline - ROUNDING
         if isinstance(error, Silent) and self.answered and short:
             return OutOfTime(f"{self.timeout:g} s were over during this step")

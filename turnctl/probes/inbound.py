@@ -30,6 +30,9 @@ KNOCK_SHARE = 0.3
 ASKING_SHARE = 0.2
 """Of a URL's time, the most that the question for an own address may take."""
 
+GUESSED_SENDS = 4
+"""Packets when this machine's address is a guess: they prove an open port, and no closed one."""
+
 LAST_WAIT, ROUND_TRIPS = 0.2, 3
 """Seconds after the last packet before it counts as lost, and in round trips to the server."""
 
@@ -64,7 +67,7 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
                     f"the server forbids {mapped[0]}, this machine's own address, as a peer"
                 )
             sent, received, replied, aside = await _knock(
-                attempt, session, outsider, granted.relayed
+                attempt, session, outsider, granted.relayed, GUESSED_SENDS if guessed else SENDS
             )
             if guessed and not received:
                 raise WireError(guessed)
@@ -116,7 +119,7 @@ async def _mapped(
 
 
 async def _knock(
-    attempt: Attempt, session: Session, outsider: BindingSocket, relayed: Address
+    attempt: Attempt, session: Session, outsider: BindingSocket, relayed: Address, sends: int
 ) -> tuple[int, int, bool, bool]:
     """Packets sent, packets that came to the relay, whether a reply came back, and whether a packet
     came that was sent to the relay's port at the server's own address: where the first did not,
@@ -151,7 +154,7 @@ async def _knock(
 
     async def knock() -> None:
         nonlocal sent
-        for _ in range(SENDS):
+        for _ in range(sends):
             if peer is None:
                 outsider.send(b"knock" + token, relayed)
                 sent += 1
@@ -167,7 +170,7 @@ async def _knock(
     pause = interval(KNOCK_SHARE * attempt.timeout)
     session.on_data, outsider.on_data = at_relay, at_outsider
     await knock()
-    if attempt.probe.protocol != "udp" and not replied:
+    if attempt.probe.protocol != "udp" and sends == SENDS and not replied:
         # A stream that is held up brings packets late: all are here before its next answer.
         if not await session.flows(patience=attempt.patience()):
             raise Stalled("the connection to the server loses packets and stalls")

@@ -67,6 +67,10 @@ def _credentials_as_issued(one: Issuer) -> Iterator[Finding]:
         yield finding("issuer-cacheable", WARN, summary, url=one.url)
 
 
+UNFILLED = frozenset({"undefined", "null", "none", "nil", "nan", "your_server"})
+"""Names of hosts that are no names, where they have no address."""
+
+
 class Where(TypedDict):
     """What a finding about a URL of the list names."""
 
@@ -113,7 +117,7 @@ _FAULTS: Mapping[Kind, _Verdict] = {
         "is where this answer has the list: {}",
     ),
     "wrapped-object": _Verdict("iceservers-wrapped", WARN, "is where this answer has the list: {}"),
-    "entry-not-object": _MALFORMED("is {}: browsers throw at an entry that is not an object"),
+    "entry-not-object": _MALFORMED("is {}, and browsers throw"),
     "nested-list": _MALFORMED(
         "holds another iceServers list and no urls, and browsers throw: take its entries out"
     ),
@@ -136,6 +140,12 @@ _FAULTS: Mapping[Kind, _Verdict] = {
 }
 
 
+LOGIN_FIX = (
+    "Write username and credential, under these names, into each entry that has a turn: or turns: "
+    "URL."
+)
+
+
 def members(record: Record) -> Iterator[Finding]:
     """What is wrong in the list itself, by what browsers do with it."""
     for one in record.each(ListFault):
@@ -144,7 +154,8 @@ def members(record: Record) -> Iterator[Finding]:
         if one.kind == "urls-missing" and detail:
             detail = f": {detail}"
         summary = f"{one.where} {verdict.says.format(detail)}"
-        yield finding(verdict.code, verdict.severity, summary, url=one.url, member=one.where)
+        made = finding(verdict.code, verdict.severity, summary, url=one.url, member=one.where)
+        yield replace(made, fix=LOGIN_FIX) if one.kind == "login-missing" else made
 
 
 def ports(plan: Plan) -> Iterator[Finding]:
@@ -200,6 +211,8 @@ def names(record: Record) -> Iterator[Finding]:
             yield replace(_unanswered(record, url, uri, said), entry=entry)
             continue
         families = {case.probe.family for case in cases}
+        if uri.host.lower().rstrip(".").replace("-", "_") in UNFILLED:
+            said = "; ".join(filter(None, [said, "a variable or a template was not filled in"]))
         what = "no address" if len(families) > 1 else f"no IPv{families.pop()} address"
         yield finding(
             "dns-no-address",

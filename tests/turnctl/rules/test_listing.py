@@ -171,3 +171,13 @@ def test_what_the_resolver_said() -> None:
     [finding] = judge(plan(UDP), [failed], now=NOW)
     assert "Temporary failure" in finding.summary
     assert "Temporary failure" == finding.evidence["resolver"]
+
+
+@pytest.mark.parametrize("host", ["undefined", "null", "YOUR_SERVER", "your-server."])
+def test_a_name_that_was_not_filled_in(host: str) -> None:
+    """A host that is called like an unset variable, and has no address, is said to be one."""
+    made = plan(f"turn:{host}")
+    [found] = [one for one in judge(made, [], now=NOW) if one.code == "dns-no-address"]
+    assert "was not filled in" in found.summary
+    [other] = [one for one in judge(plan(UDP), [], now=NOW) if one.code == "dns-no-address"]
+    assert "was not filled in" not in other.summary
