@@ -248,8 +248,9 @@ class _Run:
             await self._ask_outside(attempt, session, granted)
         async with asyncio.TaskGroup() as beside:
             knock = beside.create_task(self._knock(attempt, session, granted))
+            # Beside the rest: packets that closed ports swallow shall not take its time.
+            beside.create_task(relay.refresh(attempt, session))
             carried = await self._echo(attempt, session, granted, knock)
-        await relay.refresh(attempt, session)
         return carried or knock.result().replied
 
     async def _echo(
