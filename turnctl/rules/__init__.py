@@ -5,7 +5,7 @@ A rule is a generator over a case. It knows neither sockets nor clocks; the time
 **A URL is judged alone.** Its verdict and the codes of its findings follow from what its own probe
 saw and from what belongs to no URL: the issuer's answer, the reference that `--stun-echo` names,
 this machine's networks. Neither the order of the list nor its other URLs change them. The other
-family of the same URL is part of the URL. A rule may look at other URLs for three things only:
+family of the same URL is part of the URL. A rule may look at other URLs for three things:
 
 - how sure a cause is: the words of a summary, the evidence, and whether what may be this network's
   doing fails or warns. It warns while a relay carries data and nothing shows that the network lets
@@ -13,6 +13,10 @@ family of the same URL is part of the URL. A rule may look at other URLs for thr
 - more samples of one range of relay ports, once the URL's own packets prove something about it;
 - that this network lets UDP out: any server's answer refutes a reference that is silent. A server
   of the list that is silent proves nothing, since it may be dead.
+
+One kind of fault is the exception, since what one URL asks for changes the server for all of them: a
+coturn that hangs over an allocation (`slowness`, `reach._hangs`), or whose replies reach nobody from
+the first allocation on (`replies.went_silent`). Every URL of that listener gets that cause.
 
 What is said of the whole list or of this network is no URL's own, although it names the one it was
 seen at (`LIST_WIDE`): it may come and go with the list, and counts for no URL's verdict.
