@@ -44,8 +44,9 @@ the configurations.
 
 The check passes only where both browsers carry data between relays. It fails only where one of them
 carries none, or none to a peer without a relay.
-It isn't applied to {chance}: of its three `relay-ip`, which
-allocations get by turns, two are not the host's, so that each client meets another server.
+It isn't applied to {chance}: some of their
+`relay-ip`, which allocations get by turns, are not the host's, so that each client meets another
+server.
 
 {disagreements} of {urls} rows break it, all of them for these reasons:
 

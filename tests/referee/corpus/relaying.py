@@ -22,7 +22,7 @@ CONFIGURATIONS = (
     rest("relay-ip-own", "relay-ip=203.0.113.1"),
     rest("relay-ip-other", "relay-ip=203.0.113.2"),
     rest("two-relay-ips", "relay-ip=203.0.113.1", "relay-ip=203.0.113.2"),
-    rest("relay-ip-half-own", "relay-ip=203.0.113.1", "relay-ip=198.51.100.7"),
+    rest("relay-ip-half-own", "relay-ip=203.0.113.1", "relay-ip=198.51.100.7", by_chance=True),
     rest("relay-ip-loopback", "relay-ip=127.0.0.1"),
     rest("relay-ip-wildcard", "relay-ip=0.0.0.0"),
     rest("relay-ip-six-alone", "relay-ip=2001:db8::1"),
