@@ -14,9 +14,9 @@ family of the same URL is part of the URL. A rule may look at other URLs for thr
 - that this network lets UDP out: any server's answer refutes a reference that is silent. A server
   of the list that is silent proves nothing, since it may be dead.
 
-One kind of fault is the exception, since what one URL asks for changes the server for all of them: a
-coturn that hangs over an allocation (`slowness`, `reach._hangs`), or whose replies reach nobody from
-the first allocation on (`replies.went_silent`). Every URL of that listener gets that cause.
+One kind of fault is the exception, since what one URL asks for changes the server for all of them:
+a coturn that hangs over an allocation (`slowness`, `reach`), or whose replies reach nobody from the
+first allocation on (`replies`). Every URL of that listener gets that cause.
 
 What is said of the whole list or of this network is no URL's own, although it names the one it was
 seen at (`LIST_WIDE`): it may come and go with the list, and counts for no URL's verdict.
