@@ -129,7 +129,7 @@ def allocation(record: Record, case: Case, now: float) -> Iterator[Finding]:
 def _unanswered(case: Case, seen: Allocation) -> Finding:
     """The server asked for credentials, so it is one: what answers them has gone, or hangs."""
     match seen.outcome:
-        case Outcome.UNKNOWN | Outcome.FOREIGN:
+        case Outcome.UNKNOWN | Outcome.FOREIGN | Outcome.LOSSY:
             return no_turn(case, seen, "an authenticated Allocate")
         case Outcome.REFUSED:
             summary = (

@@ -65,6 +65,7 @@ def test_the_challenge(facts: dict[str, Any], expected: Codes) -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
+        ({"outcome": Outcome.LOSSY}, [("relay-data-lost", "warn")]),
         ({"outcome": SILENT}, [("server-unresponsive", "fail")]),
         ({"outcome": REFUSED}, [("server-unresponsive", "fail")]),
         ({"outcome": CLOSED}, [("server-unresponsive", "fail")]),
