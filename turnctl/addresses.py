@@ -10,7 +10,15 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DENIED", "Range", "is_denied", "is_documentation", "is_private", "is_public"]
+__all__ = [
+    "DENIED",
+    "Range",
+    "is_beside",
+    "is_denied",
+    "is_documentation",
+    "is_private",
+    "is_public",
+]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -101,6 +109,11 @@ def _parse(address: str | Address) -> Address:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
     return parsed
+
+
+def is_beside(one: str, other: str) -> bool:
+    """Whether both are IPv4 addresses of one /24, as in a home, an office or on Docker's bridge."""
+    return other != "" and ":" not in one and one.rpartition(".")[0] == other.rpartition(".")[0]
 
 
 def is_private(address: str | Address) -> bool:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from signalpost.iceservers import DEFAULT_PORTS
-from turnctl.addresses import is_private
+from turnctl.addresses import is_beside, is_private
 from turnctl.approots import TAKEN, known_to_apps
 from turnctl.case import Case, Record
 from turnctl.edge.placeholder import ISSUER
@@ -168,13 +168,6 @@ def stun(record: Record, case: Case, now: float) -> Iterator[Finding]:
         yield no_turn(case, binding, "STUN Binding")
 
 
-def _is_beside(mapped: str, local: str) -> bool:
-    """Whether both are IPv4 addresses of one /24, as in a home or an office."""
-    return (
-        local != "" and ":" not in mapped and mapped.rpartition(".")[0] == local.rpartition(".")[0]
-    )
-
-
 def _bogus(mapped: Address | None, asked: str) -> str:
     """Why browsers refuse a mapped address. Firefox: loopback, unspecified, port 0."""
     if mapped is None or not asked:
@@ -200,7 +193,7 @@ def _mapped(record: Record, case: Case, binding: Binding, mapped: str) -> Iterat
     elsewhere = is_private(mapped) and not is_private(address)
     if mapped == local or not (elsewhere or mapped == address):
         return
-    if _is_beside(mapped, local):
+    if is_beside(mapped, local):
         return  # the server's own network, through a router that hairpins
     summary = f"sees this machine at {mapped}, an address of the server's own side"
     if binding.protocol == "udp":

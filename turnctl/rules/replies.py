@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from turnctl.addresses import is_beside
 from turnctl.case import Case, Record
 from turnctl.findings import Finding
 from turnctl.observations import (
@@ -71,12 +72,20 @@ def elsewhere(case: Case) -> Iterator[Finding]:
     seen = case.first(Exchange, lambda one: isinstance(one, kinds) and one.came_from is not None)
     if seen is None or seen.came_from is None:
         return
-    summary = (
-        f"asked at {asked[0]} port {asked[1]}, it answers from {_shown(seen.came_from, asked[0])}: "
-        "browsers and NATs drop such answers"
-    )
+    summary = f"asked at {asked[0]} port {asked[1]}, it answers from "
+    summary += f"{_shown(seen.came_from, asked[0])}: browsers and NATs drop such answers"
+    severity = FAIL
+    binding = case.first(Binding)
+    local = binding.local[0] if binding and binding.local else ""
+    if is_beside(seen.came_from[0], local) and not is_beside(asked[0] or "", local):
+        # As Docker's proxy does to containers of its own network, and a router to its own side.
+        severity = WARN
+        summary += (
+            ". That is an address of this machine's own network, so the cause may be here: run the "
+            "check from another network"
+        )
     source = f"{seen.came_from[0]} port {seen.came_from[1]}"
-    yield about(case, "reply-from-other-address", FAIL, summary, seen, answersFrom=source)
+    yield about(case, "reply-from-other-address", severity, summary, seen, answersFrom=source)
 
 
 def _shown(source: Address, asked: str | None) -> str:

@@ -137,6 +137,21 @@ def test_an_answer_from_elsewhere_is_no_blocked_udp() -> None:
 
 
 @pytest.mark.parametrize(
+    ("local", "source", "severity"),
+    [
+        ("172.30.77.10", "172.30.77.8", "warn"),
+        ("172.30.77.10", "172.30.78.8", "fail"),
+        ("203.0.113.50", "203.0.113.8", "fail"),  # the server is on this network, too
+    ],
+)
+def test_an_answer_from_this_machines_own_network(local: str, source: str, severity: str) -> None:
+    """Docker's proxy answers a container from the bridge, and others from the right address."""
+    facts: dict[str, Any] = {"came_from": (source, 3478), "local": (local, 5000)}
+    seen = story(step(Binding, outcome=Outcome.ELSEWHERE, **facts))
+    assert [("reply-from-other-address", severity)] == codes(plan(UDP), seen)
+
+
+@pytest.mark.parametrize(
     ("slow", "loss", "expected"),
     [
         ([2_600.0], False, [("allocation-slow", "fail")]),
