@@ -93,6 +93,8 @@ class Attempt:
     """Whether anything in STUN has come back yet."""
     links: list[Link] = field(default_factory=list)
     """The links of this URL that are open."""
+    resent_before: int = 0
+    """Segments that the kernel sent again over those that are closed."""
     round_trip: float = 0.0
     """Seconds that the server's quickest answer took, 0 before the first."""
 
@@ -130,7 +132,7 @@ class Attempt:
         if error is not None and not isinstance(error, ErrorResponse):
             error = self.own_network_lost() or self._cut_short(error, begun) or error
         if isinstance(error, OutOfTime):
-            again = sum(link.retransmitted for link in self.links)
+            again = self.resent_before + sum(link.retransmitted for link in self.links)
             if again >= MANY_SEGMENTS:
                 error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {

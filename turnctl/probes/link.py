@@ -50,6 +50,7 @@ async def opened(
             yield session
         finally:
             attempt.links.remove(session.link)
+            attempt.resent_before += session.link.retransmitted
     finally:
         begun, held = attempt.clock(), session.allocated
         try:

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 
 from turnctl.case import Case, Record
 from turnctl.findings import Finding
-from turnctl.observations import Allocation, Binding, Challenge, Echo, Outcome
+from turnctl.observations import Allocation, Binding, Challenge, Echo, Exchange, Outcome
 from turnctl.rules import FAIL, about
 
 __all__ = ["first_refused", "slow"]
 
 SLOW_MS = 2_500
 """Requests are sent again several times before: loss alone hardly ever delays an answer so far."""
+
+SLOW_BESIDE_LOSS_MS = 6_000
+"""Over UDP, where some twenty sends fit in before. A stream may stall for as long by loss alone."""
 
 RATHER_SLOW_MS = 1_000
 """Enough where it happens twice, and data that went through the server's relays was not lost."""
@@ -31,9 +34,14 @@ def slow(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if not case.probe.uri.relays:
         return
     beside = [other for other in record.cases if other.address == case.address]
-    asked = [one for other in beside if _is_prompt(other) for one in other.each(Allocation)]
-    late = [one for one in asked if _is_late(one, SLOW_MS)]
-    if not any(echo.loss for other in beside for echo in other.each(Echo)):
+    prompt = [other for other in beside if _is_prompt(other)]
+    asked = [one for other in prompt for one in other.each(Allocation)]
+    if any(map(_loses, beside)):
+        over_udp = [other for other in prompt if other.probe.protocol == "udp"]
+        asked = [one for other in over_udp for one in other.each(Allocation)]
+        late = [one for one in asked if _is_late(one, SLOW_BESIDE_LOSS_MS)]
+    else:
+        late = [one for one in asked if _is_late(one, SLOW_MS)]
         rather = [one for one in asked if _is_late(one, RATHER_SLOW_MS)]
         late = rather if len(rather) > 1 else late
     if not late:
@@ -57,6 +65,13 @@ def slow(record: Record, case: Case, now: float) -> Iterator[Finding]:
 def _is_prompt(case: Case) -> bool:
     asked = [*case.each(Binding), *case.each(Challenge)]
     return any(one.elapsed_ms < PROMPT_MS and one.outcome is not Outcome.SILENT for one in asked)
+
+
+def _loses(case: Case) -> bool:
+    """Whether packets of this URL are known to have got lost."""
+    return any(echo.loss for echo in case.each(Echo)) or any(
+        one.outcome is Outcome.LOSSY for one in case.each(Exchange)
+    )
 
 
 def _is_late(one: Allocation, least: float) -> bool:

@@ -156,12 +156,14 @@ def test_an_answer_from_this_machines_own_network(local: str, source: str, sever
     [
         ([2_600.0], False, [("allocation-slow", "fail")]),
         ([1_200.0], False, []),
+        ([2_600.0], True, [("relay-data-lost", "warn")]),
+        ([6_600.0], True, [("allocation-slow", "fail")]),
         ([1_200.0, 1_300.0], False, [("allocation-slow", "fail")]),
         ([1_200.0, 1_300.0], True, [("relay-data-lost", "warn")]),
     ],
 )
 def test_slow_allocations(slow: list[float], loss: bool, expected: Codes) -> None:
-    """One that is very slow, or two that are rather slow where nothing gets lost."""
+    """One that is very slow, or two that are rather slow where nothing gets lost. Loss delays, too."""
     asked = [
         step(Allocation, elapsed_ms=ms, label=label) for ms, label in zip(slow, "ab", strict=False)
     ]
