@@ -163,7 +163,7 @@ def test_an_answer_from_this_machines_own_network(local: str, source: str, sever
     ],
 )
 def test_slow_allocations(slow: list[float], loss: bool, expected: Codes) -> None:
-    """One that is very slow, or two that are rather slow where nothing gets lost. Loss delays, too."""
+    """One that is very slow, or two that are rather slow where nothing gets lost."""
     asked = [
         step(Allocation, elapsed_ms=ms, label=label) for ms, label in zip(slow, "ab", strict=False)
     ]
