@@ -33,9 +33,12 @@ __all__ = [
 Label = Literal["a", "b", "sample", "other-user"]
 
 LATE = 8.0
-"""Seconds in all for an Allocate that is not answered in its URL's time. coturn tries each port of
+"""Seconds in all for an Allocate that is not answered in its step's time. coturn tries each port of
 a `relay-ip` that its host does not have, and answers nobody else of that thread meanwhile: an
 answer that comes late at all tells this from one that never does."""
+
+IMPATIENT = 5.0
+"""Seconds for a URL: who asks for fewer than the default is not kept waiting for that long."""
 
 NO_IPV6_RELAY = {440, 508}
 """Address Family not Supported, and what coturn says when it has no relay address of a family."""
@@ -81,7 +84,8 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
     username = attempt.probe.username or ""
     patience = attempt.patience()
     failure: WireError
-    asked = asyncio.ensure_future(_allocate(attempt, session))
+    late = patience if attempt.timeout < IMPATIENT else max(patience, LATE)
+    asked = asyncio.ensure_future(_allocate(attempt, session, late))
     try:
         await asyncio.wait([asked], timeout=patience)
         if not asked.done():
@@ -127,7 +131,7 @@ async def _wait_longer(attempt: Attempt, asked: asyncio.Future[Allocated], label
     await asyncio.wait([asked])
 
 
-async def _allocate(attempt: Attempt, session: Session) -> Allocated:
+async def _allocate(attempt: Attempt, session: Session, patience: float) -> Allocated:
     """Over IPv6 a relay of that family is asked for, and one of IPv4 where there is none.
 
     Without REQUESTED-ADDRESS-FAMILY a server takes IPv4 for meant (RFC 8656 section 7.2), and
@@ -135,11 +139,11 @@ async def _allocate(attempt: Attempt, session: Session) -> Allocated:
     """
     if attempt.probe.family == 6:
         try:
-            return await session.allocate(patience=LATE, family=6)
+            return await session.allocate(patience=patience, family=6)
         except ErrorResponse as error:
             if error.code not in NO_IPV6_RELAY:
                 raise
-    return await session.allocate(patience=LATE)
+    return await session.allocate(patience=patience)
 
 
 def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
