@@ -51,7 +51,7 @@ class Lossy:
         server = self.servers[run % len(self.servers)]
         credential = server.credential(f"user{run}")
         if secret:
-            credential = mint([Secret(secret)], f"user{run}", now=0, ttl=4_000_000_000)
+            credential = mint([Secret(secret)], f"user{run}", now=0, ttl=2_100_000_000)
         urls = [server.uri(one) for one in transports or ("udp", "tcp", "tls")]  # type: ignore[arg-type]
         path = write_ice_servers(self.directory / f"ice{run}.json", urls, credential)
         return check("--timeout", timeout, *self.options, path, inside=self.site.client)
