@@ -56,6 +56,12 @@ def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if seen.outcome is Outcome.OK:
         summary = "gives an allocation to anybody, without credentials"
         yield about(case, "open-relay", FAIL, summary, seen)
+    elif seen.outcome is Outcome.SILENT and (hung := [*_hung(record, case)]):
+        code, why = "server-unresponsive", "it hangs, over its database most likely"
+        if any(one.code == 508 for other in hung for one in other.each(Allocation)):
+            code, why = "relay-ports-exhausted", "it looks for a relay port that it can bind (508)"
+        summary = f"answers Allocate over {hung[0].probe.url}, and not here meanwhile: {why}"
+        yield about(case, code, FAIL, summary, seen)
     elif _knows_stun_alone(case, seen):
         how = "does not answer" if seen.outcome is not Outcome.ERROR else f"refuses ({seen.code})"
         summary = f"answers STUN Binding and {how} Allocate: a STUN server without TURN"
@@ -69,6 +75,16 @@ def challenge(record: Record, case: Case, now: float) -> Iterator[Finding]:
         if seen.realm is not None:
             summary = "asks for credentials for an empty realm, with which browsers gather no relay"
         yield about(case, "realm-missing", FAIL, summary, seen)
+
+
+def _hung(record: Record, case: Case) -> Iterator[Case]:
+    """URLs of the same listener over which an Allocate was answered: it is no server of STUN alone,
+    and what it does for one of them keeps it from answering the others.
+    """
+    here = (case.address, case.probe.uri.port)
+    for other in record.cases:
+        if (other.address, other.probe.uri.port) == here and other.turn_answered:
+            yield other
 
 
 def _knows_stun_alone(case: Case, seen: Exchange) -> bool:

@@ -14,6 +14,7 @@ from tests.turnctl.rules.stories import (
     OK,
     REFUSED,
     SILENT,
+    TCP,
     UDP,
     UNKNOWN,
     USER,
@@ -31,6 +32,20 @@ from turnctl.observations import (
     Outcome,
     WrongCredential,
 )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(508, "relay-ports-exhausted"), (None, "server-unresponsive")]
+)
+def test_an_allocate_that_another_url_keeps_waiting(code: int | None, expected: str) -> None:
+    """What answers Allocate over UDP is no STUN server, though it is silent over TCP meanwhile."""
+    outcome = OK if code is None else ERROR
+    busy = story(step(Allocation, outcome=outcome, code=code))
+    waiting = story(step(Challenge, TCP, outcome=SILENT, code=None), url=TCP)
+    found = [code for code, severity in codes(plan(UDP, TCP), [*busy, *waiting])]
+    assert expected in found
+    assert "stun-only" not in found
+
 
 # --- challenge and credential ------------------------------------------------------------------
 
