@@ -56,7 +56,7 @@ def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> C
             argv, capture_output=True, text=True, timeout=60, check=False, env=clock
         )
     seconds = time.monotonic() - begun
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout:
         raise AssertionError(f"turnctl check ended with {done.returncode}: {done.stderr}")
     return Checked(done.returncode, json.loads(done.stdout), done.stderr, seconds)
 

@@ -153,7 +153,9 @@ class StreamLink(asyncio.Protocol):
     @property
     def retransmitted(self) -> int:
         """How many segments the kernel has sent again, 0 where it does not say."""
-        return _retransmitted(cast(socket.socket, self._transport.get_extra_info("socket")))
+        # A TLS transport that is closed has no socket any more.
+        sock = cast(socket.socket | None, self._transport.get_extra_info("socket"))
+        return 0 if sock is None else _retransmitted(sock)
 
     def send(self, data: bytes) -> None:
         self._transport.write(data + bytes(-len(data) % 4))

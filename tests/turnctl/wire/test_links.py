@@ -208,6 +208,8 @@ async def test_tls_carries_frames(authority: Authority) -> None:
         link.send(REQUEST)
         await ear.wait()
         link.abort()
+        await asyncio.sleep(0)  # its socket is gone from here on
+        assert 0 == link.retransmitted
     assert ("tls", [MESSAGE]) == (link.protocol, ear.frames)
 
 
