@@ -28,6 +28,16 @@ SECRET = "Zk3Yw8Qp1Lr6Tn0Vx5Ha"
 BASE64_SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0LTAxMjM="
 HEX_SECRET = "5ec2e70f7e570123456789abcdef0123"
 NOW = int(time.time())
+
+
+def end_in(units: int) -> int:
+    """An end, so many units a second. coturn keeps 32 signed bits of a time: in one moment of
+    twelve a wrong unit looks like an end that is to come, this one like one long ago.
+    """
+    ends = range(NOW + 3600, NOW + 5_000_000, 61)
+    return next(end * units for end in ends if end * units & 0x8000_0000)
+
+
 REALM = coturn.REALM
 
 Digest = Callable[[bytes, bytes], bytes]
@@ -159,10 +169,10 @@ ISSUED: dict[str, tuple[str, str, str]] = {
     ),
     "username for credential": ("members-swapped", signed(SECRET, USER), USER),
     # --- the user name
-    "milliseconds": ("milliseconds", m := f"{NOW + 3600}000:bob", signed(SECRET, m)),
-    "microseconds": ("microseconds", m := f"{NOW + 3600}000000:bob", signed(SECRET, m)),
-    "nanoseconds": ("nanoseconds", m := f"{NOW + 3600}000000000:bob", signed(SECRET, m)),
-    "milliseconds behind": ("milliseconds", m := f"bob:{NOW + 3600}000", signed(SECRET, m)),
+    "milliseconds": ("milliseconds", m := f"{end_in(10**3)}:bob", signed(SECRET, m)),
+    "microseconds": ("microseconds", m := f"{end_in(10**6)}:bob", signed(SECRET, m)),
+    "nanoseconds": ("nanoseconds", m := f"{end_in(10**9)}:bob", signed(SECRET, m)),
+    "milliseconds behind": ("milliseconds", m := f"bob:{end_in(10**3)}", signed(SECRET, m)),
     "date": ("date", m := "2037-01-02T03:04:05Z:bob", signed(SECRET, m)),
     "fraction": ("fraction", m := f"{NOW + 3600}.25:bob", signed(SECRET, m)),
     "year 2286": ("time-after-2038", m := "9999999999:bob", signed(SECRET, m)),
