@@ -45,7 +45,8 @@ AGAIN = ", again..."
 """It repeats what fails. Nothing else has its ports here, so that it would fail for ever."""
 RELOADED = "TLS cipher suite"
 """Written when it has loaded a certificate, or has tried to."""
-READY = re.compile(r"Total General servers|Total relay threads")
+READY = re.compile(r"Total General servers|Total auth threads")
+"""Written by 4.6.1 and by 4.18.0 once every listener is open; "Total relay threads" is too soon."""
 COMPLAINTS = (
     "Bad configuration format", "Unknown boolean value", "Wrong address format",
     "Cannot add a listener address", "Cannot add a relay address", "Invalid port value",
