@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 
 from tests.lab import coturn
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
     be that tests start, and stop as Ctrl-C does.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What Hypothesis measures by the clock says how busy the machine is.
+    hypothesis.settings.register_profile(
+        "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+import pytest
 
 from signalpost.auth import Permission
 from signalpost.credentials import Secret
@@ -24,6 +25,8 @@ TOKEN_KEY = "a-token-key-0123456789-abcdefghijkl"
 ID_KEY = "an-id-key-0123456789"
 NOW = 1_700_000_000.0
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
+PATIENCE = 60
+"""Seconds: what has not come by then never will."""
 
 SETTINGS = Settings(
     http=Http(port=0),
@@ -95,7 +98,7 @@ class Running:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that has no event of its own."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110  as it says
                 await asyncio.sleep(0)
 
@@ -137,7 +140,7 @@ class Peer:
 
     async def receive(self) -> dict[str, Any]:
         """The next message, without its number, which has to be the next one."""
-        message: dict[str, Any] = await self.socket.receive_json(timeout=10)
+        message: dict[str, Any] = await self.socket.receive_json(timeout=PATIENCE)
         if message["type"] != "ack" and "seq" in message:
             assert self.seq + 1 == message["seq"]
             self.seq = message.pop("seq")
@@ -149,7 +152,7 @@ class Peer:
 
     async def closed(self) -> int | None:
         """The close code, once everything before it is read."""
-        while (await self.socket.receive(timeout=10)).type not in {
+        while (await self.socket.receive(timeout=PATIENCE)).type not in {
             aiohttp.WSMsgType.CLOSE,
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.CLOSING,
@@ -170,6 +173,21 @@ async def running(settings: Settings = SETTINGS) -> AsyncIterator[Running]:
         )
         peers = await stack.enter_async_context(AsyncExitStack())
         yield Running(service, ports, client, clocks, peers)
+
+
+def skipping(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Makes the running loop's clock skip so many seconds, each time it is called: what is due by
+    then is due at once, however slow the machine is.
+    """
+    loop, skipped = asyncio.get_running_loop(), 0.0
+    real = loop.time
+
+    def skip(seconds: float) -> None:
+        nonlocal skipped
+        skipped += seconds
+
+    monkeypatch.setattr(loop, "time", lambda: real() + skipped)
+    return skip
 
 
 def settings(**sections: Any) -> Settings:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from signalpost.web import arrivals
 from signalpost.web import http as endpoints
-from tests.signalpost.running import API_KEY, Running, running
+from tests.signalpost.running import API_KEY, PATIENCE, Running, running, skipping
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -33,13 +33,18 @@ async def test_slow_first_requests(beginning: bytes, monkeypatch: pytest.MonkeyP
     """Who says nothing or dribbles is closed in time; who has asked before stays, silent or not,
     and others are answered meanwhile.
     """
-    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 60.0)
     monkeypatch.setattr(arrivals, "COARSENESS", 0.05)
+    skip = skipping(monkeypatch)
     async with running() as run, _connection(run) as (steady, writer):
         writer.write(HEAD)
         assert (await steady.readline()).startswith(b"HTTP/1.1 200")
+        async with run.client.get("/healthz"):
+            pass  # its connection stays, and has asked
         closed = asyncio.gather(*(_dribble(run, beginning) for _ in range(100)))
-        async with asyncio.timeout(10):
+        await run.until(lambda: len(run.service.arrivals.silent) == 100)
+        skip(60)
+        async with asyncio.timeout(PATIENCE):
             while not closed.done():
                 async with run.client.get("/healthz") as response:
                     assert 200 == response.status
@@ -65,12 +70,15 @@ async def _dribble(run: Running, beginning: bytes) -> None:
 
 async def test_a_connection_that_goes_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was closed by its client is forgotten and not counted as refused."""
-    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 0.1)
+    skip = skipping(monkeypatch)
     async with running() as run:
         silent = run.service.arrivals.silent
         async with _connection(run):
-            await _until(lambda: bool(silent))
-        await _until(lambda: not silent)
+            await run.until(lambda: bool(silent))
+        (connection,) = silent
+        await run.until(lambda: connection.transport is None)
+        skip(arrivals.FIRST_REQUEST_SECONDS)
+        await run.until(lambda: not silent)
         refused = run.service.metrics.registry.get_sample_value
         assert refused("signalpost_refusals_total", {"code": "no-request"}) is None
 
@@ -82,9 +90,3 @@ async def test_a_slow_body(monkeypatch: pytest.MonkeyPatch) -> None:
         head = f"POST /v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
         writer.write(f"{head}Content-Length: 9\r\n\r\n{{".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  the condition has no event of its own
-            await asyncio.sleep(0.001)

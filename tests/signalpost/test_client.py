@@ -35,10 +35,10 @@ from signalpost.iceservers import Relay
 from signalpost.settings import Turn
 from tests.lab.ports import free_port
 from tests.signalpost.killable import Process
-from tests.signalpost.running import TURN_SECRET, Running, running, settings
+from tests.signalpost.running import TURN_SECRET, Running, running, settings, skipping
 from tests.signalpost.wire import Wire, wire
 
-SECONDS = 30
+SECONDS = 90
 """A condition that has not come by then never will."""
 
 
@@ -305,10 +305,11 @@ async def test_forgotten() -> None:
         assert [PeerJoined, PeerLeft, PeerJoined, Signal, Text] == [type(each) for each in heard]
 
 
-async def test_a_welcome_that_is_lost() -> None:
+async def test_a_welcome_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service has begun anew and said so, but that never arrived: asked again, it does not
     mistake the numbers of before for its new ones.
     """
+    monkeypatch.setattr(connection, "OPEN_SECONDS", float(SECONDS))
     async with scene() as on:
         ada, bob = await on.enter("ada"), await on.enter("bob")
         outgoing, _ = await answered(ada, bob)
@@ -415,10 +416,16 @@ async def test_drain(tmp_path: Path) -> None:
 # --- coming and going ----------------------------------------------------------------------------
 
 
-async def test_nobody_there() -> None:
+async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be reached is told after `patience`, with the reason."""
-    with pytest.raises(Unreachable, match="Connect call failed"):
-        async with connect(f"http://127.0.0.1:{free_port()}", patience=0.3):
+    skip, tries = skipping(monkeypatch), iter([0.0, 100.0])
+
+    async def token() -> str:
+        skip(next(tries, 0.0))
+        return "a-token"
+
+    with pytest.raises(Unreachable, match=r"within 100 s: .*Connect call failed"):
+        async with connect(f"http://127.0.0.1:{free_port()}", token=token, patience=100):
             pass
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import urllib.error
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -41,21 +41,28 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield running
 
 
+Connect = Callable[[], Awaitable[Peer]]
+"""A WebSocket that has not said hello. It has five seconds to."""
+
+
 @asynccontextmanager
-async def _sockets(service: Service, count: int) -> AsyncIterator[list[Peer]]:
-    """WebSockets that have not said hello."""
+async def _door(service: Service) -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             aiohttp.ClientSession(f"http://127.0.0.1:{service.port}")
         )
-        yield [
-            Peer(
-                await stack.enter_async_context(
-                    client.ws_connect("/v1/signal", protocols=("signalpost.v1",))
-                )
-            )
-            for _ in range(count)
-        ]
+
+        async def connect() -> Peer:
+            connecting = client.ws_connect("/v1/signal", protocols=("signalpost.v1",))
+            return Peer(await stack.enter_async_context(connecting))
+
+        yield connect
+
+
+async def _welcomed(connect: Connect) -> Peer:
+    peer = await connect()
+    assert "welcome" == (await peer.ask(type="hello"))["type"]
+    return peer
 
 
 async def _stop(service: Service) -> None:
@@ -64,14 +71,13 @@ async def _stop(service: Service) -> None:
 
 
 async def _ended(service: Service) -> int:
-    return await asyncio.to_thread(service.process.wait, 20)
+    return await asyncio.to_thread(service.process.wait, 60)
 
 
 async def test_it_ends_when_the_last_peer_has_left(service: Service) -> None:
     """Every peer is asked to leave, each at a time of its own; then the service ends, with 0."""
-    async with _sockets(service, 40) as peers:
-        for peer in peers:
-            await peer.ask(type="hello")
+    async with _door(service) as connect:
+        peers = [await _welcomed(connect) for _ in range(40)]
         await _stop(service)
         hints = [await peer.receive() for peer in peers]
         assert {("go-away", "shutdown", LONG * 1000)} == {
@@ -89,12 +95,15 @@ async def test_it_ends_when_the_last_peer_has_left(service: Service) -> None:
 
 async def test_what_goes_on_and_what_does_not(service: Service) -> None:
     """While it drains, peers signal each other and HTTP is answered; nobody comes in or joins."""
-    async with _sockets(service, 3) as (one, two, late):
+    async with _door(service) as connect:
+        one, two = await _welcomed(connect), await _welcomed(connect)
         for peer in (one, two):
-            await peer.ask(type="hello")
             await peer.ask(type="join", room="r")
         await one.receive()  # peer-joined
+        late = await connect()
         await _stop(service)
+        assert "draining" == (await late.ask(type="hello"))["code"]
+        assert aiohttp.WSCloseCode.TRY_AGAIN_LATER == await late.closed()
         for peer in (one, two):
             assert "go-away" == (await peer.receive())["type"]
 
@@ -104,11 +113,8 @@ async def test_what_goes_on_and_what_does_not(service: Service) -> None:
         assert ("draining", 2, 4) == (refused["code"], refused["retryAfter"], refused["ref"])
         assert "left" == (await one.ask(type="leave", room="r"))["type"]
 
-        assert "draining" == (await late.ask(type="hello"))["code"]
-        assert aiohttp.WSCloseCode.TRY_AGAIN_LATER == await late.closed()
         with pytest.raises(aiohttp.WSServerHandshakeError) as handshake:
-            async with _sockets(service, 1):
-                pass
+            await connect()
         assert 503 == handshake.value.status
         assert handshake.value.headers
         assert "2" == handshake.value.headers["Retry-After"]
@@ -124,8 +130,8 @@ async def test_what_goes_on_and_what_does_not(service: Service) -> None:
 async def test_the_deadline(tmp_path: Path) -> None:
     """Who has not left by then is closed with 1001, those included who never said hello."""
     with serving(_config(tmp_path, 1)) as service:
-        async with _sockets(service, 2) as (peer, silent):
-            await peer.ask(type="hello")
+        async with _door(service) as connect:
+            peer, silent = await _welcomed(connect), await connect()
             await _stop(service)
             assert aiohttp.WSCloseCode.GOING_AWAY == await peer.closed()
             assert aiohttp.WSCloseCode.GOING_AWAY == await silent.closed()
@@ -136,8 +142,8 @@ async def test_the_deadline(tmp_path: Path) -> None:
 async def test_no_patience(tmp_path: Path) -> None:
     """With a drain of 0 everybody is closed at once, a client that does not answer included."""
     with serving(_config(tmp_path, 0)) as service:
-        async with _sockets(service, 2) as (peer, stuck):
-            await stuck.ask(type="hello")
+        async with _door(service) as connect:
+            stuck, peer = await _welcomed(connect), await connect()
             assert stuck.socket._conn is not None
             transport = stuck.socket._conn.transport
             assert transport is not None
@@ -150,8 +156,8 @@ async def test_no_patience(tmp_path: Path) -> None:
 
 async def test_a_second_signal(service: Service) -> None:
     """A second signal ends it at once, whoever is connected."""
-    async with _sockets(service, 1) as (peer,):
-        await peer.ask(type="hello")
+    async with _door(service) as connect:
+        await _welcomed(connect)
         await _stop(service)
         service.process.terminate()
         assert 128 + signal.SIGTERM == await _ended(service)

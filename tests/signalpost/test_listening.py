@@ -25,7 +25,7 @@ def answers(namespace: Namespace, url: str) -> bool:
 
     def ask() -> bool:
         try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{url}/healthz", timeout=60) as answer:  # noqa: S310
                 return bool(json.load(answer)["status"] == "ok")
         except OSError:
             return False

@@ -33,6 +33,7 @@ from tests.signalpost.running import (
     Running,
     running,
     settings,
+    skipping,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -162,19 +163,21 @@ async def test_a_resume_is_no_further_device() -> None:
 
 
 async def _p99(one: Peer, two: Peer) -> float:
-    """Seconds for a signal to get across, at the 99th percentile."""
+    """Seconds of this thread's work until a signal is across, at the 99th percentile: both ends and
+    the service are in one loop.
+    """
     times = []
     for number in range(200):
-        started = time.perf_counter()
+        started = time.thread_time()
         await one.send(type="signal", to=two.id, data=number)
         assert number == (await two.receive())["data"]
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     return sorted(times)[-2]
 
 
 async def test_a_flood_is_its_senders_alone() -> None:
     """Ten clients that flood are each closed with 1008, while two others talk as before. The bound
-    is wide: it tells a held-up service from a busy machine, and no more.
+    is wide: it tells a held-up service, and no more.
     """
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits)) as run:
@@ -222,8 +225,8 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
     two others talk as before. The bound is as wide as that of a flood.
     """
     assert arrivals.FIRST_REQUEST_SECONDS + arrivals.COARSENESS <= 10
-    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 6.0)
-    monkeypatch.setattr(arrivals, "COARSENESS", 0.01)
+    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 3_600.0)
+    skip = skipping(monkeypatch)
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
@@ -232,7 +235,7 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
         async def dribble() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", run.ports.port)
             writer.write(b"GET / HT")
-            answer = await asyncio.wait_for(reader.read(), 10)
+            answer = await reader.read()
             writer.close()
             return answer
 
@@ -240,6 +243,8 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
         await run.until(lambda: len(run.service.arrivals.silent) == 1_000)
         assert await _p99(one, two) < max(0.5, 10 * quiet)
         assert 1_000 == len(run.service.arrivals.silent)
+        skip(3_600)
+        await run.until(lambda: all(each.done() for each in dribbling))
         assert {b""} == set(await asyncio.gather(*dribbling))
         assert 0 == len(run.service.arrivals.silent)
 
@@ -247,7 +252,7 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
 async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that answers no ping is gone to the others; pings go out every 25 seconds."""
     assert 25 == ws.HEARTBEAT_SECONDS
-    monkeypatch.setattr(ws, "HEARTBEAT_SECONDS", 0.1)
+    skip = skipping(monkeypatch)
     async with running() as run:
         deaf = await run.client.ws_connect(
             "/v1/signal", protocols=("signalpost.v1",), autoping=False
@@ -255,6 +260,10 @@ async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         await deaf.send_str('{"type":"hello"}')
         await deaf.receive()
         assert 1 == run.service.places.total
+        skip(26)
+        assert aiohttp.WSMsgType.PING == (await deaf.receive()).type
+        assert 1 == run.service.places.total
+        skip(14)
         await run.until(lambda: run.service.places.total == 0)
         await deaf.close()
 

