@@ -22,8 +22,15 @@ from tests.lab.parts import find, require
 from tests.lab.ports import free_port
 
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
-START_DEADLINE = 20.0
+START_DEADLINE = 60.0
 POLL_MS = 50
+ANNOUNCED = """addEventListener("DOMContentLoaded", () => {
+  globalThis.announced = [];
+  const place = document.querySelector("#announcer");
+  const note = () => place.textContent && announced.push(place.textContent);
+  if (place !== null) new MutationObserver(note).observe(place, { childList: true });
+});"""
+"""What the page announces stays on it for six seconds: here it is kept."""
 
 
 @dataclass(slots=True)
@@ -50,7 +57,7 @@ class Service:
     def stop(self) -> None:
         """As an operator does: SIGTERM, and time to drain."""
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=60)
 
     def start(self) -> None:
         self.process = _serve(self.config)
@@ -183,6 +190,10 @@ class Person:
     def hears(self, text: str) -> None:
         self.page.locator("#messages > div", has_text=text).wait_for(state="attached")
 
+    def is_told(self, text: str) -> None:
+        """Wait until this is the last that the page has announced."""
+        until(self.page, lambda: self.page.evaluate("() => announced.at(-1)") == text)
+
     def hang_up(self) -> None:
         self.page.click("#hang-up")
 
@@ -190,6 +201,7 @@ class Person:
 def person(context: BrowserContext, url: str, name: str) -> Person:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(ANNOUNCED)
     made = Person(page, name)
     page.on("pageerror", lambda error: made.faults.append(str(error)))
     page.goto(url)

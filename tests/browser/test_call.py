@@ -30,14 +30,15 @@ def test_a_call(people: People) -> None:
     ada.enter_lobby()
     bob.enter_lobby()
     _talk(ada, bob)
-    assert ["direct", "direct"] == [one.tile.get_attribute("data-path") for one in (ada, bob)]
+    for one in (ada, bob):
+        one.is_with(1)
     ada.say("good morning")
     bob.hears("good morning")
     bob.say("and to you")
     ada.hears("and to you")
     bob.hang_up()
     ada.page.wait_for_selector("#lobby:not([hidden])")
-    assert "The call has ended." == ada.page.inner_text("#announcer")
+    ada.is_told("The call has ended.")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_call_that_is_not_taken(people: People, button: str, heard: str) -> No
     else:
         bob.page.click(button)
     ada.page.wait_for_selector("#lobby:not([hidden])")
-    assert heard == ada.page.inner_text("#announcer")
+    ada.is_told(heard)
     assert not bob.page.is_visible("#incoming")
 
 
@@ -69,7 +70,7 @@ def test_a_call_that_is_cancelled(people: People) -> None:
     bob.page.wait_for_selector("#incoming[open]")
     ada.hang_up()
     bob.page.wait_for_selector("#incoming", state="hidden")
-    assert "The call was cancelled." == bob.page.inner_text("#announcer")
+    bob.is_told("The call was cancelled.")
 
 
 def test_a_second_caller(people: People) -> None:
@@ -81,7 +82,7 @@ def test_a_second_caller(people: People) -> None:
     bob.call(ada)
     ada.page.wait_for_selector("#incoming[open]")
     eve.call(ada)
-    eve.page.locator("#announcer", has_text="Ada is in another call.").wait_for(state="attached")
+    eve.is_told("Ada is in another call.")
     eve.page.wait_for_selector("#lobby:not([hidden])")
     assert "Bob is calling" == ada.page.inner_text("#incoming-text")
     ada.page.click("#accept")
@@ -147,7 +148,7 @@ def test_what_the_path_is_like(people: People) -> None:
     path = ada.tile.locator(".path")
     told = re.compile(r"direct over UDP, \d+ ms, [1-9]\d* kbit/s, \d+\.\d % lost")
     until(ada.page, lambda: told.fullmatch(path.get_attribute("title") or ""))
-    assert "direct · good" == path.inner_text().strip()
+    until(ada.page, lambda: "direct · good" == path.inner_text().strip())
 
 
 def test_another_camera(people: People) -> None:

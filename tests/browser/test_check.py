@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -90,6 +92,20 @@ def test_a_port_where_nothing_answers(page: Page, relay: Server) -> None:
         )
     assert {"udp-blocked", "gathering-slow"} <= _codes(report)
     assert "though calls may connect" in page.inner_text("#verdict-text")
+
+
+def test_a_relay_that_was_busy(page: Page, relay: Server) -> None:
+    """Gathering that took long is no server's fault when each of them answers soon by itself."""
+    page.wait_for_selector(DONE)
+    os.kill(relay.pid, signal.SIGSTOP)
+    try:
+        page.click("#run")
+        page.wait_for_timeout(4_000)
+    finally:
+        os.kill(relay.pid, signal.SIGCONT)
+    report = _report(page)
+    slow = any((each.get("allocateMs") or 0) > 3_000 for each in report["urls"])
+    assert slow == ("gathering-slow" in _codes(report))
 
 
 def test_a_relay_that_refuses_its_own_address(

@@ -35,6 +35,8 @@ CONNECT = """async (name) => {
   globalThis.welcomes = [];
   client.addEventListener("state", () => welcomes.push(client.state));
 }"""
+BACK = "welcomes.filter((state) => state === 'open').length"
+"""How often a client is open again."""
 OTHER = "[...room.peers.keys()][0]"
 SEND = f"""async ([first, last]) => {{
   for (let number = first; number <= last; number += 1) {{
@@ -65,10 +67,6 @@ def pages(browser: Browser) -> Iterator[Pages]:
         context.close()
 
 
-def _is_back(page: Page) -> None:
-    until(page, lambda: page.evaluate("() => client.state") == "open", patience=5_000)
-
-
 def _counts(page: Page, what: str, number: int) -> None:
     until(page, lambda: page.evaluate(f"() => {what}") >= number)
 
@@ -91,10 +89,10 @@ def test_a_connection_that_breaks(pages: Pages, service: Service) -> None:
     with line(service.port) as wire:
         ada, bob = pages(wire.url, "Ada"), pages(service.url, "Bob")
         _counts(ada, "room.peers.size", 1)
-        for first in range(1, 201, 40):
-            ada.evaluate(SEND, [first, first + 39])
+        for cut in range(5):
+            ada.evaluate(SEND, [cut * 40 + 1, cut * 40 + 40])
             wire.cut()
-            _is_back(ada)
+            _counts(ada, BACK, cut + 1)
         _counts(ada, "delivered", 200)
     assert [str(number) for number in range(1, 201)] == bob.evaluate("() => heard")
     assert 5 == ada.evaluate("() => welcomes").count("open")
@@ -102,7 +100,7 @@ def test_a_connection_that_breaks(pages: Pages, service: Service) -> None:
 
 def test_a_service_that_is_killed(pages: Pages, service: Service) -> None:
     """Across a kill and a restart everything sent to a peer comes once, in order; both are back in
-    their room under the same names within five seconds."""
+    their room under the same names."""
     ada, bob = pages(service.url, "Ada"), pages(service.url, "Bob")
     _counts(ada, "room.peers.size", 1)
     peer = ada.evaluate("() => client.peer")
@@ -111,7 +109,7 @@ def test_a_service_that_is_killed(pages: Pages, service: Service) -> None:
     ada.evaluate(SEND, [51, 100])
     service.start()
     for page in (ada, bob):
-        _is_back(page)
+        _counts(page, BACK, 1)
     ada.evaluate(SEND, [101, 150])
     _counts(ada, "delivered", 150)
     assert [str(number) for number in range(1, 151)] == bob.evaluate("() => heard")
@@ -168,7 +166,7 @@ def test_a_relay_that_is_restarted(pages: Pages, tmp_path: Path, own_address: st
 
 def test_fresh_credentials(pages: Pages, tmp_path: Path, relay: Server) -> None:
     """New credentials come before the old ones end, and reach the links that are there."""
-    short = {"ttl": {"native": 5}}
+    short = {"ttl": {"native": 10}}
     with stand.service(tmp_path, relay, turn=short) as service:
         ada, bob = pages(service.url, "Ada"), pages(service.url, "Bob")
         _counts(ada, "room.peers.size", 1)
@@ -178,7 +176,9 @@ def test_fresh_credentials(pages: Pages, tmp_path: Path, relay: Server) -> None:
         used = "() => call.link.pc.getConfiguration().iceServers.at(-1).username"
         before = ada.evaluate(used)
         until(ada, lambda: ada.evaluate(used) != before)
-        assert ada.evaluate("() => client.iceServers.at(-1).username") == ada.evaluate(used)
+        # In one look: the next ones are on their way.
+        newest = "client.iceServers.at(-1).username"
+        assert ada.evaluate(f"() => {newest} === ({used})()")
 
 
 def test_a_page_by_another_name(browser: Browser, tmp_path: Path, relay: Server) -> None:

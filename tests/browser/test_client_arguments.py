@@ -29,7 +29,7 @@ from tests.signalpost.running import Running, running, settings
 STATIC = Path(__file__).parents[2] / "signal" / "signalpost" / "web" / "static"
 NODE = Path(__file__).parent / "node"
 CASES = 20_000 if os.environ.get("SOAK") else 400
-SECONDS = 30
+SECONDS = 90
 FAST = Limits(messages=Rate(100_000, 1), message_burst=100_000)
 
 # --- one grammar in both languages ---------------------------------------------------------------

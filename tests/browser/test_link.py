@@ -14,7 +14,8 @@ from tests.lab.browser import PATIENCE
 
 MAKE = """async (options) => {
   const { Link } = await import("/client.js");
-  const retry = { disconnectedMs: 300, firstMs: 500, mostMs: 1_000, restarts: 1, giveUpMs: 3_000 };
+  const waits = { disconnectedMs: 300, firstMs: 1_500, mostMs: 3_000, giveUpMs: 3_000 };
+  const retry = { ...waits, restarts: 1 };
   const canvas = document.createElement("canvas");
   setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 99, 9, 9, 9), 40);
   const [video] = canvas.captureStream(25).getVideoTracks();
@@ -112,7 +113,7 @@ def test_closed(page: Page, closer: str) -> None:
     closed = "() => [first, second].every(({ state }) => state === 'closed')"
     until(page, lambda: page.evaluate(closed))
     count = page.evaluate("() => said.length")
-    page.wait_for_timeout(1_500)  # of tries that must not come
+    page.wait_for_timeout(3_500)  # of tries that must not come
     assert (True, count) == (page.evaluate(closed), page.evaluate("() => said.length"))
 
 

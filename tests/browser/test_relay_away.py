@@ -30,7 +30,7 @@ from tests.lab.programs import accepts, started
 
 LOGGER = logging.getLogger(__name__)
 SOAK = bool(os.environ.get("SOAK"))
-RETRY = {} if SOAK else {"disconnectedMs": 500, "firstMs": 1_000, "mostMs": 2_500, "restarts": 1}
+RETRY = {} if SOAK else {"disconnectedMs": 500, "firstMs": 1_000, "mostMs": 8_000, "restarts": 1}
 AWAY = 85.0 if SOAK else 0.0
 """Seconds, beyond those in which both sides have noticed and begun a new connection in vain."""
 BACK = 25.0 if SOAK else 60.0

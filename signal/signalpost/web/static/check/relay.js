@@ -4,7 +4,7 @@ import { DEADLINE_MS, errorRow, row } from "./gather.js";
 
 const PACKETS = 20;
 const INTERVAL_MS = 20;
-const LAST_WAIT_MS = 1_500;
+const LAST_WAIT_MS = 4_000;
 
 /**
  * Allocate twice at `server`, connect, and send packets there and back. What happened comes back
