@@ -42,14 +42,13 @@ class Churner:
         self._lost: dict[str, Any] | None = None
         self.came = 0
 
-    async def run(self, seconds: float) -> None:
-        """Until TimeoutError. They come one by one: in a crowd at the door their own process would
-        be the one that is slow to say hello.
+    async def run(self) -> None:
+        """For ever. They come one by one: in a crowd at the door their own process would be the one
+        that is slow to say hello.
         """
-        async with asyncio.timeout(seconds):
-            await asyncio.sleep(self._dice.uniform(0, STAY[1]))
-            while True:
-                await self._visit()
+        await asyncio.sleep(self._dice.uniform(0, STAY[1]))
+        while True:
+            await self._visit()
 
     async def _visit(self) -> None:
         connect = self._session.ws_connect(self._url, protocols=("signalpost.v1",))
@@ -83,6 +82,14 @@ class Churner:
             pass
 
 
+async def _end(runs: list[asyncio.Task[None]]) -> None:
+    """Every client was served to the end."""
+    for one in runs:
+        one.cancel()
+    ends = await asyncio.gather(*runs, return_exceptions=True)
+    assert [] == [end for end in ends if not isinstance(end, asyncio.CancelledError)]
+
+
 @pytest.mark.usefixtures("many_files")
 async def test_memory_is_flat(tmp_path: Path) -> None:
     """However many have come and gone, the service holds no more than it did early on."""
@@ -93,15 +100,17 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
             churners = [
                 Churner(session, f"{service.url}/v1/signal", chair) for chair in range(CLIENTS)
             ]
-            runs = [asyncio.ensure_future(churner.run(SECONDS)) for churner in churners]
-            samples = []
-            while not all(run.done() for run in runs):
-                await asyncio.wait(runs, timeout=SECONDS / 40)
+            runs = [asyncio.create_task(churner.run()) for churner in churners]
+            samples: list[int] = []
+            # A busy machine needs longer for as much.
+            while len(samples) < 40 or sum(churner.came for churner in churners) <= 3 * CLIENTS:
+                done, _ = await asyncio.wait(
+                    runs, timeout=SECONDS / 40, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    break
                 samples.append(service.kib())
-            ends = await asyncio.gather(*runs, return_exceptions=True)
-        turned_away = [end for end in ends if not isinstance(end, TimeoutError)]
-        assert [] == turned_away, "every client is served to the end"
-        assert sum(churner.came for churner in churners) > 3 * CLIENTS
+            await _end(runs)
         quarter = len(samples) // 4
         assert mean(samples[-quarter:]) <= MAX_GROWTH * mean(samples[quarter : 2 * quarter])
 
@@ -115,9 +124,9 @@ async def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = len(asyncio.all_tasks())
         url = f"http://127.0.0.1:{run.ports.port}/v1/signal"
         churners = [Churner(run.client, url, chair) for chair in range(20)]
-        runs = [asyncio.ensure_future(churner.run(1)) for churner in churners]
-        await asyncio.wait(runs)
-        assert {TimeoutError} == {type(one.exception()) for one in runs}
+        runs = [asyncio.create_task(churner.run()) for churner in churners]
+        await asyncio.wait(runs, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+        await _end(runs)
         service = run.service
         await run.until(lambda: not list(service.lines) and not service.places.total)
         assert (0, 0) == (service.hub.room_count, len(service.sockets))
