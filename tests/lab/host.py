@@ -143,7 +143,7 @@ class Host:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {bearer}"})  # noqa: S310  ours
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as reply:
+            with opener.open(request, timeout=PATIENCE) as reply:
                 return reply.status, json.loads(reply.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -189,7 +189,7 @@ class Host:
 
 
 @contextlib.contextmanager
-def hosted(home: Path, *, version: coturn.Version = "4.6.1", ttl: int = 1) -> Iterator[Host]:
+def hosted(home: Path, *, version: coturn.Version = "4.6.1", ttl: int = 10) -> Iterator[Host]:
     """A host on which everything runs."""
     ports = {"http": free_port(), "turn": free_port(), "edge": _edge_port()}
     host = Host(home, version, ttl, coturn.own_address(), ports)

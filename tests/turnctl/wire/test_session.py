@@ -16,7 +16,7 @@ from turnctl.wire.errors import Closed, ErrorResponse, NotStun, Silent, Stalled
 from turnctl.wire.session import Allocated, Login, Session
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds for what is answered at once; reached only by a test that fails."""
 
 SHORT = 0.1
