@@ -7,6 +7,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import coturn
 from tests.lab.certs import Authority
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
     be that tests start, and stop as Ctrl-C does.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # An example takes as long as this process has to wait for the processor.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True)
