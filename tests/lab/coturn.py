@@ -27,6 +27,7 @@ from signalpost.iceservers import IceUri
 from tests.lab.certs import Certificate
 from tests.lab.clocks import shifted
 from tests.lab.parts import require, unpacked
+from tests.lab.ports import candidates
 from tests.lab.provision import NEXT_COTURN
 
 __all__ = [
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 REALM = "lab.signalpost.test"
-START_DEADLINE = 15.0
+START_DEADLINE = 60.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
 ALLOCATE_REQUEST = bytes.fromhex("000300002112a442")
 """A TURN Allocate request without transaction id and attributes (RFC 8489, section 5): unlike
@@ -235,16 +236,16 @@ class _Listeners:
 
     def free_port(self) -> int:
         """A port free for TCP and UDP alike, as coturn takes both."""
-        while True:
+        for port in candidates:
             with (
                 self._open(socket.SOCK_STREAM) as stream,
                 self._open(socket.SOCK_DGRAM) as datagram,
+                contextlib.suppress(OSError),
             ):
-                stream.bind((self.address, 0))
-                port = int(stream.getsockname()[1])
-                with contextlib.suppress(OSError):
-                    datagram.bind((self.address, port))
-                    return port
+                stream.bind((self.address, port))
+                datagram.bind((self.address, port))
+                return port
+        raise AssertionError("a cycle has no end")
 
     def answers_udp(self, port: int) -> bool:
         with self._open(socket.SOCK_DGRAM) as probe:

@@ -66,27 +66,25 @@ class Host:
     def start(self, *names: str) -> None:
         """Of signal, coturn and coturn-edge."""
         for name in names:
-            argv, host, port = self._program(name)
+            argv = self._program(name)
             self._up[name] = stack = contextlib.ExitStack()
             self._processes[name] = stack.enter_context(
                 started(
                     argv,
                     self.home / f"{name}.log",
-                    ready=lambda host=host, port=port: accepts(host, port, None),  # type: ignore[misc]
+                    ready=self._serves if name == "signal" else None,
                     environment={f"SIGNALPOST_TURN__TTL__{name}": str(self.ttl) for name in TTLS}
                     | {"SIGNALPOST_METRICS__PORT": "0"},
                 )
             )
 
-    def _program(self, name: str) -> tuple[list[str], str, int]:
+    def _program(self, name: str) -> list[str]:
         if name == "signal":
-            config = str(self.data / "signalpost.yaml")
-            return [SIGNALPOST, "serve", "--config", config], "127.0.0.1", self.ports["http"]
-        conf = str(self.data / name / "turnserver.conf")
-        argv = [*coturn.program(self.version), "-c", conf]
-        if name == "coturn-edge":
-            return argv, "127.0.0.1", self.ports["edge"]
-        return argv, self.address, self.ports["turn"]
+            return [SIGNALPOST, "serve", "--config", str(self.data / "signalpost.yaml")]
+        return [*coturn.program(self.version), "-c", str(self.data / name / "turnserver.conf")]
+
+    def _serves(self) -> bool:
+        return accepts("127.0.0.1", self.ports["http"], None)
 
     def stop(self, *names: str) -> None:
         for name in names:
@@ -145,7 +143,7 @@ class Host:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {bearer}"})  # noqa: S310  ours
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as reply:
+            with opener.open(request, timeout=PATIENCE) as reply:
                 return reply.status, json.loads(reply.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -191,7 +189,7 @@ class Host:
 
 
 @contextlib.contextmanager
-def hosted(home: Path, *, version: coturn.Version = "4.6.1", ttl: int = 1) -> Iterator[Host]:
+def hosted(home: Path, *, version: coturn.Version = "4.6.1", ttl: int = 10) -> Iterator[Host]:
     """A host on which everything runs."""
     ports = {"http": free_port(), "turn": free_port(), "edge": _edge_port()}
     host = Host(home, version, ttl, coturn.own_address(), ports)

@@ -37,8 +37,8 @@ def hosts(namespace: Namespace, table: Mapping[str, Sequence[str]]) -> Iterator[
 
 @contextlib.contextmanager
 def resolver(namespace: Namespace, address: str) -> Iterator[None]:
-    """While the block runs names are asked for at this address inside."""
-    with _etc(namespace, {"resolv.conf": f"nameserver {address}\n"}):
+    """While the block runs names are asked for at this address inside, and waited for a minute."""
+    with _etc(namespace, {"resolv.conf": f"nameserver {address}\noptions timeout:30 attempts:2\n"}):
         yield
 
 

@@ -163,6 +163,6 @@ def test_a_range_that_is_half_closed(
     """One cause, also where the echo or the ICE agents met the closed half."""
     with losing(0, authority, tmp_path) as lossy:
         lossy.site.server.drop("udp dport 20200-20400")
-        checked = lossy.check(coturn.VERSIONS.index(version), "udp", "tcp", timeout="3")
+        checked = lossy.check(coturn.VERSIONS.index(version), "udp", "tcp", timeout="6")
     assert {"relay-range-blocked"} == told(checked), checked.report["findings"]
     assert ["fail", "fail"] == checked.verdicts()

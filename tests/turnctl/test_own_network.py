@@ -22,11 +22,13 @@ from tests.lab.prober import TURNCTL, check, write_ice_servers
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
 
-TIMEOUT = 2.0
-"""Seconds a URL, as given to the command."""
+TIMEOUT = 6.0
+"""Seconds a URL, as given to the command: the interface goes before they are over."""
 
-GRACE = 0.5
-"""Seconds a check may take beyond that."""
+GRACE = 15.0
+"""Seconds within which something ends at once, also on a busy machine. The resolver that hangs here
+would take sixty.
+"""
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def site() -> Iterator[netns.Site]:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A step that the server keeps waiting for a second: in it the interface goes.
+    """A step in which the server keeps waiting: in it the interface goes.
 
     `rule` is nft's at the server, `word` the step before, which -v prints `times`.
     """
@@ -81,7 +83,7 @@ def test_an_interface_that_vanishes(
         )
         wait_for(process, moment)
         subprocess.run(["ip", "-n", site.client.name, "link", *action], check=True)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
     report = json.loads(out)
     assert "Traceback" not in err
     codes = {one["code"]: one["severity"] for one in report["findings"]}
@@ -105,7 +107,7 @@ def test_a_watch_outlives_its_network(site: netns.Site, tmp_path: Path) -> None:
     """It tells that the network is gone, and that it is back, and ends when it is told to."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
-        options = ["--interval", "1", "--timeout", "1", "--listen", "127.0.0.1:0"]
+        options = ["--interval", "1", "--timeout", "5", "--listen", "127.0.0.1:0"]
         process = site.popen([TURNCTL, "watch", *options, path])
         try:
             assert "pass" == next_change(process)["verdict"]
@@ -115,7 +117,7 @@ def test_a_watch_outlives_its_network(site: netns.Site, tmp_path: Path) -> None:
             assert "pass" == next_change(process)["verdict"]
         finally:
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=90)
     assert (0, "") == (process.returncode, err)
 
 
@@ -124,14 +126,17 @@ def test_a_bench_whose_interface_vanishes(site: netns.Site, tmp_path: Path) -> N
     lines = ["verbose"]
     with coturn.running(site.server.address, lines=lines, namespace=site.server.name) as server:
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
-        process = site.popen([TURNCTL, "bench", "--format", "json", "--duration", "10", path])
+        process = site.popen(
+            [TURNCTL, "bench", "--format", "json", "--yes", "--duration", "60", path]
+        )
         deadline = time.monotonic() + 30
         while server.log().count("lifetime updated") < 4:
             assert time.monotonic() < deadline, server.log()
+            time.sleep(0.05)
         subprocess.run(["ip", "-n", site.client.name, "link", "delete", "eth0"], check=True)
         begun = time.monotonic()
-        out, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 5
+        out, err = process.communicate(timeout=90)
+    assert time.monotonic() - begun < GRACE
     assert (1, "") == (process.returncode, err)
     assert ["client-network-lost"] == [one["code"] for one in json.loads(out)["findings"]]
 
@@ -202,14 +207,14 @@ def test_nat_with_a_resolver_that_hangs(site: netns.Site) -> None:
 def test_ctrl_c_while_a_resolver_hangs(site: netns.Site) -> None:
     """It ends at once, quietly, though a thread still waits for the resolver."""
     with hanging_resolver(site):
-        argv = [TURNCTL, "check", *ANY, "--timeout", "30", "turn:turn.lab.test"]
+        argv = [TURNCTL, "check", *ANY, "--timeout", "60", "turn:turn.lab.test"]
         process = site.popen(argv)
         wait_until_it_resolves(process.pid)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
     assert (130, "") == (process.returncode, err)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < GRACE
     assert "PASS" not in out
 
 

@@ -135,7 +135,7 @@ def test_two_faults(
         credential = mint([Secret(secret)], "lab", now=issued, ttl=600)
         urls = [server.uri("udp"), server.uri("tcp"), server.uri("tls")]
         path = write_ice_servers(tmp_path / "ice.json", urls, credential)
-        options = ["--timeout", "2", "--ca", str(authority.root), "--stun-echo", reference]
+        options = ["--timeout", "4", "--ca", str(authority.root), "--stun-echo", reference]
         site.server.nft(firewall(faults))
         try:
             checked = check(*options, path, inside=site.client)
@@ -158,7 +158,7 @@ def test_a_black_hole_holds_up_nobody(tmp_path: Path) -> None:
         hole = f"turn:{site.second_server_address}:3478"
         urls = [server.uri("udp"), server.uri("tcp"), hole]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
-        checked = check("--timeout", "3", path, inside=site.client)
+        checked = check("--timeout", "8", path, inside=site.client)
     assert ["pass", "pass", "fail"] == checked.verdicts()
     assert [ECHO_PACKETS, ECHO_PACKETS, 0] == [url["received"] for url in checked.report["urls"]]
-    assert checked.report["elapsedMs"] < 3_500
+    assert checked.report["elapsedMs"] < 12_000

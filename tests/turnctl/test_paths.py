@@ -113,7 +113,7 @@ def test_a_refresh_that_is_not_answered(site: netns.Site, tmp_path: Path) -> Non
     with coturn.running(site.server.address, namespace=site.server.name) as server:
         site.server.drop(f"udp dport {server.port} @th,64,16 0x0004")
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check("--timeout", "5", path, inside=site.client)
     assert_only("refresh-failed", checked)
     assert [ECHO_PACKETS] == [url["received"] for url in checked.report["urls"]]
 
@@ -125,7 +125,7 @@ def test_a_relay_that_loses_connectivity_checks(site: netns.Site, tmp_path: Path
         relays = "udp sport 49152-65535 udp dport 49152-65535"
         site.server.drop(f'oifname "lo" {relays} @th,96,32 0x2112a442', hook="output")
         path = write_ice_servers(tmp_path / "ice.json", [server.uri("tcp")], server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check("--timeout", "5", path, inside=site.client)
     assert_only("ice-relay-failed", checked, "warn")
     assert [ECHO_PACKETS] == [url["received"] for url in checked.report["urls"]]
 
@@ -136,6 +136,6 @@ def test_a_path_that_is_too_slow(site: netns.Site, tmp_path: Path) -> None:
     with coturn.running(site.server.address, namespace=site.server.name) as server:
         site.server.drop(f"udp dport {server.port} numgen inc mod 11 < 10")
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check("--timeout", "4", path, inside=site.client)
     assert_only("deadline-reached", checked)
-    assert checked.report["elapsedMs"] < 2_500
+    assert checked.report["elapsedMs"] < 10_000

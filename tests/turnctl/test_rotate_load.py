@@ -21,9 +21,9 @@ from turnctl.wire.session import Session
 
 PAIRS = 25
 NEW_PER_SECOND = 20
-TTL = 4
-"""Seconds: the old secret goes nine seconds after the new one is in use."""
-PATIENCE = 10.0
+TTL = 8
+"""Seconds: the old secret goes thirteen seconds after the new one is in use."""
+PATIENCE = 60.0
 
 
 @dataclass

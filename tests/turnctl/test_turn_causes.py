@@ -50,17 +50,15 @@ class Lab:
     folder: Path
 
     @contextmanager
-    def coturn(self, version: coturn.Version, *lines: str, port: int = PORT) -> Iterator[None]:
+    def coturn(self, version: coturn.Version, *lines: str) -> Iterator[None]:
         """One with these lines and no others, until the end of the block."""
         path = self.folder / "turnserver.conf"
         extra = ["no-cli", "no-dtls"] if version == "4.6.1" else []
         quiet = [f"pidfile={self.folder / 'pid'}", f"userdb={self.folder / 'db'}"]
         path.write_text("\n".join([*lines, *quiet, "log-file=/dev/null", *extra, ""]))
-        host = next(line.partition("=")[2] for line in lines if line.startswith("listening-ip="))
         with started(
             [*coturn.program(version), "-c", str(path)],
             self.folder / "log",
-            ready=lambda: accepts(host, port, self.site.server.name),
             namespace=self.site.server.name,
         ) as server:
             yield
@@ -294,7 +292,7 @@ def proxied(lab: Lab, version: coturn.Version, port: int, how: str, *lines: str)
     path.write_text(PROXY.format(host=HOST, port=TLS_PORT, to=port, how=how))
     behind = (f"listening-port={PORT}", "listening-ip=127.0.0.1", f"relay-ip={HOST}")
     with (
-        lab.coturn(version, *behind, *RANGE, *REALM, *STATIC, *lines, port=port),
+        lab.coturn(version, *behind, *RANGE, *REALM, *STATIC, *lines),
         started(
             ["haproxy", "-f", str(path)],
             lab.folder / "haproxy.log",

@@ -22,7 +22,7 @@ from turnctl.vacancy import Holder, Need, listeners, taken
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def run(directory: Path, address: str, **ports: int) -> Result:
@@ -92,9 +92,9 @@ def test_another_program_on_the_relays_port(
 
 def test_our_own_relay_is_known_by_its_secret(tmp_path: Path, own_address: str) -> None:
     """An allocation with the deployment's secret tells it from another coturn."""
-    assert 0 == run(tmp_path, own_address).exit_code
-    secret = (tmp_path / "turn-secret").read_text().strip()
     ports = {"http_port": free_port()}
+    assert 0 == run(tmp_path, own_address, port=free_port(), **ports).exit_code
+    secret = (tmp_path / "turn-secret").read_text().strip()
     with coturn.running(own_address, secret=secret, port=free_port()) as ours:
         assert 0 == run(tmp_path, own_address, port=ours.port, **ports).exit_code
     with coturn.running(own_address, port=free_port()) as other:
@@ -106,7 +106,7 @@ def test_our_own_relay_is_known_by_its_secret(tmp_path: Path, own_address: str) 
 def test_our_own_relay_drains(tmp_path: Path, own_address: str) -> None:
     """In the middle of an upgrade it is not called a stranger, and `init` refuses all the same:
     clients would be sent to a relay that takes none."""
-    assert 0 == run(tmp_path, own_address).exit_code
+    assert 0 == run(tmp_path, own_address, port=free_port(), http_port=free_port()).exit_code
     secret = (tmp_path / "turn-secret").read_text().strip()
     with (
         coturn.running(own_address, secret=secret, port=free_port(), version="4.18.0") as relay,
@@ -138,7 +138,7 @@ def calling(relay: coturn.Server) -> Iterator[None]:
 
 async def _allocate(session: Session, relay: coturn.Server) -> None:
     session.attach(await open_datagram((relay.host, relay.port), session))
-    await session.allocate(patience=5)
+    await session.allocate(patience=DEADLINE)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ is made. Only for a host that the relay runs on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,10 +18,12 @@ from turnctl.deployment.placement import Seen
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import resolve
 
-__all__ = ["INTERVAL", "Watch", "judge", "led_to"]
+__all__ = ["INTERVAL", "SOON", "Watch", "judge", "led_to"]
 
 INTERVAL = 3600.0
 """Seconds: the STUN servers are somebody else's."""
+SOON = 30.0
+"""Seconds to the next look where one told nothing."""
 RESOLVE_PATIENCE = 5.0
 
 
@@ -60,11 +63,13 @@ class Watch:
     async def forever(self) -> None:
         known: str | None = None
         while True:
-            try:
-                wrong = judge(await self.ask(), await led_to(await self.servers()))
-            except (WireError, ValueError, OSError):
-                wrong = known  # the check itself tells what is the matter
+            wrong, pause = known, SOON
+            # What fails here the check itself tells.
+            with contextlib.suppress(WireError, ValueError, OSError):
+                seen = await self.ask()
+                if not isinstance(seen, str):
+                    wrong, pause = judge(seen, await led_to(await self.servers())), INTERVAL
             if wrong != known:
                 self.say(wrong)
             known = wrong
-            await self.sleep(INTERVAL)
+            await self.sleep(pause)

@@ -99,8 +99,10 @@ class BindingSocket(asyncio.DatagramProtocol):
         transmission = asyncio.ensure_future(sender.transmit(data, to, patience))
         try:
             async with asyncio.timeout(patience):
-                return cast("tuple[Message, Address]", await waiter)
+                return cast("tuple[Message, Address]", await asyncio.shield(waiter))
         except TimeoutError:
+            if waiter.done():  # it came in time, while this process stood still
+                return cast("tuple[Message, Address]", waiter.result())
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
             transmission.cancel()

@@ -243,6 +243,8 @@ class Session:
             async with asyncio.timeout(max(0.0, patience)):
                 return await asyncio.shield(waiter)
         except TimeoutError:
+            if waiter.done():  # it came in time, while this process stood still
+                return waiter.result()
             if self._strays > strays:
                 raise NotStun(
                     f"{self._strays - strays} packets came, none an answer to our transaction",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 from tests.lab import coturn, web
 from turnctl.deployment import host
@@ -26,15 +25,13 @@ def test_stun_tells_the_mapped_address(own_address: str) -> None:
 
 
 def test_silent_stun_servers_are_named(own_address: str) -> None:
-    """Silence ends within the patience, and the reason names who was asked."""
+    """Silence ends, and the reason names who was asked."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((own_address, 0))
         port = silent.getsockname()[1]
-        started = time.monotonic()
         reason = host.ask([(own_address, port), ("stun.invalid", 3478)])
     assert isinstance(reason, str)
     assert f"{own_address}:{port}, stun.invalid:3478" in reason
-    assert time.monotonic() - started < host.ASK_PATIENCE + 1
 
 
 def test_no_servers_no_question() -> None:

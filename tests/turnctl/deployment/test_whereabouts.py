@@ -10,7 +10,7 @@ import pytest
 
 from signalpost.iceservers import IceServer
 from turnctl.deployment.placement import Seen
-from turnctl.deployment.whereabouts import INTERVAL, Watch, judge, led_to
+from turnctl.deployment.whereabouts import INTERVAL, SOON, Watch, judge, led_to
 from turnctl.wire.errors import WireError
 
 SEEN = Seen("8.8.4.4", "stun.example.org:3478")
@@ -50,9 +50,10 @@ async def test_only_relays_lead_to_this_host() -> None:
 
 
 async def test_it_tells_changes_alone() -> None:
-    """Once when it goes wrong and once when it is right again, whatever fails in between."""
+    """Once when it goes wrong and once when it is right again, whatever fails in between: then it
+    looks again soon, and no silence is taken for good news."""
     gone = Seen("1.1.1.1", "s")
-    story: list[Seen | WireError] = [SEEN, gone, gone, WireError("lost"), SEEN]
+    story: list[Seen | str | WireError] = [SEEN, gone, "silence", WireError("lost"), SEEN]
     answers = iter(story)
     told: list[str | None] = []
     pauses: list[float] = []
@@ -74,4 +75,4 @@ async def test_it_tells_changes_alone() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await Watch(ask, servers, told.append, sleep).forever()
     assert [True, False] == [one is not None for one in told]
-    assert [INTERVAL] * 5 == pauses
+    assert [INTERVAL, INTERVAL, SOON, SOON, INTERVAL] == pauses

@@ -9,7 +9,7 @@ import pytest
 
 from turnctl.wire import background
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 async def test_the_result_is_given() -> None:
@@ -29,14 +29,16 @@ async def test_an_exception_is_carried_over() -> None:
 
 async def test_patience_ends_the_wait() -> None:
     """A call that hangs is given up, and its late end disturbs nobody."""
-    release, threads = threading.Event(), []
+    began, release, threads = threading.Event(), threading.Event(), []
 
     def hang() -> None:
         threads.append(threading.current_thread())
+        began.set()
         release.wait()
 
     with pytest.raises(TimeoutError):
         await background.call(hang, patience=0.05)
+    assert await asyncio.to_thread(began.wait, PATIENCE)
     assert threads[0].daemon
     release.set()
     await asyncio.to_thread(threads[0].join)
@@ -44,13 +46,15 @@ async def test_patience_ends_the_wait() -> None:
 
 def test_a_call_that_outlives_its_loop() -> None:
     """The end of a call that nobody waits for any more is quiet."""
-    release, threads = threading.Event(), []
+    began, release, threads = threading.Event(), threading.Event(), []
 
     def hang() -> None:
         threads.append(threading.current_thread())
+        began.set()
         release.wait()
 
     with pytest.raises(TimeoutError):
         asyncio.run(background.call(hang, patience=0.05))
+    assert began.wait(PATIENCE)
     release.set()
     threads[0].join()

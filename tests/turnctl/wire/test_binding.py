@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -15,6 +17,7 @@ from turnctl.wire.binding import Change, local_address, open_binding_socket
 from turnctl.wire.errors import ErrorResponse, Silent, Unroutable
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
+PATIENCE = 30.0
 MAPPED, OTHER = ("198.51.100.7", 7), ("198.51.100.8", 8)
 
 Answer = Callable[[Message], list[bytes]]
@@ -70,8 +73,8 @@ async def test_an_answer_with_other_address() -> None:
         )
         return [response(request, Class.SUCCESS, *attributes)]
 
-    async with responding(answer) as (responder, server), open_binding_socket(4) as socket:
-        reply = await socket.ask(server, patience=5, change=Change.ADDRESS | Change.PORT)
+    async with responding(answer) as (responder, server), open_binding_socket(4) as asking:
+        reply = await asking.ask(server, patience=PATIENCE, change=Change.ADDRESS | Change.PORT)
     assert (MAPPED, server, OTHER) == (reply.mapped, reply.source, reply.other)
     assert b"\0\0\0\6" == responder.asked[0].get(Attribute.CHANGE_REQUEST)
 
@@ -82,11 +85,32 @@ async def test_what_answers_nothing_is_silence() -> None:
     def answer(request: Message) -> list[bytes]:
         return [b"", b"HTTP/1.1 400", response(request, Class.SUCCESS, tid=bytes(12))]
 
-    async with responding(answer) as (responder, server), open_binding_socket(4) as socket:
+    async with responding(answer) as (responder, server), open_binding_socket(4) as asking:
         with pytest.raises(Silent):
-            await socket.ask(server, patience=0.5)
-    assert 2 <= len(responder.asked)
+            await asking.ask(server, patience=0.5)
+        waiting = asyncio.ensure_future(asking.ask(server, patience=PATIENCE))
+        responder.asked.clear()
+        while len(responder.asked) < 2:
+            assert not waiting.done()
+            await asyncio.sleep(0.01)
+        waiting.cancel()
     assert 1 == len({request.transaction_id for request in responder.asked})
+
+
+async def test_an_answer_that_had_to_wait_for_us() -> None:
+    """What came in time counts, though this process stood still until its patience was over."""
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        async with open_binding_socket(4) as asking:
+            asked = asyncio.ensure_future(asking.ask(server.getsockname(), patience=1))
+            data, client = await asyncio.get_running_loop().sock_recvfrom(server, 2048)
+            request = stun.read(data)
+            mapped = stun.xor_address(MAPPED, request.transaction_id)
+            answer = response(request, Class.SUCCESS, (Attribute.XOR_MAPPED_ADDRESS, mapped))
+            server.sendto(answer, client)
+            time.sleep(1.1)  # noqa: ASYNC251  that is what it is about
+            assert MAPPED == (await asked).mapped
 
 
 async def test_an_error_response_is_told() -> None:
@@ -95,15 +119,15 @@ async def test_an_error_response_is_told() -> None:
     def answer(request: Message) -> list[bytes]:
         return [response(request, Class.ERROR, (Attribute.ERROR_CODE, b"\0\0\x04\x14Unknown"))]
 
-    async with responding(answer) as (_, server), open_binding_socket(4) as socket:
+    async with responding(answer) as (_, server), open_binding_socket(4) as asking:
         with pytest.raises(ErrorResponse, match="420 Unknown"):
-            await socket.ask(server, patience=5, change=Change.PORT)
+            await asking.ask(server, patience=PATIENCE, change=Change.PORT)
 
 
 async def test_one_socket_hears_another() -> None:
     """What one socket sends to the other's address arrives, and elsewhere it does not."""
     async with open_binding_socket(4) as one, open_binding_socket(4) as other:
-        assert await one.hears(other, ("127.0.0.1", one.port), patience=5)
+        assert await one.hears(other, ("127.0.0.1", one.port), patience=PATIENCE)
         assert not await one.hears(other, ("127.0.0.1", other.port), patience=0.3)
 
 
@@ -115,7 +139,7 @@ async def test_what_is_no_stun_is_passed_on() -> None:
         stray = stun.build(Method.BINDING, Class.SUCCESS, transaction_id=bytes(12))
         for data in (stray, b"knock"):
             other.send(data, ("127.0.0.1", one.port))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert b"knock" == await heard.get()
 
 

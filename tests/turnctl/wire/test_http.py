@@ -17,7 +17,7 @@ from tests.lab.web import answering, serving
 from turnctl.wire import http as wire_http
 from turnctl.wire.http import FetchFailed, Response, get
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 KEY = {"Authorization": "Bearer key"}
 
 
