@@ -19,8 +19,8 @@ from tests.lab import parts
 from tests.lab.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-UP_DEADLINE = 60.0
-END_DEADLINE = 10.0
+UP_DEADLINE = 120.0
+END_DEADLINE = 60.0
 
 
 @pytest.fixture(scope="module")

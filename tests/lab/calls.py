@@ -21,7 +21,7 @@ from turnctl.wire.bulk import BulkLink, open_bulk
 from turnctl.wire.session import Login, Session
 from turnctl.wire.traffic import Pair, Traffic
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SLICE = 0.05
 RATE = 50.0
 FRESH = 10

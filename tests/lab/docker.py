@@ -40,7 +40,7 @@ __all__ = [
     "version_in",
 ]
 
-ENGINE_DEADLINE = 60.0
+ENGINE_DEADLINE = 180.0
 PULL_PATIENCE = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -282,6 +282,6 @@ def _run(
     return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
 
 
-def _ok(*argv: str, timeout: float = 60) -> bool:
+def _ok(*argv: str, timeout: float = 300) -> bool:
     done = subprocess.run(argv, check=False, capture_output=True, timeout=timeout)
     return done.returncode == 0
