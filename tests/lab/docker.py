@@ -184,6 +184,7 @@ def _make(name: str, part: Part) -> None:
             "mmdebstrap", "--quiet", "--variant=minbase",
             f"--include={','.join(['ca-certificates', *part.packages])}",
             '--aptopt=Acquire::Check-Valid-Until "false"',
+            '--aptopt=Acquire::Retries "3"',
             f"--customize-hook=copy-in {trust} /etc/ssl/certs",
             part.suite, archive,
         )  # fmt: skip
