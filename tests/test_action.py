@@ -87,7 +87,7 @@ class Job:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     def leftovers(self) -> list[str]:

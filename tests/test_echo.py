@@ -16,7 +16,7 @@ from signalpost.client import Call, connect
 from tests.signalpost.killable import Process
 
 ECHO = Path(__file__).parents[1] / "examples" / "echo.py"
-SECONDS = 40
+SECONDS = 120
 
 
 @asynccontextmanager

@@ -30,8 +30,9 @@ AT_ONCE = 16
 SLICE = 0.02
 """Seconds of traffic before the event loop has its turn: Ctrl-C waits no longer."""
 
-DRAIN = 0.5
-"""Seconds after the last packet before what is missing counts as lost."""
+DRAIN = 2.0
+"""Seconds of silence after the last packet before what is missing counts as lost: a relay on a busy
+host has no turn for a while."""
 
 
 class Limit(ValueError):

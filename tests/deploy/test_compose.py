@@ -23,7 +23,7 @@ from tests.lab.ports import free_port
 from tests.lab.prober import check
 from turnctl.deployment.coturn import is_too_old_for_public, parse_version
 
-HEALTHY_DEADLINE = 60.0
+HEALTHY_DEADLINE = 120.0
 SERVICES = ("init", "signal", "coturn", "probe")
 USERS = {"init": "0:0", "signal": "10001:10001", "coturn": "65534:65534", "probe": "10005:10005"}
 CAPABILITIES = {"init": {"SETUID", "SETGID"}, "coturn": {"NET_BIND_SERVICE"}}
@@ -132,7 +132,7 @@ def test_probe_has_metrics_for_this_host(stack: Project) -> None:
     wait_healthy(stack, "probe")
     endpoint = f"http://127.0.0.1:{stack.environment['PROBE_PORT']}/metrics"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(endpoint, timeout=10) as response:
+    with opener.open(endpoint, timeout=60) as response:
         assert b"turnctl_relay_rtt_seconds{" in response.read()
 
 
@@ -240,7 +240,7 @@ def test_make_up_through_docker(images: docker.Images, override: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     try:
         assert done.returncode == 0, done.stdout + done.stderr

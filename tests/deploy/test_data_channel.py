@@ -23,7 +23,7 @@ async (room) => {
   let pc, other, channel;
   const failed = (why) => ({error: why, seen});
   return await new Promise((done) => {
-    setTimeout(() => done(failed(pc ? pc.iceConnectionState : "no welcome")), 40000);
+    setTimeout(() => done(failed(pc ? pc.iceConnectionState : "no welcome")), 120000);
     socket.onclose = (event) => done(failed(`socket closed: ${event.code} ${event.reason}`));
     const open = (made) => {
       channel = made;

@@ -24,7 +24,7 @@ import pytest
 
 from tests.lab import acme, haproxy, netns
 from tests.lab.coturn import within
-from tests.lab.deployment import DOMAIN, PORTS, Deployment
+from tests.lab.deployment import DOMAIN, PORTS, Deployment, wait_until
 from tests.lab.load import bench
 from tests.lab.names import names
 from tests.lab.netns import SERVER, SERVER6, Internet, Namespace, Site
@@ -53,14 +53,20 @@ def binding() -> bytes:
     return stun.build(stun.Method.BINDING, stun.Class.REQUEST, [], transaction_id=tid)
 
 
-def received(connection: socket.socket, patience: float = 5.0) -> bytes:
+PATIENCE = 30.0
+"""Seconds for an answer that has to come."""
+SILENCE = 5.0
+"""Seconds for one that must not."""
+
+
+def received(connection: socket.socket, patience: float = PATIENCE) -> bytes:
     """All that comes until the other side closes, or is silent for a while."""
     connection.settimeout(patience)
     data = b""
     try:
         while more := connection.recv(65536):
             data += more
-            # A STUN answer says how long it is; then another may follow soon, or nothing.
+            # Another may follow soon, or nothing.
             connection.settimeout(0.5)
     except (TimeoutError, ConnectionError, ssl.SSLError):
         pass
@@ -95,7 +101,7 @@ def visit(
 
     def meet() -> bytes:
         with (
-            socket.create_connection((address, 443), timeout=10) as raw,
+            socket.create_connection((address, 443), timeout=PATIENCE) as raw,
             context.wrap_socket(raw, server_hostname=name) as tls,
         ):
             return talk(tls)
@@ -103,11 +109,11 @@ def visit(
     return within(client.name, meet)
 
 
-def saying(*messages: bytes) -> Callable[[ssl.SSLSocket], bytes]:
+def saying(*messages: bytes, patience: float = PATIENCE) -> Callable[[ssl.SSLSocket], bytes]:
     def talk(tls: ssl.SSLSocket) -> bytes:
         for message in messages:
             tls.sendall(message)
-        return received(tls)
+        return received(tls, patience)
 
     return talk
 
@@ -117,11 +123,22 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def clients(deployed: Deployment) -> set[str]:
-    """The clients that the service has logged, by the names it gives to their networks."""
-    time.sleep(0.1)  # it writes its lines in batches, 50 ms apart
-    lines = [json.loads(line) for line in deployed.log("signal").splitlines()]
-    return {line["client"] for line in lines if line.get("client")}
+def clients(deployed: Deployment) -> list[str]:
+    """The client of each request that the service has logged, by the name it gives to its
+    network."""
+    whole = deployed.log("signal").rpartition("\n")[0]
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return [line["client"] for line in lines if line.get("client")]
+
+
+def client_of(deployed: Deployment, asked: Callable[[], bytes]) -> tuple[str, bytes]:
+    """As what the service logs the client that asks so, and what that gets."""
+    before = len(clients(deployed))
+    answer = asked()
+    # It writes its lines in batches.
+    wait_until(lambda: len(clients(deployed)) > before, lambda: deployed.log("signal"))
+    (client,) = clients(deployed)[before:]
+    return client, answer
 
 
 @pytest.mark.parametrize("deployed", BOTH, indirect=True)
@@ -184,7 +201,7 @@ def test_websocket(deployed: Deployment, ca: acme.Ca, outside: Site) -> None:
             ) as connected,
         ):
             await connected.send_json({"type": "hello"})
-            welcome: dict[str, Any] = await connected.receive_json(timeout=10)
+            welcome: dict[str, Any] = await connected.receive_json(timeout=PATIENCE)
             return welcome
 
     async def both() -> dict[str, Any]:
@@ -207,10 +224,12 @@ def test_ipv6_clients_keep_their_address(
     site = internet.join("ipv6-only")
     offer: dict[str, Any] = {"root": ca.root, "address": SERVER6}
     assert [site.client.address] == mapped(visit(site.client, saying(binding()), **offer))
-    before = clients(deployed)
-    answer = visit(site.client, saying(get("/v1/ice-servers")), **offer)
+    before = {*clients(deployed)}
+    client, answer = client_of(
+        deployed, lambda: visit(site.client, saying(get("/v1/ice-servers")), **offer)
+    )
     assert answer.startswith(b"HTTP/1.1 403 ")
-    assert 1 == len(clients(deployed) - before), "of its own, not of the edge's address"
+    assert client not in before, "of its own, not of the edge's address"
 
 
 def test_a_host_without_ipv6(tmp_path: Path) -> None:
@@ -230,7 +249,7 @@ def test_port_80_redirects(deployed: Deployment, outside: Site) -> None:
     """Plain HTTP leads to the same path over HTTPS, under the deployment's own name."""
 
     def ask() -> bytes:
-        with socket.create_connection((SERVER, 80), timeout=10) as connection:
+        with socket.create_connection((SERVER, 80), timeout=PATIENCE) as connection:
             connection.sendall(get("/check?x=1").replace(DOMAIN.encode(), b"evil.example"))
             return received(connection)
 
@@ -268,7 +287,7 @@ def test_forged_header_inside_tls(
     """A PROXY header inside TLS gets no answer, before STUN and before HTTP; after a first STUN
     message it changes nobody's address."""
     for rest in (binding(), get("/healthz")):
-        answer = visit(outside.client, saying(header + rest), root=ca.root)
+        answer = visit(outside.client, saying(header + rest, patience=SILENCE), root=ca.root)
         assert not answer.startswith(b"HTTP/1.1 200"), answer
         assert b"" == answer or answer.startswith(b"HTTP/1.1 4"), answer
     answer = visit(outside.client, saying(binding(), header + binding()), root=ca.root)
@@ -302,11 +321,13 @@ def test_forged_header_to_the_open_relay(
 @pytest.mark.parametrize("deployed", BOTH, indirect=True)
 def test_forged_forwarded_for(deployed: Deployment, ca: acme.Ca, outside: Site) -> None:
     """The service counts a client by its own address, whatever headers it sends."""
-    visit(outside.client, saying(get("/v1/ice-servers")), root=ca.root)
-    before = clients(deployed)
-    request = get("/v1/ice-servers", f"X-Forwarded-For: {FORGED}", f"Forwarded: for={FORGED}")
-    visit(outside.client, saying(request), root=ca.root)
-    assert set() == clients(deployed) - before
+    plain = get("/v1/ice-servers")
+    forged = get("/v1/ice-servers", f"X-Forwarded-For: {FORGED}", f"Forwarded: for={FORGED}")
+    seen = {
+        client_of(deployed, lambda: visit(outside.client, saying(said), root=ca.root))[0]  # noqa: B023
+        for said in (plain, forged)
+    }
+    assert 1 == len(seen)
 
 
 def test_what_is_closed_from_outside(deployed: Deployment, ca: acme.Ca, outside: Site) -> None:
@@ -348,7 +369,7 @@ def test_clients_that_dawdle(deployed: Deployment, ca: acme.Ca, outside: Site) -
     lasted: dict[str, float] = {}
 
     def dawdle(what: str, first: bytes | None) -> None:
-        connection = socket.create_connection((SERVER, 443), timeout=50)
+        connection = socket.create_connection((SERVER, 443), timeout=55)
         if first is not None:
             connection = context.wrap_socket(connection, server_hostname=DOMAIN)
         with connection:
@@ -378,7 +399,7 @@ def test_clients_that_dawdle(deployed: Deployment, ca: acme.Ca, outside: Site) -
     within(outside.client.name, all_at_once)
     assert 5 == len(lasted)
     # Otherwise it is a minute; the rest is for a machine that is busy.
-    assert max(lasted.values()) < 30, lasted
+    assert max(lasted.values()) < 50, lasted
 
 
 def test_one_address_takes_not_all(deployed: Deployment, outside: Site) -> None:
@@ -386,20 +407,19 @@ def test_one_address_takes_not_all(deployed: Deployment, outside: Site) -> None:
     addresses are served as before."""
 
     def crowd() -> None:
-        closed, refused = select.poll(), 0
+        closed = select.poll()
         with contextlib.ExitStack() as stack:
+            # All at once: those that say nothing are cut after ten seconds, as too many are now.
             for _ in range(1010):
-                try:
-                    one = stack.enter_context(socket.create_connection((SERVER, 443), timeout=20))
-                except ConnectionResetError:
-                    refused += 1
-                else:
-                    closed.register(one, select.POLLIN)
+                one = stack.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex((SERVER, 443))
+                closed.register(one, select.POLLIN)
             # HAProxy's threads take them in no order: which ones are too many is chance.
-            deadline = time.monotonic() + 5
-            while len(ready := closed.poll(100)) + refused < 10 and time.monotonic() < deadline:
+            deadline = time.monotonic() + PATIENCE
+            while len(ready := closed.poll(100)) < 10 and time.monotonic() < deadline:
                 pass
-            assert 10 == len(ready) + refused
+            assert 10 == len(ready)
             assert accepts("127.0.0.1", 443, deployed.server.name)
 
     within(outside.client.name, crowd)

@@ -28,7 +28,7 @@ EGRESS = ROOT / "deploy" / "egress"
 SUBNETS = ("10.50.0", "20.0.0", "fd50:", "2a02:50:")
 """Private and public, by what stands before the host's number."""
 COTURN_USER = 65534
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 def host(subnet: str, number: int) -> str:

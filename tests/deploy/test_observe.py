@@ -27,7 +27,7 @@ from turnctl.deployment import targets
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
-DEADLINE = 60.0
+DEADLINE = 120.0
 NAME = re.compile(r"\b(?:signalpost|turnctl|process)_[a-z_]+\b")
 
 
@@ -228,7 +228,7 @@ def test_a_relay_that_stops_fires_an_alert(stack: Project) -> None:
     """Without coturn TurnRelayDown and TurnCheckFails fire; with it they end."""
     wait_until(lambda: value(stack, "min(turnctl_url_up)") == 1)
     relay = {"TurnRelayDown", "TurnCheckFails"}
-    assert set() == firing(stack) & relay
+    wait_until(lambda: not firing(stack) & relay)  # the rules are judged after the scrape
     stack.compose("stop", "coturn")
     wait_until(lambda: relay <= firing(stack))
     assert "SignalpostDown" not in firing(stack)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.lab import netns
 from tests.lab.certs import Authority, Certificate
+from tests.lab.deployment import wait_until
 from tests.lab.docker import ROOT
 from tests.lab.names import names
 from tests.lab.netns import SERVER, Internet, Namespace
@@ -74,7 +75,7 @@ async def main():
                 "/v1/signal", protocols=["signalpost.v1"], ssl=context
             ) as socket:
                 await socket.send_json({"type": "hello"})
-                heard = (await socket.receive_json(timeout=20))["type"]
+                heard = (await socket.receive_json(timeout=50))["type"]
         except aiohttp.WSServerHandshakeError as error:
             heard = error.status
         async with session.get("/v1/signal", ssl=context, headers={
@@ -241,12 +242,17 @@ def test_a_proxy_that_is_not_trusted(place: Place, tmp_path: Path) -> None:
             ).stdout
             for _ in range(2)
         ]
-        said = log.read_text()
+        wait_until(lambda: warnings(log), log.read_text)  # it writes its lines in batches
     for body in refused:
         assert "rate-limited" == json.loads(body)["code"]
         assert "http.trusted_proxies" in json.loads(body)["detail"]
-    lines = [json.loads(line) for line in said.splitlines() if "trusted_proxies" in line]
-    assert [("warning", "127.0.0.1")] == [(line["level"], line["proxy"]) for line in lines]
+    assert [("warning", "127.0.0.1")] == [(line["level"], line["proxy"]) for line in warnings(log)]
+
+
+def warnings(log: Path) -> list[dict[str, str]]:
+    """What the service has said so far about proxies that it does not trust."""
+    whole = log.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines() if "trusted_proxies" in line]
 
 
 @pytest.mark.parametrize("kind", PROXIES)

@@ -25,7 +25,7 @@ from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
 DATA = "/var/lib/signalpost"
-PATIENCE = 60.0
+PATIENCE = 120.0
 OVERRIDE = """
 services:
   init: {build: {network: host}}
@@ -88,7 +88,7 @@ class Deployment:
         session = Session(Login(made.username, made.password))
         session.attach(await open_datagram(server, session))
         try:
-            await session.allocate(patience=2)
+            await session.allocate(patience=10)
         except ErrorResponse as error:
             return error.code
         finally:

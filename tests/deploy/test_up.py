@@ -19,8 +19,8 @@ from tests.lab import parts
 from tests.lab.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-UP_DEADLINE = 60.0
-END_DEADLINE = 10.0
+UP_DEADLINE = 120.0
+END_DEADLINE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +146,17 @@ def test_a_signal_ends_everything(clone: Path, number: signal.Signals) -> None:
         assert not is_listening(address)
 
 
-def test_a_signal_before_the_check(clone: Path) -> None:
+def test_a_signal_before_the_check(clone: Path, tmp_path: Path) -> None:
     """Stopped before the check was made it does not say that a relay carries data."""
+    never = tmp_path / "turnserver"  # ready: the check cannot be made first
+    real = parts.find("turnserver")
+    never.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec sleep 600\nexec {real} "$@"\n')
+    never.chmod(0o755)
     argv = [str(clone / ".venv/bin/python"), "-m", "deploy.up", "--once"]
-    with subprocess.Popen(argv, cwd=clone, env=environment(), stderr=subprocess.PIPE) as process:
+    path = f"{tmp_path}{os.pathsep}{parts.SYSTEM_PATH}"
+    with subprocess.Popen(
+        argv, cwd=clone, env=environment(PATH=path), stderr=subprocess.PIPE
+    ) as process:
         assert process.stderr is not None
         assert b"local processes" in process.stderr.readline()
         process.send_signal(signal.SIGINT)

@@ -93,7 +93,7 @@ def _root(folder: Path, namespace: str | None, port: int) -> Path:
         context = ssl.create_default_context(cafile=str(folder / "root.pem"))
         url = f"https://127.0.0.1:{port}/roots/0"
         handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
-        with urllib.request.build_opener(*handlers).open(url, timeout=10) as answer:
+        with urllib.request.build_opener(*handlers).open(url, timeout=60) as answer:
             content: bytes = answer.read()
         return content
 

@@ -23,7 +23,7 @@ from turnctl.edge.runtime import Edge
 __all__ = ["DOMAIN", "Deployment", "deployed", "wait_until"]
 
 DOMAIN = "turn.example.org"
-DEADLINE = 60.0
+DEADLINE = 120.0
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 
 PORTS = {
@@ -36,7 +36,7 @@ PORTS = {
 }
 
 
-def wait_until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+def wait_until(condition: Callable[[], object], otherwise: Callable[[], str]) -> None:
     """Wait for it; what `otherwise` gives is the failure's text."""
     deadline = time.monotonic() + DEADLINE
     while not condition():

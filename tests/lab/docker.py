@@ -40,7 +40,7 @@ __all__ = [
     "version_in",
 ]
 
-ENGINE_DEADLINE = 60.0
+ENGINE_DEADLINE = 180.0
 PULL_PATIENCE = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -184,6 +184,7 @@ def _make(name: str, part: Part) -> None:
             "mmdebstrap", "--quiet", "--variant=minbase",
             f"--include={','.join(['ca-certificates', *part.packages])}",
             '--aptopt=Acquire::Check-Valid-Until "false"',
+            '--aptopt=Acquire::Retries "3"',
             f"--customize-hook=copy-in {trust} /etc/ssl/certs",
             part.suite, archive,
         )  # fmt: skip
@@ -282,6 +283,6 @@ def _run(
     return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
 
 
-def _ok(*argv: str, timeout: float = 60) -> bool:
+def _ok(*argv: str, timeout: float = 300) -> bool:
     done = subprocess.run(argv, check=False, capture_output=True, timeout=timeout)
     return done.returncode == 0

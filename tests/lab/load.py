@@ -35,7 +35,7 @@ def bench(
         [
             *(TURNCTL, "bench", "--format", "json", "--yes", "--ca", str(root)),
             *("--secret-file", str(deployed.data / "turn-secret"), "--pairs", str(pairs)),
-            *("--rate", str(rate), "--duration", str(seconds), "--timeout", "20"),
+            *("--rate", str(rate), "--duration", str(seconds), "--timeout", "60"),
             *("--family", "4"),
             f"turns:{DOMAIN}:443?transport=tcp",
         ]
@@ -50,7 +50,7 @@ def bench(
             lambda: deployed.log("haproxy"),
         )
         yield load
-        output, errors = process.communicate(timeout=seconds + 60)
+        output, errors = process.communicate(timeout=seconds + 120)
         assert process.returncode == 0, output + errors
         (row,) = json.loads(output)["urls"]
         load.allocations, load.sent, load.lost = (

@@ -31,11 +31,12 @@ ADDRESS, ADDRESS6 = "203.0.113.1", "2001:db8::1"
 AT_ONCE = 8
 """Meetings at a time: two cores have to keep the pace of every agent's checks."""
 
-DIRECT_PATIENCE = 4.0
-"""Seconds for a meeting without relays: four transmissions of a check (RFC 8489 section 6.2.1)."""
-LIMIT = 180.0
+DIRECT_PATIENCE = 8.0
+"""Seconds for a meeting without relays: four transmissions of a check (RFC 8489 section 6.2.1) by
+two agents of whom one may begin four seconds later."""
+LIMIT = 600.0
 """Seconds for all of it, so that a broken peer does not keep everybody waiting."""
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds for a meeting with relays; it takes 0.2, more when the machine is busy."""
 
 

@@ -17,6 +17,9 @@ from typing import Any
 from aioice import Candidate, Connection
 
 GREETING = b"signalpost"
+GATHERING = 60.0
+"""Seconds for both to know each other's candidates: the other one's process may just be starting.
+Patience begins when they do."""
 
 
 def say(meeting: str, **facts: Any) -> None:
@@ -63,9 +66,11 @@ async def meet(meeting: str, told: asyncio.Queue[dict[str, Any]]) -> None:
     made = None
     try:
         asked = await told.get()
-        async with asyncio.timeout(asked["patience"]):
+        async with asyncio.timeout(GATHERING):
             made = await gather(asked)
-            pair = await connect(made, await told.get())
+            other = await told.get()
+        async with asyncio.timeout(asked["patience"]):
+            pair = await connect(made, other)
         say(meeting, pair=pair)
         await told.get()  # the other one has what it needs as well
     except (OSError, TimeoutError) as error:

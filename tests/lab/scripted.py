@@ -24,9 +24,9 @@ from tests.lab.netns import Namespace
 
 __all__ = ["Browser", "Thrown", "opened"]
 
-START = 90.0
+START = 180.0
 """Seconds for a browser to open the page; two to twenty are usual, more on a busy machine."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for one script."""
 POLL = 5.0
 """Seconds that the server keeps the page waiting for a script before it has to ask again."""
@@ -45,8 +45,9 @@ async function run({id, script, argument}) {
 }
 (async () => {
   for (;;) {
-    const answer = await fetch("/next");
-    if (answer.status === 200) run(await answer.json());
+    const answer = await fetch("/next").catch(() => null);
+    if (answer?.status === 200) run(await answer.json());
+    else if (!answer) await new Promise((done) => setTimeout(done, 100));
   }
 })();
 </script>

@@ -14,7 +14,7 @@ from tests.lab.certs import Authority
 MAPPED_PORT = """
 import socket, struct, sys
 probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-probe.settimeout(1)
+probe.settimeout(4)
 probe.bind(("", 40000))
 for server in sys.argv[2:]:
     probe.sendto(bytes.fromhex("000100002112a442") + bytes(12), (server, int(sys.argv[1])))
@@ -38,11 +38,11 @@ def mapped_ports(site: netns.Site, port: int, *servers: str) -> list[str]:
 def test_coturn_answers_and_ends(own_address: str) -> None:
     """A started coturn accepts TCP at once, and its port is closed after the block."""
     with coturn.running(own_address) as server:
-        with socket.create_connection((server.host, server.port), timeout=5):
+        with socket.create_connection((server.host, server.port), timeout=30):
             pass
         assert "4." in server.log()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((server.host, server.port), timeout=5)
+        socket.create_connection((server.host, server.port), timeout=30)
 
 
 def test_coturn_serves_the_certificate(own_address: str, authority: Authority) -> None:
@@ -51,7 +51,7 @@ def test_coturn_serves_the_certificate(own_address: str, authority: Authority) -
     context = ssl.create_default_context(cafile=str(authority.root))
     with (
         coturn.running(own_address, tls=certificate) as server,
-        socket.create_connection((server.host, server.tls_port or 0), timeout=5) as raw,
+        socket.create_connection((server.host, server.tls_port or 0), timeout=30) as raw,
         context.wrap_socket(raw, server_hostname=own_address) as tls,
     ):
         assert tls.version() in {"TLSv1.2", "TLSv1.3"}
@@ -92,7 +92,7 @@ def test_udp_blocked_leaves_tcp() -> None:
         coturn.running(site.server.address, namespace=site.server.name) as server,
     ):
         assert mapped_ports(site, server.port) == ["silent", "silent"]
-        connect = f"import socket; socket.create_connection(('{server.host}', {server.port}), 5)"
+        connect = f"import socket; socket.create_connection(('{server.host}', {server.port}), 30)"
         assert site.run([sys.executable, "-c", connect]).returncode == 0
 
 
@@ -113,7 +113,7 @@ level, wanted, kind = (
 )
 with socket.socket(family, socket.SOCK_DGRAM) as own:
     own.setsockopt(level, wanted, 1)
-    own.settimeout(10)
+    own.settimeout(40)
     if sys.argv[1] == "server":
         own.bind((address, 53))
         print("ready", flush=True)
@@ -177,7 +177,7 @@ REACHES = """
 import socket, sys
 for ttl in sys.argv[2:]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        own.settimeout(0.5)
+        own.settimeout(10 if ttl == sys.argv[-1] else 0.5)
         own.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, int(ttl))
         own.connect((sys.argv[1], 9))
         try:
@@ -198,7 +198,7 @@ def test_a_ttl_of_one_reaches_nobody(kind: netns.Kind) -> None:
         netns.site(kind) as site,
         coturn.running(site.server.address, namespace=site.server.name) as server,
     ):
-        connect = f"import socket; socket.create_connection(('{server.host}', {server.port}), 5)"
+        connect = f"import socket; socket.create_connection(('{server.host}', {server.port}), 30)"
         before = mapped_ports(site, server.port, site.server.address)
         site.server.send_with_ttl(1)
         after = mapped_ports(site, server.port, site.server.address)

@@ -24,7 +24,7 @@ from tests.lab.netns import Namespace
 
 __all__ = ["Checker", "started"]
 
-PATIENCE = 180.0
+PATIENCE = 600.0
 """Seconds for one check."""
 
 
@@ -136,6 +136,8 @@ def _become(arguments: Sequence[str], source: str, output: str) -> NoReturn:
     try:
         os.dup2(os.open(source, os.O_RDONLY), 0)
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT, 0o600), 1)
+        # Nobody reads what the program itself has here, and a full pipe would hold everybody up.
+        os.dup2(os.open(f"{output}.err", os.O_WRONLY | os.O_CREAT, 0o600), 2)
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
         sys.argv = ["turnctl", *arguments]
         turnctl()

@@ -21,19 +21,17 @@ from tests.lab.certs import Authority
 from tests.lab.coturn import Version, program
 from tests.lab.netns import Namespace
 from tests.lab.parts import find
-from tests.lab.programs import accepts, started
+from tests.lab.programs import accepts, listens, started
 from tests.referee import certificates
 from tests.referee.configuration import SECRET, Configuration, Front, Login
 
 __all__ = ["Place", "credential", "fill", "running", "values"]
 
-START = 10.0
+START = 30.0
 """Seconds for coturn to open its listeners; 0.1 to 0.5 are usual. One that cannot bind tries again
 for ever, and what its clients meet is nothing."""
 FIRST_PORT, PORTS_EACH = 20_000, 10
 FIRST_RELAY, RELAYS_EACH = 30_000, 60
-READY: Mapping[Version, str] = {"4.6.1": "SQLite DB connection success", "4.18.0": "auth threads"}
-"""What each version logs when its listeners are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,7 @@ def _coturn(
         )
     try:
         deadline = time.monotonic() + START
-        while READY[version] not in log.read_text(errors="replace"):
+        while not listens(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 break
             time.sleep(0.02)

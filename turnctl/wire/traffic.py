@@ -142,18 +142,29 @@ class Traffic:
             for pair in self.pairs:
                 pair.write_off()
 
-    def drain(self, seconds: float) -> None:
-        """Receive what is still under way, for that long at the most."""
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end and self.received < self.sent and self.alive:
-            self._take(IDLE_WAIT)
+    def drain(self, silence: float) -> None:
+        """Receive what is still under way, until nothing has come for that many seconds, or not
+        all of it for ten times as long."""
+        end = time.perf_counter() + silence
+        last = end + 9 * silence
+        while self.received < self.sent and self.alive:
+            # Looked at before the clock: this process may have had no turn for longer than that.
+            came = self._take(IDLE_WAIT)
+            now = time.perf_counter()
+            if came:
+                end = min(now + silence, last)
+            if now >= end:
+                return
 
-    def _take(self, wait: float) -> None:
-        for key, _ in self._selector.select(wait):
+    def _take(self, wait: float) -> bool:
+        """Whether anything was there."""
+        ready = self._selector.select(wait)
+        for key, _ in ready:
             link, take = key.data
             link.drain(take)
             if link.failed is not None:
                 self._selector.unregister(key.fileobj)
+        return bool(ready)
 
     def close(self) -> None:
         """Give the links back to the event loop."""
