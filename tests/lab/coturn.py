@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -42,8 +43,13 @@ __all__ = [
 ]
 
 REALM = "lab.signalpost.test"
-START_DEADLINE = 15.0
+START_DEADLINE = 60.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
+PROBE_PATIENCE = 1.0
+"""Seconds for one answer; where nobody listens the kernel says so at once."""
+LISTENING = re.compile(r"Total General servers|Total auth threads")
+"""Written by 4.6.1 and by 4.18.0 once every listener is open. An answer is no proof of that: where
+two share a port it is the other's."""
 ALLOCATE_REQUEST = bytes.fromhex("000300002112a442")
 """A TURN Allocate request without transaction id and attributes (RFC 8489, section 5): unlike
 Binding it is answered whatever the configuration."""
@@ -205,7 +211,10 @@ def program(version: Version) -> list[str]:
 def _wait_until_answering(
     process: subprocess.Popen[bytes], server: Server, listeners: _Listeners
 ) -> None:
-    pending = [lambda: listeners.answers_udp(server.port)]
+    pending = [
+        lambda: LISTENING.search(server.log()) is not None,
+        lambda: listeners.answers_udp(server.port),
+    ]
     for port in (server.port, server.tls_port):
         if port is not None:
             pending.append(lambda port=port: listeners.answers_tcp(port))  # type: ignore[misc]
@@ -215,6 +224,8 @@ def _wait_until_answering(
             raise RuntimeError(f"coturn does not answer; its log:\n{server.log()}")
         if pending[0]():
             pending.pop(0)
+        else:
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +241,7 @@ class _Listeners:
 
     def _open(self, kind: socket.SocketKind) -> socket.socket:
         opened = within(self.namespace, lambda: socket.socket(self._family, kind))
-        opened.settimeout(0.1)
+        opened.settimeout(PROBE_PATIENCE)
         return opened
 
     def free_port(self) -> int:
