@@ -243,6 +243,8 @@ class Session:
             async with asyncio.timeout(max(0.0, patience)):
                 return await asyncio.shield(waiter)
         except TimeoutError:
+            if waiter.done():  # both came while this process did not run
+                return waiter.result()
             if self._strays > strays:
                 raise NotStun(
                     f"{self._strays - strays} packets came, none an answer to our transaction",
