@@ -45,6 +45,8 @@ __all__ = [
 REALM = "lab.signalpost.test"
 START_DEADLINE = 60.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
+LOG_DEADLINE = 30.0
+"""Seconds for coturn to write what a client's last packet made it do."""
 PROBE_PATIENCE = 1.0
 """Seconds for one answer; where nobody listens the kernel says so at once."""
 LISTENING = re.compile(r"Total General servers|Total auth threads")
@@ -91,6 +93,13 @@ class Server:
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
+
+    def log_with(self, pattern: str, times: int) -> str:
+        """The log once it has the pattern so often, or as it is when that does not happen."""
+        deadline = time.monotonic() + LOG_DEADLINE
+        while len(re.findall(pattern, self.log())) < times and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.log()
 
 
 def own_address() -> str:
