@@ -112,9 +112,9 @@ def _in_thread(listen: Coroutine[None, None, int]) -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(listen, loop).result(5)
+        yield asyncio.run_coroutine_threadsafe(listen, loop).result(60)
     finally:
-        asyncio.run_coroutine_threadsafe(_stop(), loop).result(5)
+        asyncio.run_coroutine_threadsafe(_stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
