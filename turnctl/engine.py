@@ -17,6 +17,7 @@ from pathlib import Path
 
 from signalpost.iceservers import IceUri
 from turnctl.allowance import Allowances
+from turnctl.awake import AwakeClock
 from turnctl.fresh import Fresh
 from turnctl.observations import (
     CandidateSeen,
@@ -63,7 +64,7 @@ async def run(
     record: Callable[[Observation], None],
     *,
     fresh: Mapping[str, Fresh],
-    clock: Callable[[], float] = time.monotonic,
+    clock: AwakeClock | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
     """Run every probe; observations go to `record` as they are made.
@@ -72,7 +73,9 @@ async def run(
     """
     for rejected in (*plan.rejected, *plan.disputed):
         record(rejected)
-    await _Run(options, record, fresh, clock, now).everything(plan)
+    clock = clock or AwakeClock()
+    async with clock.ticking():
+        await _Run(options, record, fresh, clock, now).everything(plan)
 
 
 class _Run:

@@ -12,6 +12,7 @@ import ctypes
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ __all__ = [
     "VERSIONS",
     "Server",
     "Version",
+    "listens",
     "own_address",
     "own_address6",
     "program",
@@ -45,6 +47,10 @@ __all__ = [
 REALM = "lab.signalpost.test"
 START_DEADLINE = 60.0
 """Seconds for coturn to answer; it takes 0.1 s, more when the machine is busy."""
+LOG_DEADLINE = 30.0
+"""Seconds for coturn to write what a client's last packet made it do."""
+PROBE_PATIENCE = 1.0
+"""Seconds for one answer; where nobody listens the kernel says so at once."""
 ALLOCATE_REQUEST = bytes.fromhex("000300002112a442")
 """A TURN Allocate request without transaction id and attributes (RFC 8489, section 5): unlike
 Binding it is answered whatever the configuration."""
@@ -86,6 +92,13 @@ class Server:
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
+
+    def log_with(self, pattern: str, times: int) -> str:
+        """The log once it has the pattern so often, or as it is when that does not happen."""
+        deadline = time.monotonic() + LOG_DEADLINE
+        while len(re.findall(pattern, self.log())) < times and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.log()
 
 
 def own_address() -> str:
@@ -203,10 +216,25 @@ def program(version: Version) -> list[str]:
     return unpacked(NEXT_COTURN, "bin/turnserver")
 
 
+def listens(coturn: int) -> bool:
+    """Whether the coturn of this pid has opened all its listeners, over UDP, TCP and TLS.
+
+    It handles SIGUSR2 from when all its threads have met behind that. No line of its log tells:
+    4.6.1 writes its last one while threads still open TCP ports, 4.18.0 writes others.
+    """
+    rows = Path(f"/proc/{coturn}/status").read_text().splitlines()
+    caught = next(row.split()[1] for row in rows if row.startswith("SigCgt"))  # proc_pid_status(5)
+    return bool(int(caught, 16) >> signal.SIGUSR2 - 1 & 1)
+
+
 def _wait_until_answering(
     process: subprocess.Popen[bytes], server: Server, listeners: _Listeners
 ) -> None:
-    pending = [lambda: listeners.answers_udp(server.port)]
+    pending = [
+        # An answer alone is no proof: where two share a port it may be the other's.
+        lambda: listens(process.pid),
+        lambda: listeners.answers_udp(server.port),
+    ]
     for port in (server.port, server.tls_port):
         if port is not None:
             pending.append(lambda port=port: listeners.answers_tcp(port))  # type: ignore[misc]
@@ -216,6 +244,8 @@ def _wait_until_answering(
             raise RuntimeError(f"coturn does not answer; its log:\n{server.log()}")
         if pending[0]():
             pending.pop(0)
+        else:
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +261,7 @@ class _Listeners:
 
     def _open(self, kind: socket.SocketKind) -> socket.socket:
         opened = within(self.namespace, lambda: socket.socket(self._family, kind))
-        opened.settimeout(0.1)
+        opened.settimeout(PROBE_PATIENCE)
         return opened
 
     def free_port(self) -> int:

@@ -24,7 +24,6 @@ from aioice import stun
 
 from signalpost.credentials import Secret, password_for
 from tests.lab import coturn, netns
-from tests.lab.programs import listens
 from turnctl.inside.listeners import read_sockets
 
 __all__ = ["BASE", "HOST", "OTHER", "PASSWORD", "SECRET", "Trial", "configuration", "outcome"]
@@ -161,7 +160,7 @@ def _started(path: Path, version: coturn.Version, namespace: str) -> Iterator[Ru
     try:
         deadline = time.monotonic() + PATIENCE
         said = ""
-        while process.poll() is None and not listens(process.pid) and AGAIN not in said:
+        while process.poll() is None and not coturn.listens(process.pid) and AGAIN not in said:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"coturn neither starts nor ends: {said}")
             time.sleep(0.01)

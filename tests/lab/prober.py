@@ -18,6 +18,9 @@ from tests.lab.netns import Namespace
 
 __all__ = ["TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
+TIMEOUT = "10"
+"""Seconds a URL unless a test says otherwise: of a busy machine's delay nothing shall come."""
+
 TURNCTL = str(Path(sys.executable).with_name("turnctl"))
 
 
@@ -46,7 +49,8 @@ def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> C
     """Run `turnctl check --format json` with these arguments, in a namespace when given, or by a
     clock that is so many seconds ahead.
     """
-    argv = [TURNCTL, "check", "--format", "json", *arguments]
+    timeout = [] if "--timeout" in arguments else ["--timeout", TIMEOUT]
+    argv = [TURNCTL, "check", "--format", "json", *timeout, *arguments]
     begun = time.monotonic()
     if inside is not None:
         done = inside.run(argv)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.lab.coturn import within
+from tests.lab.coturn import listens, within
 
-__all__ = ["accepts", "listens", "started"]
+__all__ = ["accepts", "started"]
 
 DEADLINE = 60.0
 """Seconds to be ready; a second is usual, more when the machine is busy."""
@@ -67,14 +66,3 @@ def accepts(address: str, port: int, namespace: str | None) -> bool:
             return connected and probe.getsockname() != probe.getpeername()
 
     return within(namespace, connect)
-
-
-def listens(coturn: int) -> bool:
-    """Whether the coturn of this pid has opened all its listeners, over UDP, TCP and TLS.
-
-    It handles SIGUSR2 from when all its threads have met behind that. No line of its log tells:
-    4.6.1 writes its last one while threads still open TCP ports, 4.18.0 writes others.
-    """
-    rows = Path(f"/proc/{coturn}/status").read_text().splitlines()
-    caught = next(row.split()[1] for row in rows if row.startswith("SigCgt"))  # proc_pid_status(5)
-    return bool(int(caught, 16) >> signal.SIGUSR2 - 1 & 1)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from signalpost.credentials import Secret, mint
 from tests.lab.certs import Authority
-from tests.lab.coturn import Version, program
+from tests.lab.coturn import Version, listens, program
 from tests.lab.netns import Namespace
 from tests.lab.parts import find
-from tests.lab.programs import accepts, listens, started
+from tests.lab.programs import accepts, started
 from tests.referee import certificates
 from tests.referee.configuration import SECRET, Configuration, Front, Login
 

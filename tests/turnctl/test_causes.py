@@ -26,7 +26,7 @@ from tests.lab.responders import Script, issuer, picky_edge, turn_responder
 from turnctl.addresses import DENIED
 from turnctl.probes.relay import ECHO_PACKETS, LARGE_EVERY
 
-ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
+ANY = ["--username", "1:nobody", "--credential", "none"]
 
 
 # --- what a server answers to Allocate ---------------------------------------------------------

@@ -20,6 +20,8 @@ from turnctl.rules import LIST_WIDE
 
 SOAK = bool(os.environ.get("SOAK"))
 ORDERS = 20 if SOAK else 3
+TIMEOUT = "6"
+"""Seconds a URL: with fewer a busy machine passes for a silent server."""
 AT_ONCE = 5
 """Checks beside each other: they wait more than they work."""
 
@@ -59,7 +61,7 @@ class Place:
         """The verdict and the failing and warning codes of each URL."""
         directory = Path(tempfile.mkdtemp(dir=self.directory))
         path = write_ice_servers(directory / "ice.json", urls, self.server.credential())
-        checked = check("--timeout", "2", path, inside=self.site.client)
+        checked = check("--timeout", TIMEOUT, path, inside=self.site.client)
         return {url: own(checked, url) for url in urls}
 
 

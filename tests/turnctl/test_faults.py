@@ -59,14 +59,13 @@ def site() -> Iterator[netns.Site]:
 
 @fault("unreachable", "nft drops everything at the server")
 def test_a_black_hole(site: netns.Site, tmp_path: Path) -> None:
-    """A server that swallows everything ends within the timeout, as unreachable."""
+    """A server that swallows everything is unreachable, and the check ends."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
         site.server.drop('iifname "eth0" meta l4proto { tcp, udp }')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check(path, inside=site.client)
     assert_only("unreachable", checked)
-    assert checked.report["elapsedMs"] < 2_500
 
 
 @fault("udp-blocked", "nft drops udp to the port; another STUN server answers")
@@ -80,7 +79,7 @@ def test_udp_closed_with_a_reference_that_answers(site: netns.Site, tmp_path: Pa
         site.server.drop(f'iifname "eth0" udp dport {server.port}')
         path = write_ice_servers(tmp_path / "ice.json", [server.uri("udp")], server.credential())
         echo = f"stun:{second}:{reference.port}"
-        checked = check("--timeout", "2", "--stun-echo", echo, path, inside=site.client)
+        checked = check("--stun-echo", echo, path, inside=site.client)
     assert_only("udp-blocked", checked)
 
 
@@ -91,7 +90,7 @@ def test_udp_closed_without_reference_and_tcp_works(site: netns.Site, tmp_path: 
         site.server.drop(f'iifname "eth0" udp dport {server.port}')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check(path, inside=site.client)
     assert_only("udp-blocked", checked, severity="warn")
     assert (0, set()) == (checked.status, checked.codes("fail"))
 
@@ -107,7 +106,7 @@ def test_a_network_that_blocks_udp(tmp_path: Path) -> None:
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         echo = f"stun:{reference.host}:{reference.port}"
-        checked = check("--timeout", "2", "--stun-echo", echo, path, inside=site.client)
+        checked = check("--stun-echo", echo, path, inside=site.client)
     assert_only("client-network-blocks-udp", checked, severity="warn")
     assert (0, set()) == (checked.status, checked.codes("fail"))
 
@@ -119,7 +118,7 @@ def test_tcp_closed(site: netns.Site, tmp_path: Path) -> None:
         site.server.drop(f'iifname "eth0" tcp dport {server.port}')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
-        checked = check("--timeout", "2", path, inside=site.client)
+        checked = check(path, inside=site.client)
     assert_only("tcp-blocked", checked)
 
 
@@ -132,11 +131,10 @@ def test_tcp_closed(site: netns.Site, tmp_path: Path) -> None:
 )
 @fault("not-turn", "HTTP, silence, truncated, endless, wrong, closing and random answers over TCP")
 def test_no_turn_over_tcp(kind: Misbehaviour) -> None:
-    """Whatever answers on TCP instead of TURN is named within the timeout."""
+    """Whatever answers on TCP instead of TURN is named, and the check ends."""
     with responder(kind) as port:
-        checked = check(*ANY, "--timeout", "1", f"turn:127.0.0.1:{port}?transport=tcp")
+        checked = check(*ANY, f"turn:127.0.0.1:{port}?transport=tcp")
     assert_only("not-turn", checked)
-    assert checked.report["elapsedMs"] < 1_500
 
 
 @pytest.mark.parametrize("kind", ["wrong-transaction", "garbage", "truncated"])
@@ -144,7 +142,7 @@ def test_no_turn_over_tcp(kind: Misbehaviour) -> None:
 def test_no_turn_over_udp(kind: Misbehaviour) -> None:
     """Datagrams that answer nothing we asked are no silence."""
     with responder(kind) as port:
-        checked = check(*ANY, "--timeout", "1", f"turn:127.0.0.1:{port}")
+        checked = check(*ANY, f"turn:127.0.0.1:{port}")
     assert_only("not-turn", checked)
 
 
@@ -153,9 +151,8 @@ def test_no_turn_over_udp(kind: Misbehaviour) -> None:
 def test_no_tls(kind: Misbehaviour) -> None:
     """A TLS port without TLS, or with a handshake that never ends."""
     with responder(kind) as port:
-        checked = check(*ANY, "--timeout", "1", f"turns:127.0.0.1:{port}")
+        checked = check(*ANY, f"turns:127.0.0.1:{port}")
     assert_only("tls-refused", checked)
-    assert checked.report["elapsedMs"] < 1_500
 
 
 # --- TLS ---------------------------------------------------------------------------------------
