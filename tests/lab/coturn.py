@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import ipaddress
 import os
+import re
 import secrets
 import signal
 import socket
