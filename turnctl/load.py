@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from turnctl.observations import Address
 from turnctl.plan import Probe
@@ -204,23 +205,27 @@ class _Run:
             begun = time.perf_counter()
             session = Session(Login(probe.username or "", probe.credential or ""))
             self.sessions.append(session)
+            session.elsewhere = lambda: self._link(session)
             try:
-                link = await open_bulk(
-                    self.server,
-                    session,
-                    protocol=probe.protocol,
-                    context=self.context,
-                    server_name=probe.uri.host.rstrip("."),
-                    patience=self.patience,
-                )
-                session.attach(link)
+                session.attach(await session.elsewhere())
                 family = 6 if probe.family == 6 else None
                 granted = await session.allocate(patience=self.patience, family=family)
             except WireError as error:
                 self.measured.refused = self.measured.refused or error
                 return None
             self.measured.allocate_ms.append((time.perf_counter() - begun) * 1000)
-            return _Granted(session, link, granted.relayed)
+            return _Granted(session, cast(BulkLink, session.link), granted.relayed)
+
+    async def _link(self, session: Session) -> BulkLink:
+        probe = self.measured.probe
+        return await open_bulk(
+            self.server,
+            session,
+            protocol=probe.protocol,
+            context=self.context,
+            server_name=probe.uri.host.rstrip("."),
+            patience=self.patience,
+        )
 
     async def _join(self, near: _Granted, far: _Granted) -> Pair | None:
         """Channels to each other."""

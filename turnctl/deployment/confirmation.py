@@ -96,7 +96,8 @@ async def _show(relay: Relay, secret: Secret) -> Answer:
     made = credentials.mint([secret], USER, now=time.time(), ttl=60)
     session = Session(Login(made.username, made.password))
     try:
-        session.attach(await _link(relay, session))
+        session.elsewhere = lambda: _link(relay, session)
+        session.attach(await session.elsewhere())
         # coturn without an IPv4 relay address would otherwise grant 0.0.0.0.
         granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
     except ErrorResponse as error:

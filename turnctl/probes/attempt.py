@@ -24,9 +24,8 @@ from turnctl.observations import (
 from turnctl.plan import Probe
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import Elsewhere, ErrorResponse, Silent, Stalled, Unroutable, WireError
-from turnctl.wire.links import Link
 from turnctl.wire.retransmission import SENDS, SHORTEST
-from turnctl.wire.session import Login
+from turnctl.wire.session import Login, Session
 
 __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
 
@@ -91,8 +90,8 @@ class Attempt:
     """Whether a TCP connection was made."""
     answered: bool = False
     """Whether anything in STUN has come back yet."""
-    links: list[Link] = field(default_factory=list)
-    """The links of this URL that are open."""
+    sessions: list[Session] = field(default_factory=list)
+    """Those of this URL that are open."""
     resent_before: int = 0
     """Segments that the kernel sent again over those that are closed."""
     round_trip: float = 0.0
@@ -132,7 +131,7 @@ class Attempt:
         if error is not None and not isinstance(error, ErrorResponse):
             error = self.own_network_lost() or self._cut_short(error, begun) or error
         if isinstance(error, OutOfTime):
-            again = self.resent_before + sum(link.retransmitted for link in self.links)
+            again = self.resent_before + sum(session.resent for session in self.sessions)
             if again >= MANY_SEGMENTS:
                 error = Stalled(f"{error}, {again} segments sent again")
         facts: dict[str, Any] = {

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aioice import Candidate, Connection, TransportPolicy
 
 from turnctl.observations import Address, IceLeg, Outcome
-from turnctl.probes.attempt import Attempt
+from turnctl.probes.attempt import Attempt, OutOfTime
 from turnctl.wire import retransmission
 from turnctl.wire.errors import Silent, WireError
 
@@ -60,6 +60,10 @@ class _Agent(Connection):
         return pair.local_addr, pair.remote_addr, pair.remote_candidate.type
 
 
+class _NothingGathered(ConnectionError):
+    """An agent has no candidate to offer."""
+
+
 def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> _Agent:
     login = attempt.login()
     context: ssl.SSLContext | bool = False
@@ -94,10 +98,14 @@ async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
         detail = "not tried: aioice cannot ask for an IPv6 relay"
         attempt.emit(IceLeg, kind="relay", outcome=Outcome.UNKNOWN, detail=detail)
         return
-    agents = [
-        _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
-    ]
-    await _run(attempt, "relay", agents, ({"relay"}, {"relay"}))
+    await _run(
+        attempt,
+        "relay",
+        lambda: [
+            _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
+        ],
+        ({"relay"}, {"relay"}),
+    )
 
 
 async def srflx_leg(attempt: Attempt, relay: bool) -> None:
@@ -105,25 +113,54 @@ async def srflx_leg(attempt: Attempt, relay: bool) -> None:
 
     IPv4 only, as aioice gathers no other srflx candidates.
     """
-    agents = [
-        _agent(attempt, controlling=True, relay=False, srflx=True),
-        _agent(attempt, controlling=False, relay=relay, srflx=True),
-    ]
-    await _run(attempt, "srflx", agents, ({"srflx"}, {"srflx", "relay"}))
+    await _run(
+        attempt,
+        "srflx",
+        lambda: [
+            _agent(attempt, controlling=True, relay=False, srflx=True),
+            _agent(attempt, controlling=False, relay=relay, srflx=True),
+        ],
+        ({"srflx"}, {"srflx", "relay"}),
+    )
 
 
 async def _run(
-    attempt: Attempt, kind: str, agents: Sequence[_Agent], types: Sequence[set[str]]
+    attempt: Attempt,
+    kind: str,
+    make: Callable[[], Sequence[_Agent]],
+    types: Sequence[set[str]],
 ) -> None:
+    """Two agents; and two more when the first gathered nothing and there is time.
+
+    aioice asks from one port, which the server may know from whoever had it before, and takes its
+    unsigned 437 for silence (RFC 8656 section 7.4: ask from another port).
+    """
     begun = attempt.clock()
+    failed = await _meet(attempt, kind, make(), types, begun)
+    if isinstance(failed, _NothingGathered):
+        with contextlib.suppress(OutOfTime):
+            attempt.patience()
+            failed = await _meet(attempt, kind, make(), types, begun)
+    if failed is not None:
+        silent = Silent(str(failed) or "no pair of candidates connected in time")
+        attempt.emit(IceLeg, kind=kind, **attempt.ending(silent, begun))
+
+
+async def _meet(
+    attempt: Attempt,
+    kind: str,
+    agents: Sequence[_Agent],
+    types: Sequence[set[str]],
+    begun: float,
+) -> Exception | None:
+    """Reports a pair that connected; gives what kept two agents from it."""
     try:
         async with asyncio.timeout(attempt.patience()):
-            selected = await _connect(agents, types)
+            local, remote, via = await _connect(agents, types)
     except (TimeoutError, ConnectionError, OSError, WireError) as error:
-        failed = Silent(str(error) or "no pair of candidates connected in time")
-        attempt.emit(IceLeg, kind=kind, **attempt.ending(failed, begun))
+        lacking = _lacking(agents, types)
+        return _NothingGathered(lacking) if lacking else error
     else:
-        local, remote, via = selected
         attempt.emit(
             IceLeg,
             kind=kind,
@@ -132,6 +169,7 @@ async def _run(
             via=via,
             **attempt.ending(None, begun),
         )
+        return None
     finally:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
@@ -154,11 +192,10 @@ async def _connect(
     agents: Sequence[_Agent], types: Sequence[set[str]]
 ) -> tuple[Address, Address, str]:
     await _gather(agents)
+    if lacking := _lacking(agents, types):
+        raise _NothingGathered(lacking)
     for agent, other, offered in zip(agents, reversed(agents), types, strict=True):
-        candidates = [c for c in agent.local_candidates if c.type in offered]
-        if not candidates:
-            raise ConnectionError(f"no {' or '.join(sorted(offered))} candidate was gathered")
-        for candidate in candidates:
+        for candidate in _offered(agent, offered):
             await other.add_remote_candidate(candidate)
         await other.add_remote_candidate(None)
         other.remote_username = agent.local_username
@@ -171,6 +208,18 @@ async def _connect(
     if selected is None:
         raise ConnectionError("no pair was nominated")
     return selected
+
+
+def _offered(agent: _Agent, types: set[str]) -> list[Candidate]:
+    return [one for one in agent.local_candidates if one.type in types]
+
+
+def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
+    """What the first agent that has no candidate to offer lacks, or nothing."""
+    for agent, offered in zip(agents, types, strict=True):
+        if not _offered(agent, offered):
+            return f"no {' or '.join(sorted(offered))} candidate was gathered"
+    return ""
 
 
 async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:

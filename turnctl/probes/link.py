@@ -45,12 +45,12 @@ async def opened(
     attempt.allowance.enter(session)
     try:
         await _dial(attempt, session, report=report)
-        attempt.links.append(session.link)
+        attempt.sessions.append(session)
         try:
             yield session
         finally:
-            attempt.links.remove(session.link)
-            attempt.resent_before += session.link.retransmitted
+            attempt.sessions.remove(session)
+            attempt.resent_before += session.resent
     finally:
         begun, held = attempt.clock(), session.allocated
         try:
@@ -71,7 +71,8 @@ async def _dial(attempt: Attempt, session: Session, *, report: bool) -> None:
     if attempt.probe.protocol == "udp":
         begun = attempt.clock()
         try:
-            session.attach(await open_datagram(attempt.server, session))
+            session.elsewhere = lambda: open_datagram(attempt.server, session)
+            session.attach(await session.elsewhere())
         except WireError as error:
             if report:
                 facts = attempt.ending(error, begun)

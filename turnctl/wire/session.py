@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from aioice.turn import make_integrity_key
@@ -43,6 +43,10 @@ ASTRAY_GRACE = 0.5
 DEFAULT_LIFETIME = 600
 """Seconds; what RFC 8656 section 3.2 and every browser ask for."""
 
+MISMATCH, ADDRESSES = 437, 3
+"""An Allocate error that says that the server still knows this port of ours, from whoever had it
+before; and how many ports are tried then (RFC 8656 section 7.4)."""
+
 RELEASE_PATIENCE = 0.4
 """Seconds for the farewell: Ctrl-C has to end within one."""
 
@@ -71,7 +75,8 @@ class Allocated:
 
 
 class Session:
-    """One 5-tuple. Call `attach` with a link before anything else."""
+    """One 5-tuple, or another while the server has the first one in use. Call `attach` with a link
+    before anything else."""
 
     def __init__(
         self, login: Login | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -93,6 +98,8 @@ class Session:
         self._unsettled = False
         """Whether an Allocate is on its way: the server may have granted it already."""
         self.allocated = False
+        self.elsewhere: Callable[[], Awaitable[Link]] | None = None
+        """Opens a link from another port, for one that the server still knows."""
         self.on_data: Callable[[Address, bytes], None] | None = None
 
     # --- the link's side -----------------------------------------------------------------------
@@ -331,6 +338,23 @@ class Session:
 
     async def _allocate(
         self, wanted: Attributes, patience: float, *, authenticate: bool = True
+    ) -> Message:
+        """From another port as well, where the server still knows this one."""
+        deadline = self._clock() + patience
+        for _ in range(ADDRESSES - 1):
+            try:
+                return await self._allocate_here(wanted, deadline - self._clock(), authenticate)
+            except ErrorResponse as error:
+                if error.code != MISMATCH or self.allocated or self.elsewhere is None:
+                    raise
+            before = self.link
+            self.attach(await self.elsewhere())
+            before.abort()
+            self._key = None  # the nonce was that port's
+        return await self._allocate_here(wanted, deadline - self._clock(), authenticate)
+
+    async def _allocate_here(
+        self, wanted: Attributes, patience: float, authenticate: bool
     ) -> Message:
         attributes = [
             (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),

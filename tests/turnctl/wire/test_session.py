@@ -532,6 +532,45 @@ async def test_close_releases_what_may_have_been_granted() -> None:
     assert Method.REFRESH == server.requests[-1].method
 
 
+async def test_another_port_when_one_is_in_use() -> None:
+    """Where the server still knows our port from somebody, two others are tried, each with a nonce
+    of its own; the ports that were given up are closed.
+    """
+    first, second = Server(CHALLENGE, error(437)), Server(error(437))
+    third = Server(error(401, nonce=b"third"), success)
+    session, others = first.session(), iter([second, third])
+
+    async def elsewhere() -> Server:
+        other = next(others)
+        other._session = session
+        return other
+
+    session.elsewhere = elsewhere
+    granted = await session.allocate(patience=PATIENCE)
+    assert RELAYED == granted.relayed
+    assert third is session.link
+    assert [True, True, False] == [server.aborted for server in (first, second, third)]
+    nonces = [request.get(Attribute.NONCE) for request in third.requests]
+    assert [None, b"third"] == nonces
+
+
+@pytest.mark.parametrize(("ports", "asked"), [(0, 1), (9, 3)])
+async def test_ports_that_are_all_in_use(ports: int, asked: int) -> None:
+    """The error is told after three ports, or after the one there is."""
+    servers = [Server(error(437)) for _ in range(1 + ports)]
+    session, others = servers[0].session(), iter(servers[1:])
+
+    async def elsewhere() -> Server:
+        other = next(others)
+        other._session = session
+        return other
+
+    session.elsewhere = elsewhere if ports else None
+    with pytest.raises(ErrorResponse, match="437"):
+        await session.allocate(patience=PATIENCE)
+    assert asked == sum(bool(server.sent) for server in servers)
+
+
 @pytest.mark.parametrize("scripts", [[success], [CHALLENGE, error(486)]])
 async def test_close_without_an_allocation_sends_nothing(scripts: list[Script]) -> None:
     """Where nothing is held there is nothing to release."""
