@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -122,10 +123,11 @@ def watch(
     exporter = Exporter(" ".join(request.targets), interval)
     log = Log(sys.stdout.isatty())
     with sock:
-        log.started(request.targets, interval, _endpoint(*sock.getsockname()[:2]))
+        here = _endpoint(*sock.getsockname()[:2])
         beside = [_whereabouts(given, asked, log)] if own_relay and asked else []
         loop = Loop(_checks(given), exporter, log, interval)
-        asyncio.run(_watch(loop, exporter, sock, beside))
+        started = partial(log.started, request.targets, interval, here)
+        asyncio.run(_watch(loop, exporter, sock, beside, started))
     return 0
 
 
@@ -158,13 +160,22 @@ def _whereabouts(given: dict[str, Any], asked: tuple[Server, ...], log: Log) -> 
     return Watch(lambda: host.seen_by(asked), servers, log.led_astray)
 
 
-async def _watch(run: Loop, exporter: Exporter, sock: Any, beside: Sequence[Watch]) -> None:
-    """Until a signal comes. Cancelling a check releases its allocations."""
+async def _watch(
+    run: Loop,
+    exporter: Exporter,
+    sock: Any,
+    beside: Sequence[Watch],
+    started: Callable[[], None],
+) -> None:
+    """Until a signal comes; `started` is told once it may. Cancelling a check releases its
+    allocations.
+    """
     task = asyncio.ensure_future(run.forever())
     others = [asyncio.ensure_future(one.forever()) for one in beside]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    started()
     server = await exporter.serve(sock)
     try:
         with contextlib.suppress(asyncio.CancelledError):
