@@ -205,9 +205,8 @@ class _Run:
             begun = time.perf_counter()
             session = Session(Login(probe.username or "", probe.credential or ""))
             self.sessions.append(session)
-            session.elsewhere = lambda: self._link(session)
             try:
-                session.attach(await session.elsewhere())
+                await session.dial(lambda: self._link(session))
                 family = 6 if probe.family == 6 else None
                 granted = await session.allocate(patience=self.patience, family=family)
             except WireError as error:

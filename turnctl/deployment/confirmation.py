@@ -43,8 +43,8 @@ LONGEST = 999_999_999
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
 """PROXY protocol v2, command LOCAL: the connection is the proxy's own, as a health check is."""
 
-TAKES_IT = {437, 486, 508}
-"""What coturn says once it knows the user: 5-tuple in use, quota, no port left."""
+TAKES_IT = {486, 508}
+"""What coturn says once it knows the user: quota, no port left."""
 
 
 class Reception(Enum):
@@ -96,8 +96,7 @@ async def _show(relay: Relay, secret: Secret) -> Answer:
     made = credentials.mint([secret], USER, now=time.time(), ttl=60)
     session = Session(Login(made.username, made.password))
     try:
-        session.elsewhere = lambda: _link(relay, session)
-        session.attach(await session.elsewhere())
+        await session.dial(lambda: _link(relay, session))
         # coturn without an IPv4 relay address would otherwise grant 0.0.0.0.
         granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
     except ErrorResponse as error:

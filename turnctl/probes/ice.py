@@ -138,8 +138,7 @@ async def _run(
     begun = attempt.clock()
     failed = await _meet(attempt, kind, make(), types, begun)
     if isinstance(failed, _NothingGathered):
-        with contextlib.suppress(OutOfTime):
-            attempt.patience()
+        with contextlib.suppress(OutOfTime):  # as making them asks for time
             failed = await _meet(attempt, kind, make(), types, begun)
     if failed is not None:
         silent = Silent(str(failed) or "no pair of candidates connected in time")

@@ -71,8 +71,7 @@ async def _dial(attempt: Attempt, session: Session, *, report: bool) -> None:
     if attempt.probe.protocol == "udp":
         begun = attempt.clock()
         try:
-            session.elsewhere = lambda: open_datagram(attempt.server, session)
-            session.attach(await session.elsewhere())
+            await session.dial(lambda: open_datagram(attempt.server, session))
         except WireError as error:
             if report:
                 facts = attempt.ending(error, begun)

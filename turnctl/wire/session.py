@@ -43,9 +43,12 @@ ASTRAY_GRACE = 0.5
 DEFAULT_LIFETIME = 600
 """Seconds; what RFC 8656 section 3.2 and every browser ask for."""
 
-MISMATCH, ADDRESSES = 437, 3
-"""An Allocate error that says that the server still knows this port of ours, from whoever had it
-before; and how many ports are tried then (RFC 8656 section 7.4)."""
+KNOWN = {Method.ALLOCATE: {437, 441}, Method.REFRESH: {441}}
+"""Errors that, where there is no allocation of ours, may come of a port that the server still knows
+from whoever had it before. A Refresh gets 437 from a port that it does not know."""
+
+PORTS = 3
+"""How many are tried then (RFC 8656 section 7.4)."""
 
 RELEASE_PATIENCE = 0.4
 """Seconds for the farewell: Ctrl-C has to end within one."""
@@ -75,8 +78,8 @@ class Allocated:
 
 
 class Session:
-    """One 5-tuple, or another while the server has the first one in use. Call `attach` with a link
-    before anything else."""
+    """One 5-tuple, or another while the server has the first one in use. Call `dial`, or `attach`
+    with a link, before anything else."""
 
     def __init__(
         self, login: Login | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -98,14 +101,20 @@ class Session:
         self._unsettled = False
         """Whether an Allocate is on its way: the server may have granted it already."""
         self.allocated = False
-        self.elsewhere: Callable[[], Awaitable[Link]] | None = None
-        """Opens a link from another port, for one that the server still knows."""
+        self._open: Callable[[], Awaitable[Link]] | None = None
         self.on_data: Callable[[Address, bytes], None] | None = None
 
     # --- the link's side -----------------------------------------------------------------------
 
     def attach(self, link: Link) -> None:
         self._link = link
+
+    async def dial(self, open_link: Callable[[], Awaitable[Link]]) -> None:
+        """Attach the link that `open_link` opens, and another one from another port of ours when
+        the server still knows the first. Raises what it raises.
+        """
+        self._open = open_link
+        self.attach(await open_link())
 
     @property
     def link(self) -> Link:
@@ -197,6 +206,27 @@ class Session:
         A first 401 teaches realm and nonce, a 438 a new nonce. Raises WireError.
         """
         deadline = self._clock() + patience
+        for _ in range(PORTS - 1):
+            try:
+                return await self._request(method, attributes, deadline, authenticate)
+            except ErrorResponse as error:
+                known = error.code in KNOWN.get(method, ()) and not self.allocated
+                if self._open is None or not known:
+                    raise
+            before = self.link
+            self.attach(await self._open())
+            before.abort()
+            self._key = None  # the nonce was that port's
+        return await self._request(method, attributes, deadline, authenticate)
+
+    async def _request(
+        self,
+        method: Method,
+        attributes: Callable[[bytes], Attributes],
+        deadline: float,
+        authenticate: bool,
+    ) -> Message:
+        """From one port."""
         for _ in range(1 + NONCE_ROUNDS):
             key = self._key if authenticate else None
             response = await self._exchange(method, attributes, key, deadline - self._clock())
@@ -339,23 +369,6 @@ class Session:
     async def _allocate(
         self, wanted: Attributes, patience: float, *, authenticate: bool = True
     ) -> Message:
-        """From another port as well, where the server still knows this one."""
-        deadline = self._clock() + patience
-        for _ in range(ADDRESSES - 1):
-            try:
-                return await self._allocate_here(wanted, deadline - self._clock(), authenticate)
-            except ErrorResponse as error:
-                if error.code != MISMATCH or self.allocated or self.elsewhere is None:
-                    raise
-            before = self.link
-            self.attach(await self.elsewhere())
-            before.abort()
-            self._key = None  # the nonce was that port's
-        return await self._allocate_here(wanted, deadline - self._clock(), authenticate)
-
-    async def _allocate_here(
-        self, wanted: Attributes, patience: float, authenticate: bool
-    ) -> Message:
         attributes = [
             (Attribute.REQUESTED_TRANSPORT, UDP_TRANSPORT),
             (Attribute.LIFETIME, DEFAULT_LIFETIME.to_bytes(4, "big")),
@@ -429,6 +442,7 @@ class Session:
         Never raises: gives the error that kept the release from being confirmed.
         """
         failed: WireError | None = None
+        self._open = None  # a release is of this port
         try:
             if self._link is not None and (self.allocated or self._unsettled):
                 await self.refresh(0, patience=RELEASE_PATIENCE)

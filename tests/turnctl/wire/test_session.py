@@ -545,13 +545,30 @@ async def test_another_port_when_one_is_in_use() -> None:
         other._session = session
         return other
 
-    session.elsewhere = elsewhere
+    session._open = elsewhere
     granted = await session.allocate(patience=PATIENCE)
     assert RELAYED == granted.relayed
     assert third is session.link
     assert [True, True, False] == [server.aborted for server in (first, second, third)]
     nonces = [request.get(Attribute.NONCE) for request in third.requests]
     assert [None, b"third"] == nonces
+
+
+async def test_a_credential_shown_from_another_port() -> None:
+    """A Refresh without an allocation is refused (441) from a port that somebody else had, and says
+    nothing of the credential there; 437 is the answer of a port that nobody had.
+    """
+    first, second = Server(CHALLENGE, error(441)), Server(CHALLENGE, error(437))
+    session = first.session()
+
+    async def elsewhere() -> Server:
+        second._session = session
+        return second
+
+    session._open = elsewhere
+    with pytest.raises(ErrorResponse, match="437"):
+        await session.refresh(patience=PATIENCE)
+    assert (2, 2) == (len(first.sent), len(second.sent))
 
 
 @pytest.mark.parametrize(("ports", "asked"), [(0, 1), (9, 3)])
@@ -565,7 +582,7 @@ async def test_ports_that_are_all_in_use(ports: int, asked: int) -> None:
         other._session = session
         return other
 
-    session.elsewhere = elsewhere if ports else None
+    session._open = elsewhere if ports else None
     with pytest.raises(ErrorResponse, match="437"):
         await session.allocate(patience=PATIENCE)
     assert asked == sum(bool(server.sent) for server in servers)
