@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.options import Options
+from deploy.packages import install
 from deploy.ports import require_free
 from deploy.processes import Child, Failed, kept, output_of, run
 from deploy.running import Running, Say, accepts_tcp, is_ready
@@ -29,8 +30,6 @@ BACKOFF = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before coturn's next start; the first again once it has lived for a minute."""
 STEADY = 60.0
 APT_PATIENCE = 600.0
-LOCK_PATIENCE, LOCK_PAUSE = 300, 2
-"""Seconds for somebody else's apt-get or dpkg to end, and between looks."""
 
 
 @contextlib.asynccontextmanager
@@ -111,29 +110,13 @@ async def _turnserver(say: Say) -> str:
     if os.geteuid() != 0:
         raise Failed("coturn is not installed; run: sudo apt-get install -y coturn")
     say("installing coturn")
-    for step in (["update"], ["install", "-y", "--no-install-recommends", "coturn"]):
-        status, output = await _apt(*step)
-        if status != 0:
-            raise Failed(f"apt-get {step[0]} failed with status {status}:\n{output.strip()}")
+    await install("coturn", patience=APT_PATIENCE)
     if os.access("/run/systemd/system", os.F_OK):
         # The package starts a relay of its own on port 3478, with an open configuration.
         await run(["systemctl", "disable", "--quiet", "--now", "coturn.service"])
     if found := shutil.which("turnserver"):
         return found
     raise Failed("the package coturn holds no turnserver")
-
-
-async def _apt(*arguments: str) -> tuple[int, str]:
-    """Status and output. A machine that has just started may be at its own updates: while they hold
-    a lock it is tried again, since apt-get by itself waits for dpkg's alone."""
-    argv = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-qq"]
-    argv += ["-oAcquire::Retries=3", f"-oDPkg::Lock::Timeout={LOCK_PATIENCE}", *arguments]
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        status, output = await output_of(argv, patience=APT_PATIENCE)
-        if "Could not get lock" not in output or time.monotonic() > deadline:
-            return status, output
-        await asyncio.sleep(LOCK_PAUSE)
 
 
 async def _init(options: Options, data: Path) -> None:

