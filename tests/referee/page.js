@@ -1,7 +1,6 @@
-// One URL as a browser uses it. `argument`: {server, stun, patience}, the iceServers entry with the
-// one URL, a STUN server for the peer that has no relay, and how many times the usual is waited.
-const {server, stun, patience} = argument;
-const GATHER = 12000 * patience, MEET = 10000 * patience, RELEASED = 4000, LONG = "x".repeat(1000);
+// One URL as a browser uses it. `argument`: {server, stun}, the iceServers entry with the one URL,
+// and a STUN server for the peer that has no relay.
+const GATHER = 12000, MEET = 10000, RELEASED = 4000, LONG = "x".repeat(1000);
 const later = (ms, value) => new Promise((done) => setTimeout(() => done(value), ms));
 
 // Resolves to the first candidate of the type, to null when gathering ends without one.
@@ -60,6 +59,7 @@ function open(iceServers, iceTransportPolicy) {
   return pc;
 }
 try {
+  const {server, stun} = argument;
   if (/^stun/i.test(server.urls.trim())) {
     const pc = open([server], "all");
     const found = find(pc, "srflx");

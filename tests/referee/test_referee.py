@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -20,7 +19,6 @@ from tests.referee.lab import built
 from tests.referee.past import PAST
 from tests.referee.trial import BY_CHANCE, Row, disagreement, run
 
-PATIENCE = 4
 SHARE = 10
 """One in so many configurations is tried in every run."""
 
@@ -55,19 +53,15 @@ def written() -> Written:
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory, written: Written) -> Sequence[Row]:
     """What is seen now. Browsers and check give up at deadlines of their own, which a busy machine
-    can bring about: what differs from the document is tried again, one server at a time, and what
-    differs still with deadlines four times as long.
+    can bring about: what differs from the document is tried again, one server at a time.
     """
     directory = tmp_path_factory.mktemp("referee")
     tried = chosen()
     with built(directory) as (place, clients):
         seen = {row.key: row for row in run(tried, place, clients)}
-        for patience in (1, PATIENCE):
-            differ = {key for key, row in seen.items() if row != written.get(key)}
-            names = {name for name, _, _ in differ} - BY_CHANCE
-            again = [(number, one) for number, one in tried if one.name in names]
-            rows = run(again, place, replace(clients, patience=patience), side_by_side=1)
-            seen |= {row.key: row for row in rows if row.key in differ}
+        differ = {key[0] for key, row in seen.items() if row != written.get(key)} - BY_CHANCE
+        again = [(number, one) for number, one in tried if one.name in differ]
+        seen |= {row.key: row for row in run(again, place, clients, side_by_side=1)}
     return [*seen.values()]
 
 

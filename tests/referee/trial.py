@@ -21,7 +21,7 @@ __all__ = ["BY_CHANCE", "Clients", "Row", "disagreement", "run"]
 
 SIDE_BY_SIDE = 12
 """Servers at once, each with one URL at a time."""
-TIMEOUT = 8
+TIMEOUT = "8"
 """Seconds a URL that check has, three more than by default: six run at once here."""
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
 OF_LISTS = {"no-tcp-fallback", "no-tls-443"}
@@ -85,16 +85,12 @@ class Clients:
     stun: str
     root: Path
 
-    patience: int = 1
-    """How many times the usual both browsers and the check wait before they give a URL up."""
-
     def check(self, url: str, login: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
         """Verdict and codes of `turnctl check` with this URL alone."""
         server = _ice_server(url, login)
         # By a list and not as an argument: so a browser gets it too.
-        timeout = str(TIMEOUT * self.patience)
         status, said = self.checker.run(
-            *("check", "-", "--format", "json", "--ca", str(self.root), "--timeout", timeout),
+            *("check", "-", "--format", "json", "--ca", str(self.root), "--timeout", TIMEOUT),
             said=json.dumps({"iceServers": [server]}),
         )
         if status not in {0, 1}:
@@ -111,8 +107,7 @@ class Clients:
     def ask(self, browser: Browser, url: str, login: tuple[str, str]) -> str:
         """What a browser makes of the URL, in a few words."""
         server = _ice_server(url, login)
-        argument = {"server": server, "stun": self.stun, "patience": self.patience}
-        seen = browser.run(SCRIPT, argument, timeout=120 * self.patience)
+        seen = browser.run(SCRIPT, {"server": server, "stun": self.stun}, timeout=120)
         if "throws" in seen:
             return f"throws {seen['throws']}"
         if "srflx" in seen:
