@@ -7,7 +7,6 @@ and candidates are numbered, so that what is lost, doubled or out of order shows
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -120,7 +119,8 @@ async def test_killed_in_the_middle_of_200_calls(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """kill -9 while calls are set up: all 200 finish, each signal came once and in order, and
-    every peer is back within five seconds of the restart.
+    every peer is back within five seconds of the restart, or what a busy machine adds: it shows
+    when they enter.
     """
     begun = asyncio.Semaphore(AT_ONCE)
     finished = heard = 0
@@ -141,7 +141,9 @@ async def test_killed_in_the_middle_of_200_calls(
         await asyncio.gather(*caller.said, *callee.said)
 
     with Process(tmp_path) as service:
+        entering = time.monotonic()
         async with crowd(service, CALLS) as people, asyncio.timeout(PATIENCE):
+            entered = max(people.opened.values()) - entering
             peers = {end.user: end.client.peer for end in people.ends}
             pairs = zip(people.callers, people.callees, strict=True)
             making = [asyncio.create_task(make(*pair)) for pair in pairs]
@@ -160,8 +162,7 @@ async def test_killed_in_the_middle_of_200_calls(
             with capsys.disabled():
                 counts = {str(state): states.count(state) for state in dict.fromkeys(states)}
                 print(f"\nkilled with {counts}; all peers back after {back:.2f} s")  # noqa: T201
-            # Of a machine that does nothing else; here the event tells that all of them are.
-            assert back <= PROMISED_SECONDS or not os.environ.get("SOAK")
+            assert back <= PROMISED_SECONDS + entered
 
             # Those that were connected before go on as well: they carry another signal.
             await asyncio.gather(*(caller.say_more() for caller in people.callers))

@@ -22,6 +22,9 @@ from turnctl.wire.retransmission import SENDS
 
 ANY = ["--username", "1:nobody", "--credential", "none"]
 
+MOST_MS = 1.5 * 1000 * float(prober.TIMEOUT)
+"""A check of URLs that wait beside each other ends within the time of one."""
+
 # What a list should offer besides is no fault of this kind, and the lab's lists are short.
 assert_only = partial(prober.assert_only, beside={"no-tls-443"})
 
@@ -59,13 +62,14 @@ def site() -> Iterator[netns.Site]:
 
 @fault("unreachable", "nft drops everything at the server")
 def test_a_black_hole(site: netns.Site, tmp_path: Path) -> None:
-    """A server that swallows everything is unreachable, and the check ends."""
+    """A server that swallows everything ends within the timeout, as unreachable."""
     with coturn.running(site.server.address, namespace=site.server.name) as server:
         site.server.drop('iifname "eth0" meta l4proto { tcp, udp }')
         urls = [server.uri("udp"), server.uri("tcp")]
         path = write_ice_servers(tmp_path / "ice.json", urls, server.credential())
         checked = check(path, inside=site.client)
     assert_only("unreachable", checked)
+    assert checked.report["elapsedMs"] < MOST_MS
 
 
 @fault("udp-blocked", "nft drops udp to the port; another STUN server answers")
@@ -131,10 +135,11 @@ def test_tcp_closed(site: netns.Site, tmp_path: Path) -> None:
 )
 @fault("not-turn", "HTTP, silence, truncated, endless, wrong, closing and random answers over TCP")
 def test_no_turn_over_tcp(kind: Misbehaviour) -> None:
-    """Whatever answers on TCP instead of TURN is named, and the check ends."""
+    """Whatever answers on TCP instead of TURN is named within the timeout."""
     with responder(kind) as port:
         checked = check(*ANY, f"turn:127.0.0.1:{port}?transport=tcp")
     assert_only("not-turn", checked)
+    assert checked.report["elapsedMs"] < MOST_MS
 
 
 @pytest.mark.parametrize("kind", ["wrong-transaction", "garbage", "truncated"])
@@ -153,6 +158,7 @@ def test_no_tls(kind: Misbehaviour) -> None:
     with responder(kind) as port:
         checked = check(*ANY, f"turns:127.0.0.1:{port}")
     assert_only("tls-refused", checked)
+    assert checked.report["elapsedMs"] < MOST_MS
 
 
 # --- TLS ---------------------------------------------------------------------------------------
