@@ -64,7 +64,6 @@ async def run(
     record: Callable[[Observation], None],
     *,
     fresh: Mapping[str, Fresh],
-    clock: AwakeClock | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
     """Run every probe; observations go to `record` as they are made.
@@ -73,7 +72,7 @@ async def run(
     """
     for rejected in (*plan.rejected, *plan.disputed):
         record(rejected)
-    clock = clock or AwakeClock()
+    clock = AwakeClock()
     async with clock.ticking():
         await _Run(options, record, fresh, clock, now).everything(plan)
 
