@@ -12,6 +12,8 @@ from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import SERVER
 from tests.lab.prober import check
 
+pytestmark = pytest.mark.xdist_group("composed")
+
 FILES = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
 
 

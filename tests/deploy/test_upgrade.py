@@ -28,6 +28,8 @@ from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import SERVER, Namespace, Site
 from tests.lab.parts import SYSTEM_PATH, require
 
+pytestmark = pytest.mark.xdist_group("composed")
+
 TAGS = ("other", "undrainable", "broken", "options", "mute", "leaks", "refused")
 OTHER, UNDRAINABLE, BROKEN, OPTIONS, MUTE, LEAKS, REFUSED = (
     f"signalpost-test/coturn:{tag}" for tag in TAGS
