@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab.matrix import document, marks
-from turnctl.findings import FIXES
+from turnctl.diagnosis.catalogue import FIXES
 
 
 def test_every_cause_is_injected() -> None:

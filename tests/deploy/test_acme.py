@@ -24,8 +24,8 @@ from tests.lab.names import names
 from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from tests.lab.prober import check
-from turnctl.edge.certificate import fingerprint
-from turnctl.edge.placeholder import ISSUER
+from turnctl.deployment.edge.certificate import fingerprint
+from turnctl.deployment.placeholder import ISSUER
 
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "METRICS_PORT",

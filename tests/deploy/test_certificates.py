@@ -32,9 +32,9 @@ from tests.lab.netns import SERVER, Namespace, Site
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL, check
 from tests.lab.programs import accepts, started
-from turnctl.edge.certificate import fingerprint
-from turnctl.edge.placeholder import placeholder
-from turnctl.edge.source import utc_now
+from turnctl.deployment.edge.certificate import fingerprint
+from turnctl.deployment.edge.source import utc_now
+from turnctl.deployment.placeholder import placeholder
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_stream
 from turnctl.wire.session import Login, Session

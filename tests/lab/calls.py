@@ -16,10 +16,10 @@ import time
 
 from signalpost.credentials import Secret, mint
 from signalpost.iceservers import parse_uri
-from turnctl.observations import Address
-from turnctl.wire.bulk import BulkLink, open_bulk
+from turnctl.diagnosis.observations import Address
+from turnctl.load.bulk import BulkLink, open_bulk
+from turnctl.load.traffic import Pair, Traffic
 from turnctl.wire.session import Login, Session
-from turnctl.wire.traffic import Pair, Traffic
 
 PATIENCE = 60.0
 SLICE = 0.05

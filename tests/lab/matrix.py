@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from turnctl.findings import FIXES
+from turnctl.diagnosis.catalogue import FIXES
 
 __all__ = ["Fault", "document", "fault", "marks", "table"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.options import HOST, OTHER, PASSWORD, SECRET, Trial, configuration, outcome
-from turnctl.deployment.coturn import parse_version
-from turnctl.inside import lint
+from turnctl.coturn.rendering import parse_version
+from turnctl.doctor import lint
 
 __all__ = ["DOCUMENT", "TRIALS", "doctors", "document", "files", "recorded", "tried", "verdict"]
 

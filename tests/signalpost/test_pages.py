@@ -13,7 +13,7 @@ import pytest
 from signalpost.web.pages import PAGES, POLICY
 from tests.browser.npm import node
 from tests.signalpost.running import SETTINGS, running, settings
-from turnctl.findings import FIXES
+from turnctl.diagnosis.catalogue import FIXES
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ROOT = Path(__file__).parents[2]

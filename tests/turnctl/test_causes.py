@@ -23,8 +23,8 @@ from tests.lab.certs import Authority, Certificate
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, assert_only, check, write_ice_servers
 from tests.lab.responders import Script, issuer, picky_edge, turn_responder
-from turnctl.addresses import DENIED
-from turnctl.probes.relay import ECHO_PACKETS, LARGE_EVERY
+from turnctl.check.probes.relay import ECHO_PACKETS, LARGE_EVERY
+from turnctl.host.addresses import DENIED
 
 ANY = ["--username", "1:nobody", "--credential", "none"]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.deployment import coturn, datadir, servicefile, targets, turndb
+from turnctl.coturn import database, rendering
+from turnctl.deployment import datadir, scraping, servicefile
 from turnctl.deployment.placement import Placement
 from turnctl.deployment.relays import Relay
 
@@ -25,23 +26,23 @@ class Installation:
     """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
     own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
 
-    version: coturn.Version
+    version: rendering.Version
     realm: str
     where: Placement
     relays: tuple[Relay, ...]
     handed_out: Relay
-    limits: coturn.Limits
+    limits: rendering.Limits
     http: tuple[str, int]
     domain: str | None
     edge_http: int
     edge_https: int
-    figures: dict[str, int] = field(default_factory=lambda: dict(targets.PORTS))
+    figures: dict[str, int] = field(default_factory=lambda: dict(scraping.PORTS))
     """Job → port where Prometheus finds it."""
     only: tuple[str, ...] = ()
     """The relays whose files are written; none named means all of them."""
 
-    def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
-        return coturn.Configuration(
+    def configuration(self, relay: Relay, home: Path) -> rendering.Configuration:
+        return rendering.Configuration(
             version=self.version,
             realm=self.realm,
             addresses=self.where.listen,
@@ -94,7 +95,7 @@ def install(
         datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
         done["probe/api-key"] = "copied"
     if (prometheus := directory / "prometheus").is_dir():
-        datadir.write(prometheus / "targets.json", targets.render(wanted.figures), mode=0o644)
+        datadir.write(prometheus / "targets.json", scraping.render(wanted.figures), mode=0o644)
         done["prometheus/targets.json"] = "written"
     if wanted.domain is not None:
         done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
@@ -106,8 +107,8 @@ def _relay(
 ) -> dict[str, str]:
     datadir.make_directory(home)
     with datadir.owned(home):
-        changed = turndb.put(home / "turndb", wanted.realm, secrets)
-    configuration = coturn.render(wanted.configuration(relay, home))
+        changed = database.put(home / "turndb", wanted.realm, secrets)
+    configuration = rendering.render(wanted.configuration(relay, home))
     datadir.write(home / "turnserver.conf", configuration, mode=0o400)
     return {
         f"{relay.name}/turndb": "given the secrets" if changed else "kept",
@@ -119,8 +120,8 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
     """The edge starts with whatever it can read; `turnctl edge certify` brings it up to date, but
     not before the edge has started."""
     # Imported here: it costs 30 ms, and a host without a domain shall not pay.
-    from turnctl.edge.certificate import Bad, read
-    from turnctl.edge.placeholder import placeholder
+    from turnctl.deployment.edge.certificate import Bad, read
+    from turnctl.deployment.placeholder import placeholder
 
     path = home / "edge.pem"
     datadir.make_directory(home)

@@ -12,8 +12,8 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from turnctl.addresses import is_documentation, is_private, is_public
-from turnctl.deployment.coturn import FIRST_SAFE, Version, is_too_old_for_public, told_holes
+from turnctl.coturn.rendering import FIRST_SAFE, Version, is_too_old_for_public, told_holes
+from turnctl.host.addresses import is_documentation, is_private, is_public
 
 __all__ = ["NoPlace", "Own", "Placement", "Seen", "place"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnctl.case import Case, Record
-from turnctl.findings import Finding
+from turnctl.diagnosis.case import Case, Record
+from turnctl.diagnosis.catalogue import Finding
 
 __all__ = ["Report"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from turnctl import relayports
-from turnctl.case import Case
-from turnctl.observations import (
+from turnctl.diagnosis import relayports
+from turnctl.diagnosis.case import Case
+from turnctl.diagnosis.observations import (
     Address,
     Allocation,
     Alpn,

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from turnctl.observations import CandidateSeen, Observation
+from turnctl.diagnosis.observations import CandidateSeen, Observation
 from turnctl.reports import Report
 from turnctl.reports.text import (
     CANDIDATE_COLUMNS,

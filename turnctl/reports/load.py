@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from turnctl.findings import FIXES, Finding, Severity, finding
-from turnctl.load import Measured
-from turnctl.observations import Outcome
+from turnctl.diagnosis.catalogue import FIXES, Finding, Severity, finding
+from turnctl.diagnosis.observations import Outcome
+from turnctl.load.pairs import Measured
 from turnctl.wire.errors import ErrorResponse, TlsFailed, WireError
 
 __all__ = ["SCHEMA", "as_json", "as_text", "findings"]

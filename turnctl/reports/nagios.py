@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from turnctl.findings import Severity
-from turnctl.observations import Echo
+from turnctl.diagnosis.catalogue import Severity
+from turnctl.diagnosis.observations import Echo
 from turnctl.reports import Report
 
 __all__ = ["STATUS", "render"]

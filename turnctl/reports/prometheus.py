@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from turnctl.observations import Allocation, Binding, Echo, TlsHandshake
+from turnctl.diagnosis.observations import Allocation, Binding, Echo, TlsHandshake
 from turnctl.reports import Report
 
 __all__ = ["Metric", "exposition", "metrics", "render", "success"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from turnctl.case import Case
-from turnctl.findings import Finding
-from turnctl.observations import (
+from turnctl.diagnosis.case import Case
+from turnctl.diagnosis.catalogue import Finding
+from turnctl.diagnosis.observations import (
     Address,
     Allocation,
     Binding,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnctl.inside.log import judge
+from turnctl.doctor.log import judge
 
 __all__ = ["complaints", "sections", "tail"]
 

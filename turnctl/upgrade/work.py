@@ -14,11 +14,12 @@ from pathlib import Path
 import click
 
 from signalpost.credentials import Secret
-from turnctl.deployment import datadir, dotenv, turnserver
-from turnctl.deployment.turnserver import Conf
-from turnctl.findings import Severity
+from turnctl.check.sources import Access, load
+from turnctl.coturn import parsing
+from turnctl.coturn.parsing import Conf
+from turnctl.deployment import datadir, dotenv
+from turnctl.diagnosis.catalogue import Severity
 from turnctl.reports import Report
-from turnctl.sources import Access, load
 from turnctl.upgrade import facts
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step
@@ -103,7 +104,7 @@ class Work:
 
     def _init(self, relay: str, version: str, only: tuple[str, ...]) -> None:
         """`turnctl init`, by the same environment as compose.yaml gives it."""
-        from turnctl.init import init
+        from turnctl.commands.init import init
 
         argv = ["--dir", str(self.directory), "--coturn-version", version, "--relay", relay]
         for name in only:
@@ -128,7 +129,7 @@ class Work:
 
     def _conf(self, name: str) -> Conf:
         path = self.directory / name / "turnserver.conf"
-        return turnserver.parse(str(path), self._text(path) or "")
+        return parsing.parse(str(path), self._text(path) or "")
 
     def _handed_out(self) -> str:
         """By the service's own settings, which a run before this one may have written."""
@@ -144,7 +145,7 @@ class Work:
 
     def _allocations(self) -> dict[str, int]:
         """Relay → how many relayed addresses it has, by the host's table of sockets."""
-        from turnctl.vacancy import listeners
+        from turnctl.setup.freeports import listeners
 
         sockets = [one for one in listeners() if one.protocol == "udp"]
         found = {}
@@ -161,7 +162,7 @@ class Work:
     # --- the service and the edge ---------------------------------------------------------------
 
     def _hand_out(self, relay: str, f: Facts) -> None:
-        from turnctl.edge.prefer import prefer
+        from turnctl.commands.prefer import prefer
 
         # Of the relays' own files only those beside, which are of this version in any case.
         self._init(relay, f.note.version, f.beside)
@@ -205,9 +206,9 @@ class Work:
     async def _prove(self, names: tuple[str, ...]) -> Heard:
         """0 when data goes through each listener; 2 when a relay answered and it does not, 1 when
         none answered."""
-        from turnctl.engine import Options
-        from turnctl.examination import Request, examine
-        from turnctl.observations import Allocation
+        from turnctl.check.engine import Options
+        from turnctl.check.examine import Request, examine
+        from turnctl.diagnosis.observations import Allocation
 
         urls = tuple(url for name in names for url in self._urls(name))
         if not urls:
@@ -229,8 +230,8 @@ class Work:
         await asyncio.gather(*map(self._round, names))
 
     async def _round(self, name: str) -> None:
-        from turnctl.load import Demand, run
-        from turnctl.plan import make_plan
+        from turnctl.diagnosis.plan import make_plan
+        from turnctl.load.pairs import Demand, run
 
         context = ssl.create_default_context()
         url = next(self._urls(name), None)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from turnctl.observations import Address, RelayProtocol
+from turnctl.diagnosis.observations import Address, RelayProtocol
 from turnctl.wire.errors import WireError, from_os_error
 
 __all__ = ["DatagramLink", "HopLimits", "family_of", "open_datagram"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from turnctl.observations import Family, Outcome
+from turnctl.diagnosis.observations import Family, Outcome
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
 

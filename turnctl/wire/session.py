@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from aioice.turn import make_integrity_key
 
-from turnctl.observations import Address
+from turnctl.diagnosis.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.datagram import DatagramLink, HopLimits
 from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, Stalled, WireError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.deployment.coturn import Version
+from turnctl.coturn.rendering import Version
 from turnctl.deployment.placement import NoPlace, Own, Placement, Seen, place
 
 CURRENT, OLD = Version(4, 18, 0), Version(4, 6, 1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from signalpost.iceservers import IceServer
-from turnctl.case import Record
-from turnctl.findings import Finding, Severity, finding
-from turnctl.judge import overall, url_verdict
-from turnctl.observations import (
+from turnctl.diagnosis.case import Record
+from turnctl.diagnosis.catalogue import Finding, Severity, finding
+from turnctl.diagnosis.judge import overall, url_verdict
+from turnctl.diagnosis.observations import (
     Address,
     Allocation,
     Alpn,
@@ -23,7 +23,7 @@ from turnctl.observations import (
     Resolution,
     TlsHandshake,
 )
-from turnctl.plan import make_plan
+from turnctl.diagnosis.plan import make_plan
 from turnctl.reports import Report
 
 __all__ = ["BROKEN", "EMPTY", "HEALTHY", "HOSTILE", "STUN", "TLS", "UDP", "report"]

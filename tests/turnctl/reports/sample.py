@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from signalpost.iceservers import IceServer
-from turnctl.case import Record
-from turnctl.findings import Finding, Severity, finding
-from turnctl.observations import (
+from turnctl.diagnosis.case import Record
+from turnctl.diagnosis.catalogue import Finding, Severity, finding
+from turnctl.diagnosis.observations import (
     Allocation,
     Binding,
     CandidateSeen,
@@ -21,7 +21,7 @@ from turnctl.observations import (
     Resolution,
     TlsHandshake,
 )
-from turnctl.plan import make_plan
+from turnctl.diagnosis.plan import make_plan
 from turnctl.reports import Report
 
 __all__ = [

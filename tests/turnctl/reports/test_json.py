@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from tests.turnctl.reports.sample import TLS, UDP, report
-from turnctl.observations import Alpn, DualAllocation, Inbound, Observation, Outcome, TlsHandshake
+from turnctl.diagnosis.observations import (
+    Alpn,
+    DualAllocation,
+    Inbound,
+    Observation,
+    Outcome,
+    TlsHandshake,
+)
 from turnctl.reports.json import document, render
 
 URL: dict[str, Any] = {

@@ -17,7 +17,7 @@ from tests.lab.certs import Authority
 from tests.lab.prober import check, write_ice_servers
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY
-from turnctl.findings import FIXES
+from turnctl.diagnosis.catalogue import FIXES
 from turnctl.reports import Report
 from turnctl.reports import json as json_report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, STUN, UDP, hostile, report
-from turnctl.observations import Binding, IceLeg, Outcome, Resolution, TlsHandshake
+from turnctl.diagnosis.observations import Binding, IceLeg, Outcome, Resolution, TlsHandshake
 from turnctl.reports import Report
 from turnctl.reports.text import Plain, closing, notes
 

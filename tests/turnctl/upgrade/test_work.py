@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from turnctl.init import init
+from turnctl.commands.init import init
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step
 from turnctl.upgrade.work import Work

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from turnctl.observations import Address
+from turnctl.diagnosis.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.binding import Change, local_address, open_binding_socket
 from turnctl.wire.errors import ErrorResponse, Silent, Unroutable

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.lab.certs import Authority
 from tests.lab.ports import free_port
-from turnctl.observations import Address
+from turnctl.diagnosis.observations import Address
 from turnctl.wire import links, stun
 from turnctl.wire.datagram import HopLimits
 from turnctl.wire.errors import Closed, NotStun, Refused, Silent, TlsFailed, WireError

@@ -9,7 +9,7 @@ import random
 import tracemalloc
 from collections.abc import Awaitable, Callable
 
-from turnctl.observations import Address, RelayProtocol
+from turnctl.diagnosis.observations import Address, RelayProtocol
 from turnctl.wire import stun
 from turnctl.wire.binding import BindingSocket
 from turnctl.wire.errors import NotStun, WireError

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aioice.turn import make_integrity_key
 
-from turnctl.observations import Address, RelayProtocol
+from turnctl.diagnosis.observations import Address, RelayProtocol
 from turnctl.wire import session as turn
 from turnctl.wire import stun
 from turnctl.wire.errors import Closed, ErrorResponse, NotStun, Silent, Stalled

@@ -1,0 +1,1 @@
+"""What `turnctl init` looks at before anything starts."""
