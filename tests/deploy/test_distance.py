@@ -15,7 +15,7 @@ from tests.lab.deployment import DOMAIN, wait_until
 from tests.lab.names import names
 from tests.lab.netns import SERVER, Site
 from tests.lab.prober import Checked, check
-from turnctl.coturn.rendering import FIRST_SAFE
+from turnctl.coturn.versions import FIRST_SAFE
 
 RELAYS = [
     f"turn:{DOMAIN}:3478?transport=udp",

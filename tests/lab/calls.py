@@ -16,9 +16,9 @@ import time
 
 from signalpost.credentials import Secret, mint
 from signalpost.iceservers import parse_uri
-from turnctl.diagnosis.observations import Address
 from turnctl.load.bulk import BulkLink, open_bulk
 from turnctl.load.traffic import Pair, Traffic
+from turnctl.wire.outcome import Address
 from turnctl.wire.session import Login, Session
 
 PATIENCE = 60.0

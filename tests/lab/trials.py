@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.options import HOST, OTHER, PASSWORD, SECRET, Trial, configuration, outcome
-from turnctl.coturn.rendering import parse_version
+from turnctl.coturn.versions import parse_version
 from turnctl.doctor import lint
 
 __all__ = ["DOCUMENT", "TRIALS", "doctors", "document", "files", "recorded", "tried", "verdict"]

@@ -22,18 +22,11 @@ from turnctl.check.credentials import Fresh
 from turnctl.check.probes import allocate, alpn, contact, ice, inbound, policy, relay, triage
 from turnctl.check.probes.attempt import STEP_SHARE, Attempt, OutOfTime
 from turnctl.check.probes.link import opened
-from turnctl.diagnosis.observations import (
-    CandidateSeen,
-    Echo,
-    Family,
-    Inbound,
-    Observation,
-    Outcome,
-    Resolution,
-)
+from turnctl.diagnosis.observations import CandidateSeen, Echo, Inbound, Observation, Resolution
 from turnctl.diagnosis.plan import Plan, Probe
 from turnctl.wire import tls
 from turnctl.wire.errors import WireError
+from turnctl.wire.outcome import Family, Outcome
 from turnctl.wire.resolve import ResolutionFailed, resolve
 from turnctl.wire.session import Allocated, Session
 

@@ -15,9 +15,10 @@ from turnctl.check.sources import Access, Source
 from turnctl.diagnosis.case import Record
 from turnctl.diagnosis.icelist import Fault
 from turnctl.diagnosis.judge import judge, overall, url_verdict
-from turnctl.diagnosis.observations import Family, ListFault, Observation
+from turnctl.diagnosis.observations import ListFault, Observation
 from turnctl.diagnosis.plan import make_plan
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Family
 
 __all__ = ["NothingLeft", "Request", "examine"]
 

@@ -21,8 +21,9 @@ from signalpost.iceservers import IceServer, IceServersError, IceUriError, parse
 from turnctl.check.credentials import Fresh, Minted, Service
 from turnctl.diagnosis import icelist, lifetime
 from turnctl.diagnosis.icelist import Fault, IceList
-from turnctl.diagnosis.observations import Issuer, Outcome
+from turnctl.diagnosis.observations import Issuer
 from turnctl.wire import background, http
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["DEFAULT_TARGET", "Access", "Source", "SourceError", "load"]
 

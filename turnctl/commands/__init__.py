@@ -5,11 +5,10 @@ starting turnctl has to be instant.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 import click
 
-__all__ = ["Failure", "Misuse", "Whole", "turnctl"]
+__all__ = ["turnctl"]
 
 COMMANDS = {
     "bench": "Load through the relay: allocations, packets and bits a second, round trips, loss.",
@@ -25,28 +24,6 @@ COMMANDS = {
     "watch": "Check again and again: metrics for Prometheus, and a line when something changes.",
 }
 """Name → what --help says; the command is the object of that name in the module of that name."""
-
-
-class Misuse(click.ClickException):
-    """Wrong usage: something typed or given that cannot be used. Exit status 2."""
-
-    exit_code = 2
-
-
-class Failure(click.ClickException):
-    """turnctl could not do its job. Exit status 3."""
-
-    exit_code = 3
-
-
-class Whole(click.IntRange):
-    """A whole number within bounds; what is no number is told the bounds too."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return int(super().convert(value, param, ctx))
-        except click.BadParameter:
-            self.fail(f"{value!r} is not a whole number from {self.min} to {self.max}", param, ctx)
 
 
 class _Lazy(click.Group):

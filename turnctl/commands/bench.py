@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import Failure, Misuse, Whole, options
-from turnctl.reports import delivery
+from turnctl.commands import options
+from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.options import Whole
+from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from signalpost.iceservers import IceServer
@@ -60,7 +62,7 @@ Progress = Callable[["Measured"], None]
     help="For each URL.",
 )
 @click.option("--yes", is_flag=True, help="The server is mine, and may be loaded.")
-@delivery.options("text", "json")
+@report_options("text", "json")
 def bench(
     pairs: int | None,
     size: int,
@@ -96,7 +98,7 @@ def bench(
         text = load.as_json(" ".join(request.targets), started, rows)
     else:
         text = "\n".join(load.as_text(rows)) + "\n"
-    delivery.deliver(text, output)
+    deliver(text, output)
     failed = any(f.severity == "fail" for row in rows for f in load.findings(row))
     return 1 if failed or any(row.broke for row in rows) else 0
 
@@ -159,8 +161,8 @@ async def _measure(
 async def _probes(request: Request) -> list[Probe]:
     """The relays of all targets. Raises SourceError or Failure."""
     from turnctl.check import sources
-    from turnctl.diagnosis.observations import Outcome
     from turnctl.diagnosis.plan import make_plan
+    from turnctl.wire.outcome import Outcome
 
     servers: list[IceServer] = []
     for target in request.targets:

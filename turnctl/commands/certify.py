@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from turnctl.commands import Misuse, Whole
+from turnctl.commands.errors import Misuse
+from turnctl.commands.options import Whole
 from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.deployment.edge.keeper import Keeper

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import Misuse, options
-from turnctl.reports import delivery
+from turnctl.commands import options
+from turnctl.commands.errors import Misuse
+from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
     from turnctl.diagnosis.observations import Observation
-    from turnctl.reports import Report
+    from turnctl.diagnosis.report import Report
 
 __all__ = ["check"]
 
 
 @click.command()
 @options.options
-@delivery.options("text", "json", "junit", "prometheus", "nagios")
+@report_options("text", "json", "junit", "prometheus", "nagios")
 @click.option("-v", "--verbose", is_flag=True, help="Every step as it is made, on standard error.")
 def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int:
     """Prove that STUN and TURN work and carry data, or name why not.
@@ -46,7 +47,7 @@ def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int
     request = options.request_from(given)
     if format_ != "text":
         report = _run(request, lambda _: None, verbose)
-        delivery.deliver(_render(format_, report), output)
+        deliver(_render(format_, report), output)
     elif output is None and sys.stdout.isatty():
         report = _on_terminal(request, verbose)
     else:
@@ -92,7 +93,7 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
     report = _run(request, plain.observe, verbose)
     plain.finish(report)
     if output:
-        delivery.deliver("\n".join(kept) + "\n", output)
+        deliver("\n".join(kept) + "\n", output)
     return report
 
 

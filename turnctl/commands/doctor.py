@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import Failure, Misuse, stunservers
+from turnctl.commands import stunservers
+from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.output import deliver, report_options
 from turnctl.commands.stunservers import Server
-from turnctl.coturn.rendering import Version, parse_version
-from turnctl.reports import delivery
+from turnctl.coturn.versions import Version, parse_version
 
 if TYPE_CHECKING:
-    from turnctl.deployment.placement import Seen
     from turnctl.doctor import Look
     from turnctl.doctor.deployment import Deployment
     from turnctl.doctor.docker import Project
+    from turnctl.host.addresses import Seen
 
 __all__ = ["doctor"]
 
@@ -73,7 +74,7 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
     "turnserver installed here, else the newest known.",
 )
 @stunservers.options
-@delivery.options("text", "json")
+@report_options("text", "json")
 def doctor(
     directory: Path | None,
     compose_project: str | None,
@@ -127,7 +128,7 @@ def doctor(
         text = json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False)
     else:
         text = "\n".join(_lines(made, elapsed))
-    delivery.deliver(f"{text}\n", output)
+    deliver(f"{text}\n", output)
     return 1 if _verdict(made) == "fail" else 0
 
 

@@ -20,14 +20,17 @@ import click
 from click.core import ParameterSource
 
 from turnctl.check.allowance import LIMIT
-from turnctl.commands import Failure, Whole, stunservers
+from turnctl.commands import stunservers
+from turnctl.commands.errors import Failure
+from turnctl.commands.options import Whole
 from turnctl.commands.stunservers import Server
-from turnctl.coturn import rendering
+from turnctl.coturn import rendering, versions
 from turnctl.deployment import datadir, dotenv, scraping
 from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.installation import Installation, install
-from turnctl.deployment.placement import NoPlace, Own, Placement, place
+from turnctl.deployment.placement import NoPlace, Placement, place
 from turnctl.deployment.relays import SHARES, relays
+from turnctl.host.addresses import Own
 from turnctl.rotation.keyring import finish_overdue
 
 __all__ = ["init"]
@@ -158,7 +161,7 @@ _BYTES = Whole(10_000, 1_000_000_000_000)
     "--coturn-version",
     "COTURN_VERSION",
     metavar="VERSION",
-    callback=_reads(rendering.parse_version),
+    callback=_reads(versions.parse_version),
     help="coturn that will run. Default: ask the turnserver installed here.",
 )
 @click.option(
@@ -287,7 +290,7 @@ def init(
     stun: tuple[Server, ...],
     no_stun: bool,
     local: bool,
-    coturn_version: rendering.Version | None,
+    coturn_version: versions.Version | None,
     coturn_image: str | None,
     realm: str,
     relay: str,
@@ -420,7 +423,7 @@ def _http_host(*, loopback: bool) -> str:
     return "127.0.0.1" if loopback else "::"
 
 
-def _installed_version() -> rendering.Version:
+def _installed_version() -> versions.Version:
     program = shutil.which("turnserver")
     if program is None:
         raise click.UsageError(
@@ -431,24 +434,24 @@ def _installed_version() -> rendering.Version:
         [program, "--version"], capture_output=True, text=True, check=False, timeout=10
     )
     try:
-        return rendering.parse_version(said.stdout)
+        return versions.parse_version(said.stdout)
     except ValueError as error:
         raise Failure(f"turnserver --version: {error}") from error
 
 
-def _fit_version(named: rendering.Version | None, image: str | None) -> rendering.Version:
+def _fit_version(named: versions.Version | None, image: str | None) -> versions.Version:
     """The version that will run. Raises Failure for one that must not be deployed."""
     version = named or _installed_version()
     source = "turnserver --version" if named is None else "--coturn-version or COTURN_VERSION"
-    seen = {source: version, f"image {image}": rendering.version_of_image(image or "")}
+    seen = {source: version, f"image {image}": versions.version_of_image(image or "")}
     for where, one in seen.items():
-        if one is not None and (why := rendering.refused(one)):
+        if one is not None and (why := versions.refused(one)):
             raise Failure(f"{why} ({where})")
     return version
 
 
 def _place(
-    version: rendering.Version,
+    version: versions.Version,
     external_ip: str | None,
     listen: tuple[str, ...],
     asked: tuple[Server, ...],

@@ -10,7 +10,7 @@ import click
 
 from signalpost import credentials
 from signalpost.credentials import Verdict
-from turnctl.commands import Misuse
+from turnctl.commands.errors import Misuse
 from turnctl.diagnosis import mistakes
 from turnctl.host.secretfile import SecretFileError, read_secrets
 from turnctl.reports.text import printable

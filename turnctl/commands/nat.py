@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from signalpost.iceservers import DEFAULT_PORTS, IceUri, IceUriError, parse_uri
-from turnctl.commands import Failure, Misuse, options
-from turnctl.reports import delivery
+from turnctl.commands import options
+from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
     from turnctl.diagnosis.nat import Behaviour, Seen
-    from turnctl.diagnosis.observations import Address, Family
+    from turnctl.wire.outcome import Address, Family
 
 __all__ = ["nat"]
 
@@ -90,7 +91,7 @@ def _only_uris(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
     help="PEM bundle to trust instead of the system's.",
 )
 @click.option("--insecure", is_flag=True, help="Go on although a certificate is not trusted.")
-@delivery.options("text", "json")
+@report_options("text", "json")
 def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) -> int:
     """Tell how the NAT in front of this machine maps and filters, and what that means for calls.
 
@@ -122,7 +123,7 @@ def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) 
         text = json.dumps(document, indent=2)
     else:
         text = "\n\n".join("\n".join(_as_text(one)) for one in tested)
-    delivery.deliver(f"{text}\n", output)
+    deliver(f"{text}\n", output)
     return 0 if any(one.behaviour and one.behaviour.told for one in tested) else 1
 
 
@@ -146,7 +147,7 @@ async def _examine(request: Request) -> list[_Result]:
 async def _uris(target: str, request: Request) -> list[IceUri]:
     """The target's URIs. Those of its list that cannot be read are check's business."""
     from turnctl.check import sources
-    from turnctl.diagnosis.observations import Outcome
+    from turnctl.wire.outcome import Outcome
 
     if target.partition(":")[0].lower() in DEFAULT_PORTS:
         try:

@@ -15,10 +15,10 @@ import click
 
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri, IceUriError, parse_uri
-from turnctl.commands import Misuse
+from turnctl.commands.errors import Misuse
 from turnctl.host.secretfile import SecretFileError, read_secrets
 
-__all__ = ["MAX_TIMEOUT", "Seconds", "options", "request_from"]
+__all__ = ["MAX_TIMEOUT", "Seconds", "Whole", "options", "request_from"]
 
 MAX_TIMEOUT = 120.0
 
@@ -37,6 +37,16 @@ class Seconds(click.FloatRange):
             bounds = f"from {self.min:g} to {self.max:g}"
             self.fail(f"{value!r} is not a number of seconds {bounds}", param, ctx)
         return seconds
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds; what is no number is told the bounds too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number from {self.min} to {self.max}", param, ctx)
 
 
 class _StunUri(click.ParamType[IceUri]):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from turnctl.commands import Failure
+from turnctl.commands.errors import Failure
 from turnctl.deployment.edge.runtime import SERVERS, Edge, NotThere, Refused
 
 __all__ = ["prefer"]

@@ -17,7 +17,7 @@ import click
 import yaml
 
 from signalpost.credentials import Secret
-from turnctl.commands import Failure
+from turnctl.commands.errors import Failure
 from turnctl.deployment import datadir
 from turnctl.rotation.confirm import Service
 from turnctl.rotation.keyring import Keyring, Standing

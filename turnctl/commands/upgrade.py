@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from turnctl.commands import Failure, Misuse, Whole
+from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.options import Whole
 
 if TYPE_CHECKING:
     from turnctl.upgrade.facts import Host

@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import Failure, Misuse, options, stunservers
+from turnctl.commands import options, stunservers
+from turnctl.commands.errors import Failure, Misuse
 from turnctl.commands.stunservers import Server
 
 if TYPE_CHECKING:
     from signalpost.iceservers import IceServer
     from turnctl.diagnosis.changes import Change, Key, Standing
+    from turnctl.diagnosis.report import Report
     from turnctl.host.ownaddress import Watch
-    from turnctl.reports import Report
     from turnctl.reports.exporter import Exporter
 
 __all__ = ["Log", "Loop", "watch"]

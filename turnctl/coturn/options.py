@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 
 __all__ = ["BOOLEAN", "KNOWN", "NEWEST", "SHORT", "VALUELESS", "standing", "truth"]
 

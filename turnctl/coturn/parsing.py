@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from turnctl.coturn.options import BOOLEAN, truth
-from turnctl.coturn.rendering import Version, parse_version
+from turnctl.coturn.versions import Version, parse_version
 
 __all__ = ["LONGEST", "Conf", "Line", "parse", "value_of"]
 

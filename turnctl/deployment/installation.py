@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.coturn import database, rendering
+from turnctl.coturn import database, rendering, versions
 from turnctl.deployment import datadir, scraping, servicefile
 from turnctl.deployment.placement import Placement
 from turnctl.deployment.relays import Relay
@@ -26,7 +26,7 @@ class Installation:
     """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
     own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
 
-    version: rendering.Version
+    version: versions.Version
     realm: str
     where: Placement
     relays: tuple[Relay, ...]

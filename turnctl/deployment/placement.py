@@ -12,30 +12,14 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from turnctl.coturn.rendering import FIRST_SAFE, Version, is_too_old_for_public, told_holes
-from turnctl.host.addresses import is_documentation, is_private, is_public
+from turnctl.coturn.versions import FIRST_SAFE, Version, is_too_old_for_public, told_holes
+from turnctl.host.addresses import Own, Seen, is_documentation, is_private, is_public
 
-__all__ = ["NoPlace", "Own", "Placement", "Seen", "place"]
+__all__ = ["NoPlace", "Placement", "place"]
 
 
 class NoPlace(Exception):
     """There is no address to put the relay on; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """This host's addresses, the one its default route leaves from first."""
-
-    v4: tuple[str, ...]
-    v6: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a STUN server saw: this host's mapped address."""
-
-    address: str
-    server: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnctl.deployment.installation import Installation
-from turnctl.host.addresses import is_private
+from turnctl.host.addresses import Answer, is_private
+from turnctl.host.ports import Port
 
-__all__ = ["Answer", "Port", "Record", "ports", "records", "render"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What DNS says of a name for one family. `alias`: the name that it is a CNAME of. `problem`:
-    why there is no answer, which is not the same as no address."""
-
-    addresses: tuple[str, ...] = ()
-    alias: str | None = None
-    problem: str = ""
+__all__ = ["Record", "ports", "records", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +27,6 @@ class Record:
     address: str
     found: str
     wrong: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Ports to open, from `first` to `last`."""
-
-    protocol: Literal["tcp", "udp"]
-    first: int
-    last: int
-    purpose: str
-
-    def __str__(self) -> str:
-        span = f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
-        return f"{span}/{self.protocol}"
-
-    @property
-    def samples(self) -> tuple[int, ...]:
-        """The lowest, the middle and the highest: a rule often covers a part of a range."""
-        return tuple(sorted({self.first, (self.first + self.last) // 2, self.last}))
 
 
 def records(wanted: Installation, a: Answer, aaaa: Answer) -> Iterator[Record]:

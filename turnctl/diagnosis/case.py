@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from turnctl.diagnosis.observations import (
-    Address,
     Binding,
     Challenge,
     Connection,
@@ -19,11 +18,11 @@ from turnctl.diagnosis.observations import (
     Exchange,
     Inbound,
     Observation,
-    Outcome,
     Reference,
     Resolution,
 )
 from turnctl.diagnosis.plan import Plan, Probe
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["Case", "Record"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from turnctl.diagnosis.observations import Family
+from turnctl.wire.outcome import Family
 
 __all__ = ["FIXES", "Finding", "Severity", "finding"]
 

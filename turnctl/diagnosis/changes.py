@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.diagnosis.observations import Family
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Family
 
 __all__ = ["Change", "Standing", "changes", "standings"]
 

@@ -2,7 +2,7 @@
 
 Pure. Nothing here guesses: a mistake about the password is named only when the given password comes
 out of the given secret that way, and one about the user name only when the name shows it. Every
-form was tried on coturn 4.6.1 and 4.18.0, which take none of them (tests/turnctl/diagnosis/test_mistakes.py).
+form was tried on coturn 4.6.1 and 4.18.0, which take none of them.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from turnctl.diagnosis.observations import Address, Family, Outcome
 from turnctl.host.addresses import is_private
+from turnctl.wire.outcome import Address, Family, Outcome
 
 __all__ = ["Answer", "Behaviour", "Filtering", "Mapping", "Seen", "judge"]
 

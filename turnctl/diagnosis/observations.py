@@ -7,10 +7,10 @@ when; what follows from it is `findings`' business. Unknown is an outcome of its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from turnctl.diagnosis.icelist import Kind
+from turnctl.wire.outcome import Address, Family, Outcome, RelayProtocol
 
 __all__ = [
     "Afterwards",
@@ -33,7 +33,6 @@ __all__ = [
     "ListFault",
     "Mapping",
     "Observation",
-    "Outcome",
     "PeerPolicy",
     "Permission",
     "PlainBinding",
@@ -50,35 +49,6 @@ __all__ = [
     "UrlRejected",
     "WrongCredential",
 ]
-
-Address = tuple[str, int]
-Family = Literal[4, 6]
-RelayProtocol = Literal["udp", "tcp", "tls"]
-
-
-class Outcome(StrEnum):
-    """How a step ended."""
-
-    OK = "ok"
-    ERROR = "error"
-    """A STUN error response; the code says which."""
-    SILENT = "silent"
-    """Nothing came back in time."""
-    REFUSED = "refused"
-    """TCP reset or ICMP port unreachable: the host is there, nobody listens."""
-    UNROUTABLE = "unroutable"
-    """This machine has no route to that address."""
-    CLOSED = "closed"
-    """The other side closed a connection it had accepted."""
-    ELSEWHERE = "elsewhere"
-    """The answer came from another address or port than the one that was asked."""
-    FOREIGN = "foreign"
-    """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
-    TLS_FAILED = "tls-failed"
-    LOSSY = "lossy"
-    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
-    UNKNOWN = "unknown"
-    """The step could not be judged from here; `detail` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from signalpost.iceservers import DEFAULT_PORTS, IceServer, IceUri, IceUriError, parse_uri
 from turnctl.diagnosis import browsers
-from turnctl.diagnosis.observations import Family, RelayProtocol, UrlDisputed, UrlRejected
+from turnctl.diagnosis.observations import UrlDisputed, UrlRejected
+from turnctl.wire.outcome import Family, RelayProtocol
 
 __all__ = ["Plan", "Probe", "make_plan"]
 

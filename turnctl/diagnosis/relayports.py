@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from fractions import Fraction
 from typing import Any
 
-from turnctl.diagnosis.observations import Inbound, Outcome
+from turnctl.diagnosis.observations import Inbound
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["evidence", "thirds"]
 

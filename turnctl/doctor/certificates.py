@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from turnctl.coturn.parsing import Conf, Line
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look, Unseen
 from turnctl.doctor.catalogue import found

@@ -19,7 +19,7 @@ import yaml
 from turnctl.coturn import commandline
 from turnctl.coturn.commandline import Command
 from turnctl.coturn.parsing import Conf, Line, parse
-from turnctl.coturn.rendering import Version, holes, is_broken, version_of_image
+from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look, Unseen, configuration
 from turnctl.doctor.catalogue import found

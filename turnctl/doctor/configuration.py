@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from signalpost.credentials import Secret
 from turnctl.coturn.options import BOOLEAN, KNOWN, VALUELESS, standing, truth
 from turnctl.coturn.parsing import LONGEST, Conf, Line
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import addressing, authentication, certificates
 from turnctl.doctor.addressing import address_of, is_name

@@ -10,12 +10,11 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 
 from turnctl.coturn.parsing import Conf
-from turnctl.deployment.placement import Seen
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look
 from turnctl.doctor.addressing import address_of
 from turnctl.doctor.catalogue import found
-from turnctl.host.addresses import is_private, is_public
+from turnctl.host.addresses import Seen, is_private, is_public
 
 __all__ = ["ELSEWHERE", "Belongs", "belongs", "judge", "look", "own", "present"]
 

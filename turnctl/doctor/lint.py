@@ -13,7 +13,7 @@ from pathlib import Path
 
 from turnctl.coturn.options import NEWEST
 from turnctl.coturn.parsing import Conf, parse
-from turnctl.coturn.rendering import Version, is_broken
+from turnctl.coturn.versions import Version, is_broken
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import (
     Look,

@@ -4,36 +4,18 @@ started twice, and clients then meet the one or the other at random.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look
 from turnctl.doctor.catalogue import found
+from turnctl.host.ports import TABLES, Listener, read_sockets
 
-__all__ = ["Listener", "judge", "look", "read_sockets"]
-
-TABLES = {"udp": ("udp", "udp6"), "tcp": ("tcp", "tcp6")}
-LISTEN = "0A"
-"""TCP_LISTEN, as /proc/net/tcp writes states; UDP sockets that are bound have another."""
-UNCONNECTED = "07"
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A bound socket and the processes that hold it: pid → name. None when that may not be seen."""
-
-    protocol: str
-    address: str
-    port: int
-    inode: int
-    owners: Mapping[int, str] | None = None
+__all__ = ["judge", "look"]
 
 
 def look(conf: Conf, proc: Path = Path("/proc")) -> Look:
@@ -64,21 +46,6 @@ def look(conf: Conf, proc: Path = Path("/proc")) -> Look:
     holders = sorted({f"{n} {pid}" for one in seen for pid, n in (one.owners or {}).items()})
     told = f"port {conf.port}: {', '.join(holders) or 'nobody seen'}"
     return Look("listeners", told, tuple(judge(seen, conf)), tuple(unknown))
-
-
-def read_sockets(protocol: str, table: str) -> Iterator[Listener]:
-    """The bound sockets of a table such as /proc/net/udp6 (proc_net(5))."""
-    for row in table.splitlines()[1:]:
-        cells = row.split()
-        address, port = cells[1].split(":")
-        if cells[3] == (LISTEN if protocol == "tcp" else UNCONNECTED):
-            yield Listener(protocol, _address(address), int(port, 16), int(cells[9]))
-
-
-def _address(digits: str) -> str:
-    """Words of 32 bit in the host's own byte order."""
-    words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
-    return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 
 def _owners(inodes: Iterable[int], proc: Path) -> dict[int, dict[int, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from turnctl.coturn.rendering import Version, parse_version
+from turnctl.coturn.versions import Version, parse_version
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor.catalogue import found
 

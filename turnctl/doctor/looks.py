@@ -12,8 +12,7 @@ from pathlib import Path
 from signalpost.credentials import Secret
 from turnctl.coturn import commandline
 from turnctl.coturn.parsing import Conf, parse
-from turnctl.coturn.rendering import Version, holes, is_broken, version_of_image
-from turnctl.deployment.placement import Seen
+from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import (
     Look,
@@ -34,7 +33,7 @@ from turnctl.doctor.containers import Container
 from turnctl.doctor.deployment import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.doctor.docker import Project
 from turnctl.doctor.version import vulnerable
-from turnctl.host.addresses import is_public
+from turnctl.host.addresses import Seen, is_public
 
 __all__ = ["Host", "container_looks", "hinders", "looks", "text_of", "told"]
 

@@ -4,7 +4,7 @@ head of a file, or asked of the program.
 
 from __future__ import annotations
 
-from turnctl.coturn.rendering import KNOWN_AS_OF, Version, holes, told_holes
+from turnctl.coturn.versions import KNOWN_AS_OF, Version, holes, told_holes
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor.catalogue import found
 

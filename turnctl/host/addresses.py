@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 __all__ = [
     "DENIED",
+    "Answer",
+    "Own",
     "Range",
+    "Seen",
     "is_beside",
     "is_denied",
     "is_documentation",
@@ -144,3 +147,29 @@ def is_denied(address: str | Address) -> bool:
     """Whether the deny list keeps a relay from sending there."""
     parsed = _parse(address)
     return any(parsed in denied for denied in DENIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DNS says of a name for one family. `alias`: the name that it is a CNAME of. `problem`:
+    why there is no answer, which is not the same as no address."""
+
+    addresses: tuple[str, ...] = ()
+    alias: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """This host's addresses, the one its default route leaves from first."""
+
+    v4: tuple[str, ...]
+    v6: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a STUN server saw: this host's mapped address."""
+
+    address: str
+    server: str

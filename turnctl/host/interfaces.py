@@ -17,8 +17,8 @@ from pathlib import Path
 
 import ifaddr
 
-from turnctl.deployment.placement import Own, Seen
-from turnctl.deployment.reachability import Answer, Port
+from turnctl.host.addresses import Answer, Own, Seen
+from turnctl.host.ports import Port
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_datagram, open_stream

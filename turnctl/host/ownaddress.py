@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from signalpost.iceservers import IceServer, parse_uri
-from turnctl.deployment.placement import Seen
-from turnctl.host.addresses import is_private
+from turnctl.host.addresses import Seen, is_private
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import resolve
 

@@ -14,10 +14,10 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from turnctl.diagnosis.observations import Address, RelayProtocol
 from turnctl.wire import tls
 from turnctl.wire.errors import Closed, NotStun, WireError, from_os_error
 from turnctl.wire.links import Frames, Receiver, connect_stream
+from turnctl.wire.outcome import Address, RelayProtocol
 
 __all__ = ["BulkLink", "open_bulk"]
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from turnctl.diagnosis.observations import Address
 from turnctl.diagnosis.plan import Probe
 from turnctl.load.bulk import BulkLink, open_bulk
 from turnctl.load.traffic import Pair, Traffic
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import WireError
+from turnctl.wire.outcome import Address
 from turnctl.wire.session import Login, Session
 
 __all__ = ["Demand", "Limit", "Measured", "Wanted", "is_own", "limit", "run"]

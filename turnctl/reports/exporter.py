@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 from turnctl.reports.prometheus import Metric, exposition, metrics, success
 
 __all__ = ["Exporter", "listening_socket"]

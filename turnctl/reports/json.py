@@ -8,7 +8,6 @@ from typing import Any
 from turnctl.diagnosis import relayports
 from turnctl.diagnosis.case import Case
 from turnctl.diagnosis.observations import (
-    Address,
     Allocation,
     Alpn,
     Binding,
@@ -17,11 +16,11 @@ from turnctl.diagnosis.observations import (
     Echo,
     IceLeg,
     Inbound,
-    Outcome,
     Refresh,
     TlsHandshake,
 )
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["SCHEMA", "document", "render"]
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from turnctl.diagnosis.case import Case
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 
 __all__ = ["render"]
 

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from turnctl.diagnosis.observations import CandidateSeen, Observation
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 from turnctl.reports.text import (
     CANDIDATE_COLUMNS,
     URL_COLUMNS,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from turnctl.diagnosis.catalogue import FIXES, Finding, Severity, finding
-from turnctl.diagnosis.observations import Outcome
 from turnctl.load.pairs import Measured
 from turnctl.wire.errors import ErrorResponse, TlsFailed, WireError
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["SCHEMA", "as_json", "as_text", "findings"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.observations import Echo
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 
 __all__ = ["STATUS", "render"]
 

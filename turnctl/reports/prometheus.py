@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnctl.diagnosis.observations import Allocation, Binding, Echo, TlsHandshake
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 
 __all__ = ["Metric", "exposition", "metrics", "render", "success"]
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from turnctl.diagnosis.case import Case
 from turnctl.diagnosis.catalogue import Finding
 from turnctl.diagnosis.observations import (
-    Address,
     Allocation,
     Binding,
     CandidateSeen,
@@ -20,7 +19,8 @@ from turnctl.diagnosis.observations import (
     Resolution,
     TlsHandshake,
 )
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Address
 
 __all__ = [
     "CANDIDATE_COLUMNS",

@@ -16,7 +16,7 @@ import click
 
 from signalpost.credentials import Secret, opaque_user_id
 from signalpost.iceservers import parse_uri
-from turnctl.commands import Failure
+from turnctl.commands.errors import Failure
 from turnctl.deployment import datadir
 from turnctl.rotation.confirm import (
     USER,

@@ -16,7 +16,7 @@ from typing import Literal
 
 from signalpost.credentials import Secret
 from turnctl.deployment.installation import Installation
-from turnctl.doctor.listeners import TABLES, Listener, read_sockets
+from turnctl.host.ports import TABLES, Listener, read_sockets
 from turnctl.rotation import keyring
 from turnctl.rotation.confirm import Reception, offer
 

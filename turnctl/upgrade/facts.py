@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 from turnctl.upgrade.memory import Watched
 
 __all__ = ["Container", "Facts", "Heard", "Host", "Note", "dump", "load", "read"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from turnctl.coturn.rendering import parse_version, refused
+from turnctl.coturn.versions import parse_version, refused
 from turnctl.upgrade import memory
 from turnctl.upgrade.back import back, busy, refuse, removed, returned, settled
 from turnctl.upgrade.facts import Facts, Note

@@ -19,7 +19,7 @@ from turnctl.coturn import parsing
 from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv
 from turnctl.diagnosis.catalogue import Severity
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 from turnctl.upgrade import facts
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step

@@ -17,7 +17,7 @@ from signalpost.iceservers import IceServer
 from tests.lab import web
 from tests.lab.responders import issuer
 from turnctl.check.sources import Access, Source, SourceError, load
-from turnctl.diagnosis.observations import Outcome
+from turnctl.wire.outcome import Outcome
 
 PATIENCE = 5.0
 NOW = 1_700_000_000.0

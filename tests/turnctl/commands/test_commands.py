@@ -8,7 +8,8 @@ import sys
 import click
 import pytest
 
-from turnctl.commands import COMMANDS, Failure, Misuse, turnctl
+from turnctl.commands import COMMANDS, turnctl
+from turnctl.commands.errors import Failure, Misuse
 
 
 @pytest.mark.parametrize("name", COMMANDS)

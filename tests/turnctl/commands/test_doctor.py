@@ -18,7 +18,8 @@ from tests.lab.docker import ROOT
 from tests.lab.parts import require
 from tests.lab.ports import free_port
 from turnctl.commands.doctor import doctor
-from turnctl.coturn.rendering import Configuration, Version, render
+from turnctl.coturn.rendering import Configuration, render
+from turnctl.coturn.versions import Version
 
 LOOKS = [
     "containers", "configuration", "certificates", "secrets", "log", "version", "ports",

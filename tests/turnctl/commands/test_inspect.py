@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from signalpost.credentials import Secret, mint
-from turnctl.commands import Misuse
+from turnctl.commands.errors import Misuse
 from turnctl.commands.inspect import inspect
 
 SECRET, OTHER = Secret("a-secret-of-the-test"), Secret("another-of-the-test")

@@ -18,7 +18,7 @@ from tests.lab.prober import TURNCTL
 from tests.lab.responders import issuer
 from turnctl.diagnosis.nat import Answer, Behaviour, Filtering, Seen, judge
 from turnctl.diagnosis.nat import Mapping as NatMapping
-from turnctl.diagnosis.observations import Address, Outcome
+from turnctl.wire.outcome import Address, Outcome
 
 # --- judgement ---------------------------------------------------------------------------------
 

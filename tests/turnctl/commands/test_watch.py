@@ -26,9 +26,9 @@ from tests.lab.prober import TURNCTL
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, HEALTHY
 from turnctl.check.sources import SourceError
-from turnctl.commands import Misuse
+from turnctl.commands.errors import Misuse
 from turnctl.commands.watch import Log, Loop
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 from turnctl.reports.exporter import Exporter
 
 DEADLINE = 60.0

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.parts import require
 from turnctl.coturn.options import BOOLEAN, KNOWN, standing
 from turnctl.coturn.parsing import Line, parse
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 
 TEXT = """# Made by `turnctl init`, which writes it anew each time it runs: do not edit.
 # For coturn 4.18.0.

@@ -11,8 +11,9 @@ import pytest
 
 from tests.lab import parts
 from tests.lab.coturn import running
-from turnctl.coturn import rendering
-from turnctl.coturn.rendering import Configuration, Version
+from turnctl.coturn import rendering, versions
+from turnctl.coturn.rendering import Configuration
+from turnctl.coturn.versions import Version
 from turnctl.host.addresses import DENIED
 
 CURRENT = Configuration(
@@ -44,21 +45,21 @@ def settings(configuration: Configuration) -> list[str]:
 )
 def test_version_is_read(text: str, expected: Version) -> None:
     """Old and new spellings of `turnserver --version` and image tags give the version."""
-    assert expected == rendering.parse_version(text)
+    assert expected == versions.parse_version(text)
 
 
 @pytest.mark.parametrize("text", ["", "latest", "4", "1.2.3.4", "socket: Protocol not supported"])
 def test_no_version_is_refused(text: str) -> None:
     """What holds no version raises, and the message shows a version that would do."""
     with pytest.raises(ValueError, match=r"4\.18\.0"):
-        rendering.parse_version(text)
+        versions.parse_version(text)
 
 
 def test_versions_compare_as_numbers() -> None:
     """4.6 is older than 4.17, whatever their text sorts like, and its holes are named."""
-    assert rendering.is_too_old_for_public(Version(4, 6, 1))
-    assert not rendering.is_too_old_for_public(Version(4, 18, 0))
-    assert any("CVE-2026-27624" in hole for hole in rendering.holes(Version(4, 6, 1)))
+    assert versions.is_too_old_for_public(Version(4, 6, 1))
+    assert not versions.is_too_old_for_public(Version(4, 18, 0))
+    assert any("CVE-2026-27624" in hole for hole in versions.holes(Version(4, 6, 1)))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_hole_has_a_first_and_a_last_version(
     """Each is named for the versions that have it, and for none before and after."""
 
     def has(version: Version) -> bool:
-        return any(named in hole for hole in rendering.holes(version))
+        return any(named in hole for hole in versions.holes(version))
 
     assert (True, False) == (has(within), has(fixed))
     assert before is None or not has(before)
@@ -90,21 +91,21 @@ def test_a_hole_has_a_first_and_a_last_version(
 
 def test_the_recommended_version_has_no_known_hole() -> None:
     """Everything before it has one, and so every text may say "or later"."""
-    assert () == rendering.holes(rendering.FIRST_SAFE)
-    assert rendering.refused(rendering.FIRST_SAFE) is None
+    assert () == versions.holes(versions.FIRST_SAFE)
+    assert versions.refused(versions.FIRST_SAFE) is None
     before = [Version(4, minor, patch) for minor in range(18) for patch in range(3)]
-    assert [] == [version for version in before if not rendering.holes(version)]
+    assert [] == [version for version in before if not versions.holes(version)]
 
 
 @pytest.mark.parametrize("version", [Version(4, 17, 0), Version(4, 17, 1), Version(4, 17, 2)])
 def test_the_line_with_the_ttl_fault_is_refused(version: Version) -> None:
     """One line names the version and the one to take; only what is broken is called broken."""
-    why = rendering.refused(version)
+    why = versions.refused(version)
     assert why is not None
     assert f"coturn {version} " in why
     assert "Use coturn 4.18.0 or later" in why
     assert "\n" not in why
-    assert (version < Version(4, 17, 2)) is ("TTL of 1" in why) is rendering.is_broken(version)
+    assert (version < Version(4, 17, 2)) is ("TTL of 1" in why) is versions.is_broken(version)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +113,19 @@ def test_the_line_with_the_ttl_fault_is_refused(version: Version) -> None:
 )
 def test_other_versions_are_not_refused(version: Version) -> None:
     """An old one may serve a local network."""
-    assert rendering.refused(version) is None
-    assert not rendering.is_broken(version)
+    assert versions.refused(version) is None
+    assert not versions.is_broken(version)
 
 
 def test_what_is_known_says_as_of_when() -> None:
     """The sentence counts, names the first and says how recent the table is; 4.18.0 has none."""
-    assert f"known holes (as of {rendering.KNOWN_AS_OF}), such as" in rendering.told_holes(
+    assert f"known holes (as of {versions.KNOWN_AS_OF}), such as" in versions.told_holes(
         Version(4, 6, 1)
     )
-    assert f"has a known fault (as of {rendering.KNOWN_AS_OF}): " in rendering.told_holes(
+    assert f"has a known fault (as of {versions.KNOWN_AS_OF}): " in versions.told_holes(
         Version(4, 17, 2)
     )
-    assert "" == rendering.told_holes(Version(4, 18, 0))
+    assert "" == versions.told_holes(Version(4, 18, 0))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_what_is_known_says_as_of_when() -> None:
 )
 def test_the_version_of_an_image(image: str, expected: Version | None) -> None:
     """The tag tells it; a registry's port, a digest and a name do not."""
-    assert expected == rendering.version_of_image(image)
+    assert expected == versions.version_of_image(image)
 
 
 def test_current_version_whole() -> None:
@@ -255,7 +256,7 @@ def test_real_coturn_takes_every_line(own_address: str) -> None:
     """The installed turnserver starts with the file and complains about none of its lines."""
     parts.require("turnserver")
     said = subprocess.run(["turnserver", "--version"], capture_output=True, text=True, check=False)
-    version = rendering.parse_version(said.stdout)
+    version = versions.parse_version(said.stdout)
     with tempfile.TemporaryDirectory() as directory:
         configuration = dataclasses.replace(
             CURRENT, version=version, addresses=(own_address,), directory=directory

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.coturn.rendering import Version
-from turnctl.deployment.placement import NoPlace, Own, Placement, Seen, place
+from turnctl.coturn.versions import Version
+from turnctl.deployment.placement import NoPlace, Placement, place
+from turnctl.host.addresses import Own, Seen
 
 CURRENT, OLD = Version(4, 18, 0), Version(4, 6, 1)
 LAPTOP = Own(("192.168.1.5", "172.17.0.1"))

@@ -6,12 +6,15 @@ import re
 
 import pytest
 
-from turnctl.coturn.rendering import Limits, Version
+from turnctl.coturn.rendering import Limits
+from turnctl.coturn.versions import Version
 from turnctl.deployment.installation import Installation
 from turnctl.deployment.placement import Placement
-from turnctl.deployment.reachability import Answer, Port, ports, records, render
+from turnctl.deployment.reachability import ports, records, render
 from turnctl.deployment.relays import relays
 from turnctl.host import interfaces
+from turnctl.host.addresses import Answer
+from turnctl.host.ports import Port
 
 
 def wanted(*listen: str, external: str | None = None) -> Installation:

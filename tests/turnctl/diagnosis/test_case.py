@@ -16,11 +16,11 @@ from turnctl.diagnosis.observations import (
     Echo,
     Inbound,
     Observation,
-    Outcome,
     Reference,
     Resolution,
 )
 from turnctl.diagnosis.plan import make_plan
+from turnctl.wire.outcome import Outcome
 
 URL, OTHER = "turn:turn.example", "turn:turn.example:99?transport=tcp"
 ADDRESS, ELSEWHERE = "203.0.113.7", "198.51.100.9"

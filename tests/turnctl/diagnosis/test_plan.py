@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from signalpost.iceservers import IceServer
-from turnctl.diagnosis.observations import Family
 from turnctl.diagnosis.plan import make_plan
+from turnctl.wire.outcome import Family
 
 LOGIN = ("1700000000:lab", "password")
 

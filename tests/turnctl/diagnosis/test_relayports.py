@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 import pytest
 
-from turnctl.diagnosis.observations import Inbound, Outcome
+from turnctl.diagnosis.observations import Inbound
 from turnctl.diagnosis.relayports import evidence, thirds
+from turnctl.wire.outcome import Outcome
 
 OK, SILENT, UNKNOWN = Outcome.OK, Outcome.SILENT, Outcome.UNKNOWN
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from turnctl.coturn.parsing import parse
-from turnctl.coturn.rendering import Configuration, Version, render
+from turnctl.coturn.rendering import Configuration, render
+from turnctl.coturn.versions import Version
 from turnctl.doctor.configuration import judge
 from turnctl.host.addresses import DENIED
 

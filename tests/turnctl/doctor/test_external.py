@@ -6,9 +6,9 @@ import pytest
 
 from tests.lab import coturn
 from turnctl.coturn.parsing import parse
-from turnctl.deployment.placement import Seen
 from turnctl.doctor.external import judge, look, present
 from turnctl.host import interfaces
+from turnctl.host.addresses import Seen
 
 SEEN = Seen("198.18.0.7", "stun.example:3478")
 PUBLIC = Seen("8.8.8.8", "stun.example:3478")

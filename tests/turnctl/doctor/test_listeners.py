@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.lab import coturn
 from tests.lab.parts import require
 from turnctl.coturn.parsing import Conf, parse
-from turnctl.doctor.listeners import Listener, judge, look, read_sockets
+from turnctl.doctor.listeners import judge, look
+from turnctl.host.ports import Listener, read_sockets
 
 
 def conf(port: int, *lines: str) -> Conf:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab import coturn
 from tests.lab.parts import require
-from turnctl.coturn.rendering import Version
+from turnctl.coturn.versions import Version
 from turnctl.doctor.log import judge, version_in
 
 

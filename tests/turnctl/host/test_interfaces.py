@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 from tests.lab import coturn, web
-from turnctl.deployment.placement import Seen
 from turnctl.host import interfaces
+from turnctl.host.addresses import Seen
 
 
 def test_the_primary_address_comes_first(own_address: str) -> None:

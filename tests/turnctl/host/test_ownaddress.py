@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from signalpost.iceservers import IceServer
-from turnctl.deployment.placement import Seen
+from turnctl.host.addresses import Seen
 from turnctl.host.ownaddress import INTERVAL, SOON, Watch, judge, led_to
 from turnctl.wire.errors import WireError
 

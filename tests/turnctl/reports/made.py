@@ -7,7 +7,6 @@ from turnctl.diagnosis.case import Record
 from turnctl.diagnosis.catalogue import Finding, Severity, finding
 from turnctl.diagnosis.judge import overall, url_verdict
 from turnctl.diagnosis.observations import (
-    Address,
     Allocation,
     Alpn,
     Binding,
@@ -17,14 +16,13 @@ from turnctl.diagnosis.observations import (
     IceLeg,
     Inbound,
     Observation,
-    Outcome,
     Refresh,
-    RelayProtocol,
     Resolution,
     TlsHandshake,
 )
 from turnctl.diagnosis.plan import make_plan
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Address, Outcome, RelayProtocol
 
 __all__ = ["BROKEN", "EMPTY", "HEALTHY", "HOSTILE", "STUN", "TLS", "UDP", "report"]
 

@@ -16,13 +16,13 @@ from turnctl.diagnosis.observations import (
     Echo,
     IceLeg,
     Observation,
-    Outcome,
     Refresh,
     Resolution,
     TlsHandshake,
 )
 from turnctl.diagnosis.plan import make_plan
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Outcome
 
 __all__ = [
     "FINDINGS",

@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 
 from tests.turnctl.reports.sample import TLS, UDP, report
-from turnctl.diagnosis.observations import (
-    Alpn,
-    DualAllocation,
-    Inbound,
-    Observation,
-    Outcome,
-    TlsHandshake,
-)
+from turnctl.diagnosis.observations import Alpn, DualAllocation, Inbound, Observation, TlsHandshake
 from turnctl.reports.json import document, render
+from turnctl.wire.outcome import Outcome
 
 URL: dict[str, Any] = {
     "url": UDP,

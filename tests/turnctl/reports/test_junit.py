@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY, TLS, UDP
-from turnctl.reports import Report, junit
+from turnctl.diagnosis.report import Report
+from turnctl.reports import junit
 
 
 def parsed(report: Report) -> ET.Element:

@@ -18,7 +18,7 @@ from tests.lab.prober import check, write_ice_servers
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY
 from turnctl.diagnosis.catalogue import FIXES
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
 from turnctl.reports import json as json_report
 
 SCHEMA: dict[str, Any] = json.loads(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, STUN, UDP, hostile, report
-from turnctl.diagnosis.observations import Binding, IceLeg, Outcome, Resolution, TlsHandshake
-from turnctl.reports import Report
+from turnctl.diagnosis.observations import Binding, IceLeg, Resolution, TlsHandshake
+from turnctl.diagnosis.report import Report
 from turnctl.reports.text import Plain, closing, notes
+from turnctl.wire.outcome import Outcome
 
 WHOLE = """\
 time    type   foundation  protocol  address          port   priority           URL  relay

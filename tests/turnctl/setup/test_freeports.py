@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from tests.lab import coturn, web
 from tests.lab.ports import free_port
 from turnctl.commands.init import init
-from turnctl.doctor.listeners import Listener
+from turnctl.host.ports import Listener
 from turnctl.setup.freeports import Holder, Need, listeners, taken
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session

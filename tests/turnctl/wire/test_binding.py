@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from turnctl.diagnosis.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.binding import Change, local_address, open_binding_socket
 from turnctl.wire.errors import ErrorResponse, Silent, Unroutable
+from turnctl.wire.outcome import Address
 from turnctl.wire.stun import Attribute, Class, Message, Method
 
 PATIENCE = 30.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnctl.diagnosis.observations import Family
+from turnctl.wire.outcome import Family
 from turnctl.wire.resolve import ResolutionFailed, resolve
 
 PATIENCE = 5.0

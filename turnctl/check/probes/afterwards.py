@@ -12,10 +12,11 @@ import contextlib
 from dataclasses import replace
 
 from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import Afterwards, Outcome
+from turnctl.diagnosis.observations import Afterwards
 from turnctl.wire.datagram import open_datagram
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import connect_stream, open_stream
+from turnctl.wire.outcome import Outcome
 from turnctl.wire.session import Session
 
 __all__ = ["ask_again"]

@@ -14,16 +14,11 @@ from typing import Any, TypeVar
 from aioice.candidate import candidate_foundation, candidate_priority
 
 from turnctl.check.allowance import Allowance
-from turnctl.diagnosis.observations import (
-    Address,
-    CandidateSeen,
-    Observation,
-    Outcome,
-    RelayProtocol,
-)
+from turnctl.diagnosis.observations import CandidateSeen, Observation
 from turnctl.diagnosis.plan import Probe
 from turnctl.wire.binding import local_address
 from turnctl.wire.errors import Elsewhere, ErrorResponse, Silent, Stalled, Unroutable, WireError
+from turnctl.wire.outcome import Address, Outcome, RelayProtocol
 from turnctl.wire.retransmission import SENDS, SHORTEST
 from turnctl.wire.session import Login, Session
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 
 from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import Address, Binding, Control, Mapping, Outcome, Reference
+from turnctl.diagnosis.observations import Binding, Control, Mapping, Reference
 from turnctl.wire import stun
 from turnctl.wire.binding import open_binding_socket
 from turnctl.wire.errors import ErrorResponse, Silent, WireError
 from turnctl.wire.links import connect_stream, open_datagram
+from turnctl.wire.outcome import Address, Outcome
 from turnctl.wire.session import Session
 
 __all__ = ["ask_reference", "bind", "compare_mappings", "try_other_transport"]

@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from aioice import Candidate, Connection, TransportPolicy
 
 from turnctl.check.probes.attempt import Attempt, OutOfTime
-from turnctl.diagnosis.observations import Address, IceLeg, Outcome
+from turnctl.diagnosis.observations import IceLeg
 from turnctl.wire import retransmission
 from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
 

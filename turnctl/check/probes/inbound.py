@@ -16,9 +16,10 @@ from turnctl.check.probes.attempt import Attempt
 from turnctl.check.probes.link import opened
 from turnctl.check.probes.relay import permit
 from turnctl.diagnosis import relayports
-from turnctl.diagnosis.observations import Address, Family, Inbound, Outcome
+from turnctl.diagnosis.observations import Inbound
 from turnctl.wire.binding import BindingSocket, open_binding_socket
 from turnctl.wire.errors import Silent, Stalled, WireError
+from turnctl.wire.outcome import Address, Family, Outcome
 from turnctl.wire.retransmission import SENDS, interval
 from turnctl.wire.session import Allocated, Session
 

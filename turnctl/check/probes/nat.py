@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from turnctl.diagnosis.nat import Answer, Seen
-from turnctl.diagnosis.observations import Address, Family, Outcome
 from turnctl.wire.binding import BindingSocket, Change, Reply, local_address, open_binding_socket
 from turnctl.wire.errors import WireError
+from turnctl.wire.outcome import Address, Family, Outcome
 
 __all__ = ["observe"]
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import Address, Echo, Permission, Refresh, RelayEcho
+from turnctl.diagnosis.observations import Echo, Permission, Refresh, RelayEcho
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, Silent, WireError
+from turnctl.wire.outcome import Address
 from turnctl.wire.retransmission import SENDS, interval
 from turnctl.wire.session import Allocated, Session
 

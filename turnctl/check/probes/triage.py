@@ -16,8 +16,9 @@ from turnctl.check.credentials import Fresh, NotIssued
 from turnctl.check.probes.allocate import allocate
 from turnctl.check.probes.attempt import Attempt
 from turnctl.check.probes.link import opened
-from turnctl.diagnosis.observations import Agreement, Outcome, Recomputed, Trial
+from turnctl.diagnosis.observations import Agreement, Recomputed, Trial
 from turnctl.wire.errors import ErrorResponse, WireError
+from turnctl.wire.outcome import Outcome
 from turnctl.wire.session import Login
 
 __all__ = ["compare_servers", "explain_quota", "explain_refusal"]

@@ -28,7 +28,8 @@ from typing import Any
 
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding, Severity, finding
-from turnctl.diagnosis.observations import Exchange, Outcome
+from turnctl.diagnosis.observations import Exchange
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["FAIL", "INFO", "LIST_WIDE", "WARN", "about", "no_turn", "reached_otherwise"]
 

@@ -12,12 +12,12 @@ from turnctl.diagnosis.observations import (
     Binding,
     Challenge,
     Exchange,
-    Outcome,
     WrongCredential,
 )
 from turnctl.diagnosis.rules import FAIL, WARN, about, no_turn, replies
 from turnctl.diagnosis.rules.refusal import unauthorized, unfit
 from turnctl.diagnosis.rules.slowness import first_refused
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["allocation", "challenge"]
 

@@ -9,14 +9,9 @@ from collections.abc import Iterator
 
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
-from turnctl.diagnosis.observations import (
-    Allocation,
-    Challenge,
-    FamilyLeftOut,
-    Outcome,
-    TlsHandshake,
-)
+from turnctl.diagnosis.observations import Allocation, Challenge, FamilyLeftOut, TlsHandshake
 from turnctl.diagnosis.rules import FAIL, WARN, about
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["allocation", "certificate", "credential", "realm"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 
-from turnctl.coturn.rendering import KNOWN_AS_OF, holes, parse_version, told_holes
+from turnctl.coturn.versions import KNOWN_AS_OF, holes, parse_version, told_holes
 from turnctl.diagnosis import relayports
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding, finding
@@ -17,7 +17,6 @@ from turnctl.diagnosis.observations import (
     IceLeg,
     Inbound,
     Mapping,
-    Outcome,
     PeerPolicy,
     Permission,
     Refresh,
@@ -25,6 +24,7 @@ from turnctl.diagnosis.observations import (
 )
 from turnctl.diagnosis.rules import FAIL, INFO, WARN, about, no_turn
 from turnctl.host.addresses import is_private
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["data", "ice", "nat"]
 

@@ -11,10 +11,11 @@ from signalpost.iceservers import DEFAULT_PORTS, IceUri
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding, Severity, finding
 from turnctl.diagnosis.icelist import Kind
-from turnctl.diagnosis.observations import Binding, Issuer, ListFault, Outcome, Resolution
+from turnctl.diagnosis.observations import Binding, Issuer, ListFault, Resolution
 from turnctl.diagnosis.plan import Plan
 from turnctl.diagnosis.rules import FAIL, INFO, WARN
 from turnctl.host.addresses import is_private
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["fallbacks", "issuer", "members", "names", "ports", "reference", "rejected"]
 

@@ -11,13 +11,11 @@ from turnctl.diagnosis.approots import TAKEN, known_to_apps
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
 from turnctl.diagnosis.observations import (
-    Address,
     Allocation,
     Alpn,
     Binding,
     Connection,
     Exchange,
-    Outcome,
     PlainBinding,
     TlsHandshake,
 )
@@ -32,6 +30,7 @@ from turnctl.diagnosis.rules import (
     replies,
 )
 from turnctl.host.addresses import is_beside, is_private
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["link", "stun"]
 

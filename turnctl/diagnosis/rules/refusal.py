@@ -18,8 +18,9 @@ from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
 from turnctl.diagnosis.clocks import SAME, UNKNOWN, Clocks, Span, in_nonce
 from turnctl.diagnosis.mistakes import BAD_REQUEST, MISTAKES, TIME_MISSING, in_name
-from turnctl.diagnosis.observations import Allocation, Challenge, Issuer, Outcome, Recomputed, Trial
+from turnctl.diagnosis.observations import Allocation, Challenge, Issuer, Recomputed, Trial
 from turnctl.diagnosis.rules import FAIL, about
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["unauthorized", "unfit"]
 

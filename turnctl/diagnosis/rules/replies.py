@@ -12,17 +12,16 @@ from collections.abc import Iterator
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
 from turnctl.diagnosis.observations import (
-    Address,
     Afterwards,
     Allocation,
     Binding,
     Challenge,
     Exchange,
-    Outcome,
     ReplyHops,
 )
 from turnctl.diagnosis.rules import FAIL, WARN, about
 from turnctl.host.addresses import is_beside
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["elsewhere", "hop_limits", "low_ttl_version", "went_silent"]
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
-from turnctl.diagnosis.observations import Allocation, Binding, Challenge, Echo, Exchange, Outcome
+from turnctl.diagnosis.observations import Allocation, Binding, Challenge, Echo, Exchange
 from turnctl.diagnosis.rules import FAIL, about
+from turnctl.wire.outcome import Outcome
 
 __all__ = ["first_refused", "slow"]
 

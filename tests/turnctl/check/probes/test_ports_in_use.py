@@ -20,9 +20,10 @@ from tests.lab.responders import turn_responder
 from turnctl.check.allowance import Allowance
 from turnctl.check.probes import ice
 from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import IceLeg, Observation, Outcome
+from turnctl.diagnosis.observations import IceLeg, Observation
 from turnctl.diagnosis.plan import Probe
 from turnctl.wire.links import open_datagram
+from turnctl.wire.outcome import Outcome
 from turnctl.wire.session import Login, Session
 from turnctl.wire.tls import context
 

@@ -20,10 +20,8 @@ from turnctl.diagnosis.observations import (
     Control,
     Echo,
     Exchange,
-    Family,
     Inbound,
     Observation,
-    Outcome,
     Permission,
     Reference,
     Refresh,
@@ -32,6 +30,7 @@ from turnctl.diagnosis.observations import (
     WrongCredential,
 )
 from turnctl.diagnosis.plan import Plan, make_plan
+from turnctl.wire.outcome import Family, Outcome
 
 NOW = 1_700_000_000.0
 USER = f"{NOW + 600:.0f}:lab"

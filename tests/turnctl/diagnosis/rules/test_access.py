@@ -25,13 +25,8 @@ from tests.turnctl.diagnosis.rules.stories import (
     story,
 )
 from turnctl.diagnosis.judge import judge
-from turnctl.diagnosis.observations import (
-    Agreement,
-    Allocation,
-    Challenge,
-    Outcome,
-    WrongCredential,
-)
+from turnctl.diagnosis.observations import Agreement, Allocation, Challenge, WrongCredential
+from turnctl.wire.outcome import Outcome
 
 
 @pytest.mark.parametrize(

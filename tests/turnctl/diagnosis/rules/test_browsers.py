@@ -13,12 +13,12 @@ from turnctl.diagnosis.observations import (
     Challenge,
     FamilyLeftOut,
     Observation,
-    Outcome,
     TlsHandshake,
 )
 from turnctl.diagnosis.plan import Probe
 from turnctl.diagnosis.rules import browsers
 from turnctl.wire import tls
+from turnctl.wire.outcome import Outcome
 
 URL, NAMED, NUMBERED = "turn:192.0.2.1", "turns:turn.example.org", "turns:192.0.2.1"
 NOW = 0.0

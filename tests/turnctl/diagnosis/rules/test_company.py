@@ -40,7 +40,6 @@ from turnctl.diagnosis.observations import (
     Echo,
     Inbound,
     Observation,
-    Outcome,
     Permission,
     Reference,
     Refresh,
@@ -50,6 +49,7 @@ from turnctl.diagnosis.observations import (
 )
 from turnctl.diagnosis.plan import make_plan
 from turnctl.diagnosis.rules import LIST_WIDE
+from turnctl.wire.outcome import Outcome
 
 CASES = 100_000 if os.environ.get("SOAK") else 2_000
 

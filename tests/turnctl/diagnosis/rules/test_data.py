@@ -34,13 +34,13 @@ from turnctl.diagnosis.observations import (
     Inbound,
     Mapping,
     Observation,
-    Outcome,
     PeerPolicy,
     Permission,
     Refresh,
     RelayEcho,
     Resolution,
 )
+from turnctl.wire.outcome import Outcome
 
 # --- addresses, permissions and packets --------------------------------------------------------
 

@@ -31,14 +31,13 @@ from turnctl.diagnosis.observations import (
     Allocation,
     Binding,
     Exchange,
-    Family,
     Issuer,
     Observation,
-    Outcome,
     Resolution,
 )
 from turnctl.diagnosis.plan import Plan
 from turnctl.diagnosis.rules import listing
+from turnctl.wire.outcome import Family, Outcome
 
 # --- who hands the URLs out --------------------------------------------------------------------
 

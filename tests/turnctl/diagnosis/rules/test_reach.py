@@ -42,10 +42,10 @@ from turnctl.diagnosis.observations import (
     Challenge,
     Connection,
     Observation,
-    Outcome,
     Resolution,
     TlsHandshake,
 )
+from turnctl.wire.outcome import Outcome
 
 # --- reaching the server -----------------------------------------------------------------------
 

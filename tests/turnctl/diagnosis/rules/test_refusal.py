@@ -25,10 +25,10 @@ from turnctl.diagnosis.observations import (
     Challenge,
     Issuer,
     Observation,
-    Outcome,
     Recomputed,
     Trial,
 )
+from turnctl.wire.outcome import Outcome
 
 EXPIRED = f"{NOW - 60:.0f}:lab"
 YEARS = 300_000_000

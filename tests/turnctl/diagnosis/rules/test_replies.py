@@ -32,11 +32,11 @@ from turnctl.diagnosis.observations import (
     Challenge,
     Echo,
     Observation,
-    Outcome,
     PlainBinding,
     ReplyHops,
     TlsHandshake,
 )
+from turnctl.wire.outcome import Outcome
 
 
 def hops(first: int, last: int) -> ReplyHops:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 from turnctl.commands import turnctl
-from turnctl.reports import delivery
+from turnctl.commands.output import deliver
 
 REPORTING = ["bench", "check", "doctor", "nat"]
 
@@ -56,5 +56,5 @@ def test_a_report_in_a_file(arguments: list[str], tmp_path: Path) -> None:
 
 def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a file the report is printed as it is."""
-    delivery.deliver("a report\n", None)
+    deliver("a report\n", None)
     assert "a report\n" == capsys.readouterr().out

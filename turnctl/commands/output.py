@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import click
 
-from turnctl.commands import Failure, Misuse
+from turnctl.commands.errors import Failure, Misuse
 
-__all__ = ["deliver", "options"]
+__all__ = ["deliver", "report_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def options(*formats: str) -> Callable[[F], F]:
+def report_options(*formats: str) -> Callable[[F], F]:
     """Give a command --format, the first of these by default, and --output: the parameters
     `format_` and `output`.
     """

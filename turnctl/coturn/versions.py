@@ -1,0 +1,216 @@
+"""coturn's versions: which have known holes or faults, and what that means."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = [
+    "FIRST_SAFE",
+    "KNOWN_AS_OF",
+    "TTL_FAULT",
+    "Version",
+    "holes",
+    "is_broken",
+    "is_too_old_for_public",
+    "parse_version",
+    "refused",
+    "told_holes",
+    "version_of_image",
+]
+
+
+class Version(NamedTuple):
+    """coturn's version, comparable."""
+
+    major: int
+    minor: int
+    patch: int = 0
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
+
+
+FIRST_SAFE = Version(4, 18, 0)
+"""The first that has no fault of the table below: what every text recommends."""
+
+
+KNOWN_AS_OF = "2026-10-06"
+"""How far the table below goes: the day of the newest record that it was read from (CVE records,
+upstream's lists of changes, and Debian's of 4.18.0-1). What came out later is not in it."""
+
+
+class _Fault(NamedTuple):
+    """In every version from `since` on, and no more in `fixed`."""
+
+    since: Version
+    fixed: Version
+    what: str
+
+
+_ALWAYS = Version(0, 0)
+
+
+TTL_FAULT = _Fault(
+    Version(4, 17, 0),
+    Version(4, 17, 2),
+    "UDP replies leave with an IP TTL of 1, so no client behind a router gets a relay over UDP "
+    "(upstream issue 2043)",
+)
+"""From the first authenticated Allocate on, for all clients of that listener (measured on 4.17.1,
+built from source; 4.6.1, 4.16.0 and 4.18.0 send 64). Upstream's pull request 2045, in 4.17.2."""
+
+
+# Those that need an option which `turnctl init` never sets are named with it: others set it.
+_FAULTS = (
+    _Fault(_ALWAYS, Version(4, 5, 2), "CVE-2020-26262: relays to its own loopback"),
+    _Fault(
+        Version(4, 6, 2),
+        Version(4, 8, 0),
+        "CVE-2025-69217: nonces and relay ports can be predicted",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 9, 0),
+        "CVE-2026-27624: IPv4-mapped IPv6 peers pass the deny list",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 10, 0),
+        "CVE-2026-40613: one packet before authentication ends it on ARM64",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 10, 0),
+        "CVE-2026-43994: an access token overflows the stack (with oauth)",
+    ),
+    _Fault(_ALWAYS, Version(4, 11, 0), "CVE-2026-43915: stored script (with web-admin)"),
+    _Fault(_ALWAYS, Version(4, 12, 0), "CVE-2026-53448: SQL injection (with web-admin)"),
+    _Fault(
+        Version(4, 10, 0),
+        Version(4, 13, 0),
+        "memory grows until the kernel ends it (upstream issues 1898, 1933 and 1960)",
+    ),
+    _Fault(
+        _ALWAYS, Version(4, 13, 0), "CVE-2026-53449: writes over any file (by its admin console)"
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 13, 0),
+        "CVE-2026-53450: ::ffff:127.0.0.1 leads to its own loopback",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 13, 0),
+        "CVE-2026-68553: format string in user name or realm (with Redis)",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 13, 1),
+        "CVE-2026-73212: IPv6 forms of IPv4 peers pass the deny list (with TCP relaying)",
+    ),
+    _Fault(
+        Version(4, 5, 2),
+        Version(4, 15, 0),
+        "CVE-2026-62959: shows memory before authentication (with acme-redirect)",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 15, 0),
+        "CVE-2026-65981: takes over somebody's allocation (with mobility)",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 15, 0),
+        "CVE-2026-68552: a length that overflows puts a TCP or TLS stream out of step",
+    ),
+    _Fault(_ALWAYS, Version(4, 15, 0), "CVE-2026-68554: reads attributes after MESSAGE-INTEGRITY"),
+    _Fault(
+        Version(4, 15, 0),
+        Version(4, 16, 0),
+        "CVE-2026-68555: sessions without bound (with mobility)",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 16, 0),
+        "CVE-2026-73213: IPv6 ranges of the deny list under-block",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 16, 0),
+        "CVE-2026-73214: DTLS fragments exhaust memory before authentication",
+    ),
+    _Fault(_ALWAYS, Version(4, 17, 0), "CVE-2026-73215: EVEN-PORT exhausts the relay ports"),
+    _Fault(
+        _ALWAYS, Version(4, 17, 0), "CVE-2026-73216: allocations past the quota (with mobility)"
+    ),
+    TTL_FAULT,
+    # Its list of changes has "Merge commit from fork", as GitHub names the merge of a fix that was
+    # made in private. No record of it was found.
+    _Fault(_ALWAYS, Version(4, 18, 0), "a security fix of 4.18.0 that upstream has not described"),
+)
+
+
+def parse_version(text: str) -> Version:
+    """Read what `turnserver --version` prints, or a version from a setting.
+
+    Raises ValueError when there is none in it.
+    """
+    # SOFTWARE and logs of before 4.5.2 have a fourth number, "Coturn-4.5.1.1", as addresses do.
+    found = re.search(r"Coturn-(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.\d", text) or re.search(
+        r"(?<![\d.])(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?![\d.])", text
+    )
+    if found is None:
+        raise ValueError(f"{text.strip()[:60]!r} is not a coturn version such as 4.18.0")
+    major, minor, patch = found.groups(default="0")
+    return Version(int(major), int(minor), int(patch))
+
+
+def version_of_image(image: str) -> Version | None:
+    """What an image's tag says, as in coturn/coturn:4.18.0-r0; None where it says nothing."""
+    _, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
+    try:
+        return parse_version(tag)
+    except ValueError:
+        return None
+
+
+def holes(version: Version) -> tuple[str, ...]:
+    """Known holes and faults of this version, as of KNOWN_AS_OF, the first fixed first."""
+    return tuple(fault.what for fault in _FAULTS if fault.since <= version < fault.fixed)
+
+
+def told_holes(version: Version) -> str:
+    """The same in a few words, for a sentence whose subject is that coturn; empty without any."""
+    known = holes(version)
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f"has a known fault (as of {KNOWN_AS_OF}): {known[0]}"
+    return f"has {len(known)} known holes (as of {KNOWN_AS_OF}), such as {known[0]}"
+
+
+def is_broken(version: Version) -> bool:
+    """Whether it cannot do its job for clients on the internet, however it is configured."""
+    return TTL_FAULT.since <= version < TTL_FAULT.fixed
+
+
+def refused(version: Version) -> str | None:
+    """Why this version must not be deployed at all, not even in a local network; None if it may.
+
+    One sentence that names the version, what is wrong with it and what to take instead.
+    """
+    if is_broken(version):
+        return f"coturn {version} is broken: {TTL_FAULT.what}. Use coturn {FIRST_SAFE} or later"
+    if version[:2] == TTL_FAULT.since[:2]:
+        return (
+            f"coturn {version} is not deployed: {TTL_FAULT.since} and 4.17.1 cannot serve clients "
+            f"behind a router, and later ones of 4.17 were never tried here. Use coturn "
+            f"{FIRST_SAFE} or later"
+        )
+    return None
+
+
+def is_too_old_for_public(version: Version) -> bool:
+    """Whether known holes forbid it to listen where the internet can reach it."""
+    return version < FIRST_SAFE

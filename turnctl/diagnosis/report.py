@@ -1,0 +1,23 @@
+"""What a check found: everything that a report may show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnctl.diagnosis.case import Case, Record
+from turnctl.diagnosis.catalogue import Finding
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`started_at` in ISO 8601, UTC; `verdict` pass, warn or fail; `verdicts` beside the cases."""
+
+    target: str
+    started_at: str
+    elapsed_ms: float
+    record: Record
+    findings: tuple[Finding, ...]
+    verdict: str
+    verdicts: tuple[tuple[Case, str], ...]
