@@ -7,7 +7,7 @@ can only be kind.
 
 from __future__ import annotations
 
-from signalpost.settings import Rate
+from signalpost.config.settings import Rate
 
 __all__ = ["Bucket", "Buckets", "Places"]
 

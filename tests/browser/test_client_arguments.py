@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from signalpost import grammar, messages
 from signalpost.client import PeerJoined, PeerLeft, State, connect
 from signalpost.client.session import MAX_FRAME
+from signalpost.config.settings import Limits, Rate
+from signalpost.dialects.native import grammar, messages
 from signalpost.errors import Malformed
-from signalpost.settings import Limits, Rate
 from tests.browser.npm import node
 from tests.signalpost.running import Running, running, settings
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from signalpost.settings import Limits, Rate
+from signalpost.config.settings import Limits, Rate
 from tests.browser.npm import node
 from tests.signalpost.between import silent, slamming
 from tests.signalpost.running import running, settings

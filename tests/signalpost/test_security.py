@@ -18,10 +18,11 @@ import aiohttp
 import pytest
 
 from signalpost import logs
+from signalpost.config.settings import Hooks, Limits, Log, Rate
 from signalpost.credentials import Secret
-from signalpost.settings import Hooks, Limits, Log, Rate
-from signalpost.web import arrivals, ws
-from signalpost.web.outbox import MAX_QUEUED, WATCHED
+from signalpost.web import accepted as arrivals
+from signalpost.web import ws
+from signalpost.websocket.outbox import MAX_QUEUED, WATCHED
 from tests.signalpost.running import (
     API_KEY,
     BEARER,

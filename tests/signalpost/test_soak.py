@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.settings import Limits, Rate
-from signalpost.web import lines
+from signalpost.config.settings import Limits, Rate
+from signalpost.websocket import sessions as lines
 from tests.signalpost.killable import CONFIG, Process
 from tests.signalpost.running import running, settings
 

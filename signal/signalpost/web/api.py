@@ -14,13 +14,13 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from signalpost.bans import MAX_BAN_SECONDS, Ban
+from signalpost.access.bans import MAX_BAN_SECONDS, Ban
 from signalpost.errors import BadParameter, NoSuchRoom
-from signalpost.exchange import MAX_RECORDS
-from signalpost.hooks import call_data
-from signalpost.rooms import PeerId, Room, RoomId
+from signalpost.signaling.callregistry import MAX_RECORDS
+from signalpost.signaling.rooms import PeerId, Room, RoomId
 from signalpost.web.http import Handler, back_end, json_response
 from signalpost.web.service import SERVICE, Service
+from signalpost.webhooks.events import call_data
 
 __all__ = ["MAX_LISTED", "ROUTES"]
 

@@ -14,8 +14,9 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import WSCloseCode, web
 
-from signalpost import errors, messages
-from signalpost.rooms import Ref
+from signalpost import errors
+from signalpost.dialects.native import messages
+from signalpost.signaling.rooms import Ref
 
 __all__ = ["ANSWERS", "Answer", "close_code", "error_message", "from_aiohttp", "problem"]
 

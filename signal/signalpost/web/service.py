@@ -13,25 +13,26 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from signalpost import hooks, rooms
-from signalpost.auth import Authenticator
+from signalpost.access.auth import Authenticator
+from signalpost.access.issuer import Issuer
+from signalpost.config.settings import Settings
 from signalpost.errors import RateLimited, SignalpostError, TooManyConnections
-from signalpost.exchange import Record
-from signalpost.hub import Hub
-from signalpost.issuer import Issuer
 from signalpost.limits import Places
-from signalpost.rooms import Room
-from signalpost.settings import Settings
-from signalpost.web.arrivals import Arrivals
+from signalpost.metrics import Metrics
+from signalpost.signaling import rooms
+from signalpost.signaling.callregistry import Record
+from signalpost.signaling.hub import Hub
+from signalpost.signaling.rooms import Room
+from signalpost.web.accepted import Arrivals
+from signalpost.web.addresses import client_address, network_of
 from signalpost.web.bodies import Bodies
-from signalpost.web.clients import client_address, network_of
-from signalpost.web.courier import Courier
-from signalpost.web.lines import Lines
-from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
-from signalpost.web.outbox import Turn
-from signalpost.web.sockets import Sockets
-from signalpost.web.unheard import Unheard
+from signalpost.web.untrusted import Unheard
+from signalpost.webhooks import events as hooks
+from signalpost.webhooks.sender import Courier
+from signalpost.websocket.outbox import Turn
+from signalpost.websocket.sessions import Lines
+from signalpost.websocket.sockets import Sockets
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
 

@@ -12,9 +12,10 @@ from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from signalpost import messages
-from signalpost.auth import Principal
-from signalpost.dialects.native import NATIVE
+from signalpost.access.auth import Principal
+from signalpost.dialects.native import messages
+from signalpost.dialects.native.messages import Join
+from signalpost.dialects.native.translation import NATIVE
 from signalpost.errors import (
     BinaryFrame,
     Draining,
@@ -29,13 +30,12 @@ from signalpost.errors import (
 )
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
-from signalpost.messages import Join
-from signalpost.web.handshake import require_upgrade
 from signalpost.web.http import guest
-from signalpost.web.lines import Line
-from signalpost.web.outbox import SocketOutbox
 from signalpost.web.problems import close_code, error_message
 from signalpost.web.service import CLIENT, SERVICE, Service
+from signalpost.websocket.handshake import require_upgrade
+from signalpost.websocket.outbox import SocketOutbox
+from signalpost.websocket.sessions import Line
 
 __all__ = ["signal"]
 
