@@ -7,12 +7,24 @@ can only be kind.
 
 from __future__ import annotations
 
-from signalpost.config.settings import Rate
+from dataclasses import dataclass
 
-__all__ = ["Bucket", "Buckets", "Places"]
+__all__ = ["Bucket", "Buckets", "Places", "Rate"]
 
 MAX_KEYS = 50_000
 """Remembered keys of one kind: some 8 MB at worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` events in `seconds`, refilled evenly; `count` is also the burst."""
+
+    count: int
+    seconds: int
+
+    def __str__(self) -> str:
+        unit = {1: "s", 60: "min", 3600: "h"}[self.seconds]
+        return f"{self.count}/{unit}"
 
 
 class Bucket:

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import accumulate
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     HistogramMetricFamily,
@@ -26,9 +24,17 @@ from prometheus_client.registry import Collector
 from signalpost.credentials import Audience
 from signalpost.signaling.callregistry import Record
 from signalpost.signaling.calls import Outcome
-from signalpost.websocket.outbox import Drop
 
-__all__ = ["HookResult", "Metrics", "Reload", "metrics_app"]
+__all__ = ["Drop", "HookResult", "Metrics", "Reload"]
+
+
+class Drop(StrEnum):
+    """Why a client was cut off without a close frame."""
+
+    SLOW = "slow"
+    """It did not read."""
+    UNACKNOWLEDGED = "unacknowledged"
+    """It read, perhaps, and never said so."""
 
 
 class Reload(StrEnum):
@@ -258,15 +264,3 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         self._refusals.labels(code).inc()
-
-
-def metrics_app(metrics: Metrics) -> web.Application:
-    """The application of the listener that is not for the public."""
-
-    async def show(request: web.Request) -> web.Response:
-        body = generate_latest(metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.router.add_get("/metrics", show)
-    return app

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from signalpost.client import PeerJoined, PeerLeft, State, connect
 from signalpost.client.session import MAX_FRAME
-from signalpost.config.settings import Limits, Rate
+from signalpost.config.settings import Limits
 from signalpost.dialects.native import grammar, messages
 from signalpost.errors import Malformed
+from signalpost.limits import Rate
 from tests.browser.npm import node
 from tests.signalpost.running import Running, running, settings
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.settings import Rate
-from signalpost.limits import Bucket, Buckets, Places
+from signalpost.limits import Bucket, Buckets, Places, Rate
 
 
 def _taken(buckets: Buckets, key: str, now: float) -> bool:

@@ -18,8 +18,9 @@ import aiohttp
 import pytest
 
 from signalpost import logs
-from signalpost.config.settings import Hooks, Limits, Log, Rate
+from signalpost.config.settings import Hooks, Limits, Log
 from signalpost.credentials import Secret
+from signalpost.limits import Rate
 from signalpost.web import accepted as arrivals
 from signalpost.web import ws
 from signalpost.websocket.outbox import MAX_QUEUED, WATCHED

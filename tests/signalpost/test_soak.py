@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.config.settings import Limits, Rate
+from signalpost.config.settings import Limits
+from signalpost.limits import Rate
 from signalpost.websocket import sessions as lines
 from tests.signalpost.killable import CONFIG, Process
 from tests.signalpost.running import running, settings

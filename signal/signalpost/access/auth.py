@@ -131,13 +131,17 @@ class Authenticator:
     )
 
     def __init__(self, auth: Auth, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.change(auth)
+
+    def change(self, auth: Auth) -> None:
+        """Use other keys from now on. Raises ValueError without an id key, and changes nothing."""
         if auth.id_key is None:
             raise ValueError("auth.id_key is needed: every user id is made with it")
         self._id_key = auth.id_key
         self._guests = auth.guests
         self._api_keys = tuple(key.reveal().encode() for key in auth.api_keys)
         self._token_keys = tuple(key.reveal() for key in auth.token_keys)
-        self._clock = clock
         self._server = Principal(Kind.SERVER, self.opaque("server:"))
         self.log_name = lru_cache(MAX_REMEMBERED)(
             lambda network: self.opaque(f"client:{network}")[:12]

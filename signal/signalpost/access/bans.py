@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signalpost.errors import Banned, NoSuchBan
-from signalpost.signaling.rooms import PeerId, RoomId, UserId
+from signalpost.ids import PeerId, RoomId, UserId
 
 __all__ = ["MAX_BAN_SECONDS", "Ban", "Bans"]
 

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from signalpost.client.errors import CallEnded, Refused
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
-from signalpost.signaling.calls import CallId
-from signalpost.signaling.rooms import UserId
+from signalpost.ids import CallId, UserId
 
 __all__ = ["Call", "CallState"]
 

@@ -27,7 +27,7 @@ from signalpost.client.session import Message, checked, from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
 from signalpost.iceservers import IceServer, parse_ice_servers
-from signalpost.signaling.rooms import PeerId, RoomId
+from signalpost.ids import PeerId, RoomId
 
 __all__ = ["Client", "Token", "connect"]
 

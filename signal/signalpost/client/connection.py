@@ -18,9 +18,8 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.session import Gap, Message, Session, checked, too_large
-from signalpost.config.settings import Rate
 from signalpost.dialects.native import messages
-from signalpost.limits import Bucket
+from signalpost.limits import Bucket, Rate
 
 __all__ = ["Connection", "Listener", "State"]
 

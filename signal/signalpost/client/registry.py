@@ -20,8 +20,7 @@ from signalpost.client.room import RETURN_SECONDS, Signal
 from signalpost.client.session import Message, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
-from signalpost.signaling.calls import CallId
-from signalpost.signaling.rooms import PeerId, UserId
+from signalpost.ids import CallId, PeerId, UserId
 
 __all__ = ["Calls"]
 

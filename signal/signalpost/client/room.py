@@ -12,7 +12,7 @@ import msgspec
 from signalpost.client.session import from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
-from signalpost.signaling.rooms import PeerId
+from signalpost.ids import PeerId
 
 __all__ = [
     "RETURN_SECONDS",

@@ -28,11 +28,11 @@ from signalpost.config.settings import (
     LogFormat,
     LogLevel,
     Metrics,
-    Rate,
     Settings,
     Turn,
 )
 from signalpost.credentials import MIN_SECRET_BYTES, Secret, TtlPolicy
+from signalpost.limits import Rate
 from signalpost.secretfile import SecretFileError, read_secret_file
 
 __all__ = ["SETTINGS", "ConfigError", "Mistake", "Setting", "find_config", "load", "show"]

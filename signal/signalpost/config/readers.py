@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from signalpost.config.settings import Network, Rate
+from signalpost.config.settings import Network
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUriError, Relay, parse_uri
+from signalpost.limits import Rate
 
 __all__ = [
     "Problem",

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from signalpost.credentials import Secret, TtlPolicy
 from signalpost.iceservers import Relay
+from signalpost.limits import Rate
 
 __all__ = [
     "Auth",
@@ -25,24 +26,11 @@ __all__ = [
     "LogLevel",
     "Metrics",
     "Network",
-    "Rate",
     "Settings",
     "Turn",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`count` events in `seconds`, refilled evenly; `count` is also the burst."""
-
-    count: int
-    seconds: int
-
-    def __str__(self) -> str:
-        unit = {1: "s", 60: "min", 3600: "h"}[self.seconds]
-        return f"{self.count}/{unit}"
 
 
 class Guests(StrEnum):
@@ -121,10 +109,10 @@ class Limits:
     An office behind one NAT is one address and, as guests, one user: hence minutes, not seconds.
     """
 
-    mints_per_user: Rate = Rate(60, 60)
-    mints_per_address: Rate = Rate(240, 60)
+    mints_per_user: Rate = field(default=Rate(60, 60))
+    mints_per_address: Rate = field(default=Rate(240, 60))
     message_bytes: int = 65_536
-    messages: Rate = Rate(50, 1)
+    messages: Rate = field(default=Rate(50, 1))
     message_burst: int = 100
     connections: int = 10_000
     connections_per_address: int = 100

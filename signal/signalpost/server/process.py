@@ -21,11 +21,13 @@ from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import generate_latest
 
 from signalpost.config.files import Sources
 from signalpost.config.settings import Settings
 from signalpost.logs import LOGGER, emit
-from signalpost.metrics import metrics_app
+from signalpost.metrics import Metrics
 from signalpost.server.drain import drain
 from signalpost.server.reload import Reloader
 from signalpost.web.app import make_app
@@ -93,7 +95,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
     async with AsyncExitStack() as stack:
         metrics_port: int | None = None
         if settings.metrics.port is not None:
-            runner = web.AppRunner(metrics_app(service.metrics), access_log=None)
+            runner = web.AppRunner(_metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
         # Below the listener, so that it hears of everybody whom the listener's end puts out.
@@ -154,6 +156,18 @@ def _everywhere(port: int) -> socket.socket:
             (EVERY_ADDRESS, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
         )
     return socket.create_server(("", port), backlog=BACKLOG)
+
+
+def _metrics_app(metrics: Metrics) -> web.Application:
+    """The application of the listener that is not for the public."""
+
+    async def show(request: web.Request) -> web.Response:
+        body = generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/metrics", show)
+    return app
 
 
 def _take_files() -> None:

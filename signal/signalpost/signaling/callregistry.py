@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from signalpost.errors import CallExists, NotInCall, TooManyCalls
+from signalpost.ids import CallId, PeerId, Ref, UserId
 from signalpost.signaling import calls
 from signalpost.signaling.calls import (
     Accept,
     Arrive,
     Call,
-    CallId,
     Ended,
     HangUp,
     Lost,
@@ -25,7 +25,7 @@ from signalpost.signaling.calls import (
     Phase,
     TimeOut,
 )
-from signalpost.signaling.rooms import PeerId, Ref, Tell, UserId
+from signalpost.signaling.rooms import Tell
 
 __all__ = ["RING_SECONDS", "Exchange", "Later", "Record", "Timer"]
 

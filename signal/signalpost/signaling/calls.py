@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NewType, assert_never
+from typing import assert_never
 
 from signalpost.errors import AlreadyAnswered, NotInCall
-from signalpost.signaling.rooms import PeerId, Ref, Tell, UserId
+from signalpost.ids import CallId, PeerId, Ref, UserId
+from signalpost.signaling.rooms import Tell
 
 __all__ = [
     "Accept",
@@ -23,7 +24,6 @@ __all__ = [
     "Arrive",
     "Busy",
     "Call",
-    "CallId",
     "Cancel",
     "Connected",
     "Ended",
@@ -41,8 +41,6 @@ __all__ = [
     "dial",
     "step",
 ]
-
-CallId = NewType("CallId", str)
 
 
 class Phase(StrEnum):

@@ -9,12 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from signalpost.access.auth import Kind, Permission, Principal
 from signalpost.access.bans import Ban, Bans
 from signalpost.config.settings import Limits
-from signalpost.dialects.native.numbering import Receipt
 from signalpost.errors import (
     BadParameter,
     Banned,
@@ -25,9 +24,10 @@ from signalpost.errors import (
     TooManyConnections,
     TooManyRooms,
 )
+from signalpost.ids import CallId, PeerId, Ref, RoomId, UserId
 from signalpost.signaling import calls, rooms
 from signalpost.signaling.callregistry import Exchange, Later, Record
-from signalpost.signaling.calls import Call, CallId
+from signalpost.signaling.calls import Call
 from signalpost.signaling.rooms import (
     Change,
     Close,
@@ -36,20 +36,16 @@ from signalpost.signaling.rooms import (
     Kick,
     Leave,
     Member,
-    PeerId,
-    Ref,
     Role,
     Room,
-    RoomId,
     Signalled,
     Tell,
     Texted,
-    UserId,
     addressees,
     step,
 )
 
-__all__ = ["Delivered", "Dialect", "GoAway", "Hub", "Notice", "Outbox"]
+__all__ = ["Delivered", "Dialect", "GoAway", "Hub", "Notice", "Outbox", "Receipt"]
 
 PEER_ID_BYTES = 10
 
@@ -70,6 +66,13 @@ class Delivered:
 
     id: str | int
     to: PeerId
+
+
+class Receipt(NamedTuple):
+    """The sender wants to know when its message `id` has arrived."""
+
+    sender: PeerId
+    id: str | int
 
 
 Notice = rooms.Notice | calls.Notice | Delivered | GoAway

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Generic, NamedTuple, NewType, TypeVar, assert_never
+from typing import Generic, NamedTuple, TypeVar, assert_never
 
 from signalpost.errors import (
     AlreadyJoined,
@@ -22,6 +22,7 @@ from signalpost.errors import (
     RoomFull,
     RoomLocked,
 )
+from signalpost.ids import PeerId, Ref, RoomId, UserId
 
 __all__ = [
     "Change",
@@ -36,27 +37,16 @@ __all__ = [
     "Member",
     "Neighbour",
     "Notice",
-    "PeerId",
     "PeerJoined",
     "PeerLeft",
-    "Ref",
     "Role",
     "Room",
-    "RoomId",
     "Signalled",
     "Tell",
     "Texted",
-    "UserId",
     "addressees",
     "step",
 ]
-
-RoomId = NewType("RoomId", str)
-PeerId = NewType("PeerId", str)
-UserId = NewType("UserId", str)
-"""What other peers know a user by."""
-Ref = str | int | None
-"""What a client put on its message to know the answer by."""
 
 
 class Role(StrEnum):

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from signalpost.access.bans import MAX_BAN_SECONDS, Ban
 from signalpost.errors import BadParameter, NoSuchRoom
+from signalpost.ids import PeerId, RoomId
 from signalpost.signaling.callregistry import MAX_RECORDS
-from signalpost.signaling.rooms import PeerId, Room, RoomId
+from signalpost.signaling.rooms import Room
 from signalpost.web.http import Handler, back_end, json_response
 from signalpost.web.service import SERVICE, Service
 from signalpost.webhooks.events import call_data

@@ -104,7 +104,9 @@ class Service:
         )
 
     def __post_init__(self) -> None:
-        self.lines = lines = Lines(self)
+        self.lines = lines = Lines(
+            self.hub, self.authenticator, self.issuer, self.metrics, self.clock
+        )
         self.metrics.away.set_function(lambda: sum(line.socket is None for line in lines))
         self.metrics.waiting.set_function(
             lambda: sum(line.socket.waiting for line in lines if line.socket is not None)
@@ -117,9 +119,9 @@ class Service:
         """
         limits = settings.limits
         # First what may refuse its settings: then nothing has changed yet.
-        authenticator, origins = Authenticator(settings.auth, self.clock), Origins(settings.http)
+        self.authenticator.change(settings.auth)
         self.issuer.change(settings.turn, limits)
-        self.settings, self.authenticator, self.origins = settings, authenticator, origins
+        self.settings, self.origins = settings, Origins(settings.http)
         self.places.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
         self.courier.change(settings.hooks)

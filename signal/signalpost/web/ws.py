@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from signalpost.access.auth import Principal
 from signalpost.dialects.native import messages
 from signalpost.dialects.native.messages import Join
-from signalpost.dialects.native.translation import NATIVE
+from signalpost.dialects.native.translation import NATIVE, error_message
 from signalpost.errors import (
     BinaryFrame,
     Draining,
@@ -31,8 +31,8 @@ from signalpost.errors import (
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
 from signalpost.web.http import guest
-from signalpost.web.problems import close_code, error_message
 from signalpost.web.service import CLIENT, SERVICE, Service
+from signalpost.websocket.closing import close_code
 from signalpost.websocket.handshake import require_upgrade
 from signalpost.websocket.outbox import SocketOutbox
 from signalpost.websocket.sessions import Line

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import StrEnum
 from struct import Struct
 
 from aiohttp import WSCloseCode
 
 from signalpost.dialects.native.numbering import MAX_KEPT
+from signalpost.metrics import Drop
 
-__all__ = ["Drop", "SocketOutbox", "Turn", "head"]
+__all__ = ["SocketOutbox", "Turn", "head"]
 
 MAX_QUEUED = 2 * MAX_KEPT
 """Bytes waiting: a whole replay, and as much again."""
@@ -24,15 +24,6 @@ WATCHED = 65_536
 """Bytes waiting from which on the client is watched."""
 WRITE_SECONDS = 10.0
 _MEDIUM, _LARGE = Struct("!BBH").pack, Struct("!BBQ").pack
-
-
-class Drop(StrEnum):
-    """Why a client was cut off without a close frame."""
-
-    SLOW = "slow"
-    """It did not read."""
-    UNACKNOWLEDGED = "unacknowledged"
-    """It read, perhaps, and never said so."""
 
 
 def head(size: int) -> bytes:

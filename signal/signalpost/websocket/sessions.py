@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
-from signalpost.access.auth import Permission, Principal
+from signalpost.access.auth import Authenticator, Permission, Principal
+from signalpost.access.issuer import Issued, Issuer
 from signalpost.dialects.native import messages
-from signalpost.dialects.native.numbering import Incoming, Outgoing, Receipt
-from signalpost.dialects.native.translation import NATIVE, Native
+from signalpost.dialects.native.numbering import Incoming, Outgoing
+from signalpost.dialects.native.translation import NATIVE, Native, error_message
 from signalpost.errors import NotAllowed, NotPossible, SignalpostError
-from signalpost.signaling.rooms import PeerId, UserId
-from signalpost.web.problems import close_code, error_message
-from signalpost.websocket.outbox import Drop, SocketOutbox
-
-if TYPE_CHECKING:
-    from signalpost.access.issuer import Issued
-    from signalpost.web.service import Service
+from signalpost.ids import PeerId, UserId
+from signalpost.metrics import Drop, Metrics
+from signalpost.signaling.hub import Hub, Receipt
+from signalpost.websocket.closing import close_code
+from signalpost.websocket.outbox import SocketOutbox
 
 __all__ = ["Line", "Lines"]
 
@@ -137,10 +136,21 @@ class Line:
 class Lines:
     """All lines of this process."""
 
-    __slots__ = ("_lines", "_service")
+    __slots__ = ("_authenticator", "_clock", "_hub", "_issuer", "_lines", "_metrics")
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(
+        self,
+        hub: Hub,
+        authenticator: Authenticator,
+        issuer: Issuer,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._hub = hub
+        self._authenticator = authenticator
+        self._issuer = issuer
+        self._metrics = metrics
+        self._clock = clock
         self._lines: dict[PeerId, Line] = {}
 
     def __iter__(self) -> Iterator[Line]:
@@ -153,7 +163,7 @@ class Lines:
         resume = hello.resume
         if resume is None or not hello.reliable:
             return None, None
-        peer = self._service.authenticator.session_peer(resume.session)
+        peer = self._authenticator.session_peer(resume.session)
         if peer is None:
             return None, None
         line = self._lines.get(PeerId(peer))
@@ -172,11 +182,9 @@ class Lines:
         does.
         """
         line = Line(self, principal, network, reliable=hello.reliable)
-        line.peer, line.user = self._service.hub.connect(
-            principal, line, name=hello.name, peer=peer
-        )
+        line.peer, line.user = self._hub.connect(principal, line, name=hello.name, peer=peer)
         nonce = secrets.token_hex(SESSION_NONCE_BYTES)
-        line.session = self._service.authenticator.session(line.peer, nonce)
+        line.session = self._authenticator.session(line.peer, nonce)
         self._lines[line.peer] = line
         return line
 
@@ -194,7 +202,7 @@ class Lines:
         line.detach()
         if for_good or not line.reliable:
             self.end(line)
-        elif self._service.hub.draining:
+        elif self._hub.draining:
             # It comes back to the next process: for its rooms and calls it has not gone.
             self._lines.pop(line.peer, None)
         else:
@@ -210,11 +218,11 @@ class Lines:
             line.detach()
         if line.expiry is not None:
             line.expiry.cancel()
-        self._service.hub.disconnect(line.peer)
+        self._hub.disconnect(line.peer)
 
     def expel(self, line: Line, error: SignalpostError) -> None:
         """Tell the client why, and close its connection; there is nothing to come back to."""
-        self._service.metrics.refused(error.code)
+        self._metrics.refused(error.code)
         line.send(messages.members(error_message(error)))
         socket = line.socket
         line.detach()
@@ -225,7 +233,7 @@ class Lines:
     def acknowledged(self, line: Line, number: int) -> None:
         """Raises OutOfOrder."""
         for receipt in line.outgoing.acknowledge(number):
-            self._service.hub.delivered(receipt, line.peer)
+            self._hub.delivered(receipt, line.peer)
 
     # --- credentials ---------------------------------------------------------------------------
 
@@ -233,12 +241,11 @@ class Lines:
         """A fresh credential for the line, and the next one before it ends. None where there is no
         relay or no right to one: a call may still connect on its own network. Raises RateLimited.
         """
-        service = self._service
-        if not service.issuer.has_relays or Permission.ICE not in line.principal.permissions:
+        if not self._issuer.has_relays or Permission.ICE not in line.principal.permissions:
             line.issued = None
             return
-        line.issued = service.issuer.issue(line.principal, line.network, native=True)
-        service.metrics.minted(line.issued.audience)
+        line.issued = self._issuer.issue(line.principal, line.network, native=True)
+        self._metrics.minted(line.issued.audience)
         self.watch(line)
 
     def watch(self, line: Line) -> None:
@@ -248,7 +255,7 @@ class Lines:
         if line.issued is not None:
             credential = line.issued.credential
             spare = credential.ttl * (1 - REFRESH_AT)
-            self._refresh_in(line, credential.expires - spare - self._service.clock())
+            self._refresh_in(line, credential.expires - spare - self._clock())
 
     def _refresh_in(self, line: Line, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ import pytest
 
 from signalpost.access.bans import Bans
 from signalpost.errors import Banned, NoSuchBan
-from signalpost.signaling.rooms import PeerId, RoomId, UserId
+from signalpost.ids import PeerId, RoomId, UserId
 from tests.signalpost.running import (
     API_KEY,
     BEARER,

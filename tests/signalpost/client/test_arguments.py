@@ -28,9 +28,10 @@ from signalpost.client import (
     connect,
     connection,
 )
-from signalpost.config.settings import Limits, Rate
+from signalpost.config.settings import Limits
 from signalpost.dialects.native import messages
 from signalpost.errors import Malformed
+from signalpost.limits import Rate
 from tests.signalpost.between import silent, slamming
 from tests.signalpost.cases import CASES
 from tests.signalpost.running import Running, running, settings

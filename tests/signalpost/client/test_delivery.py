@@ -9,7 +9,7 @@ import pytest
 from signalpost.client.delivery import MAX_SEEN, Addressed, Delivery
 from signalpost.client.errors import Closed, Refused, Undelivered
 from signalpost.dialects.native import messages
-from signalpost.signaling.rooms import PeerId, RoomId
+from signalpost.ids import PeerId, RoomId
 
 GONE = Refused("no-such-peer", "no such peer")
 

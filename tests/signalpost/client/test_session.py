@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signalpost.client.errors import Refused
 from signalpost.client.session import Gap, Message, Session
 from signalpost.dialects.native import messages
-from signalpost.signaling.rooms import RoomId
+from signalpost.ids import RoomId
 from tests.signalpost.cases import CASES
 
 

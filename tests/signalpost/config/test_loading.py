@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from signalpost.config.loading import SETTINGS, ConfigError, find_config, load, show
-from signalpost.config.settings import Guests, HookEvent, Hooks, LogFormat, Rate, Settings
+from signalpost.config.settings import Guests, HookEvent, Hooks, LogFormat, Settings
 from signalpost.credentials import Secret
 from signalpost.iceservers import Relay
+from signalpost.limits import Rate
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 ENOUGH = """\

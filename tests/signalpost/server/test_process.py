@@ -283,7 +283,7 @@ def test_version() -> None:
 def test_optional_parts_are_not_imported(config: Path) -> None:
     """Accounts, Socket.IO, Redis and the prober's ICE are not imported by a service without."""
     code = (
-        "import sys, signalpost.commands, signalpost.web.server;"
+        "import sys, signalpost.commands, signalpost.server.process;"
         "print([m for m in ('sqlalchemy', 'socketio', 'redis', 'aioice', 'docker', 'rich')"
         " if m in sys.modules])"
     )

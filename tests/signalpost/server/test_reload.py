@@ -17,9 +17,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.config.settings import Auth, Guests, Limits, Rate
+from signalpost.config.settings import Auth, Guests, Limits
 from signalpost.credentials import Secret
 from signalpost.iceservers import Relay
+from signalpost.limits import Rate
 from tests.signalpost.process import Service, serving
 from tests.signalpost.running import API_KEY, BEARER, SETTINGS, Peer, running
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from signalpost.errors import CallExists, NotInCall, NotPossible, TooManyCalls
+from signalpost.ids import CallId, PeerId, UserId
 from signalpost.signaling import calls
 from signalpost.signaling.callregistry import (
     ABSENT_SECONDS,
@@ -20,8 +21,8 @@ from signalpost.signaling.callregistry import (
     Exchange,
     Record,
 )
-from signalpost.signaling.calls import Accepted, Call, CallId, Ended, Invited, Notice, Outcome
-from signalpost.signaling.rooms import PeerId, Tell, UserId
+from signalpost.signaling.calls import Accepted, Call, Ended, Invited, Notice, Outcome
+from signalpost.signaling.rooms import Tell
 from tests.signalpost.cases import CASES
 
 ONE, TWO = CallId("call-number-0001"), CallId("call-number-0002")

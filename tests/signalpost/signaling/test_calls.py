@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from signalpost.errors import AlreadyAnswered, NotInCall, NotPossible
+from signalpost.ids import CallId, PeerId, UserId
 from signalpost.signaling.calls import (
     Accept,
     Accepted,
     Arrive,
     Busy,
     Call,
-    CallId,
     Cancel,
     Connected,
     Ended,
@@ -32,7 +32,7 @@ from signalpost.signaling.calls import (
     dial,
     step,
 )
-from signalpost.signaling.rooms import PeerId, Tell, UserId
+from signalpost.signaling.rooms import Tell
 from tests.signalpost.cases import CASES
 
 ID = CallId("c1")

@@ -8,7 +8,6 @@ import pytest
 
 from signalpost.access.auth import Kind, Permission, Principal
 from signalpost.config.settings import Limits
-from signalpost.dialects.native.numbering import Receipt
 from signalpost.errors import (
     Banned,
     Draining,
@@ -18,18 +17,10 @@ from signalpost.errors import (
     SignalpostError,
     TooManyRooms,
 )
+from signalpost.ids import CallId, PeerId, RoomId, UserId
 from signalpost.signaling import calls, rooms
-from signalpost.signaling.calls import CallId
-from signalpost.signaling.hub import Delivered, GoAway, Hub, Notice
-from signalpost.signaling.rooms import (
-    Change,
-    PeerId,
-    PeerLeft,
-    RoomId,
-    Signalled,
-    Texted,
-    UserId,
-)
+from signalpost.signaling.hub import Delivered, GoAway, Hub, Notice, Receipt
+from signalpost.signaling.rooms import Change, PeerLeft, Signalled, Texted
 
 R, S = RoomId("r"), RoomId("s")
 CALL = CallId("b7TtYV2g0Zq1xN5c")

@@ -20,6 +20,7 @@ from signalpost.errors import (
     RoomLocked,
     SignalpostError,
 )
+from signalpost.ids import PeerId, RoomId, UserId
 from signalpost.signaling.rooms import (
     Change,
     Changed,
@@ -33,14 +34,11 @@ from signalpost.signaling.rooms import (
     Member,
     Neighbour,
     Notice,
-    PeerId,
     PeerJoined,
     PeerLeft,
     Role,
     Room,
-    RoomId,
     Tell,
-    UserId,
     addressees,
     step,
 )

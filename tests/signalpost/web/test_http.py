@@ -15,8 +15,9 @@ import pytest
 
 import signalpost
 from signalpost.access.auth import Permission
-from signalpost.config.settings import Guests, Limits, Metrics, Rate, Settings, Turn
+from signalpost.config.settings import Guests, Limits, Metrics, Settings, Turn
 from signalpost.iceservers import SHAPES, parse_ice_servers
+from signalpost.limits import Rate
 from signalpost.web import api
 from signalpost.web.http import ROUTES
 from signalpost.web.openapi import DOCUMENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from signalpost import errors
-from signalpost.web.problems import ANSWERS, problem
+from signalpost.web.problems import STATUSES, problem
 
 ABSTRACT = {errors.ProtocolBroken, errors.NotAllowed, errors.NotPossible}
 
@@ -16,12 +16,12 @@ def _below(kind: type[errors.SignalpostError]) -> set[type[errors.SignalpostErro
 
 def test_every_error_has_its_answer() -> None:
     """The table has a row for every error that can be raised, and for no other."""
-    assert set(ANSWERS) == _below(errors.SignalpostError) - ABSTRACT
+    assert set(STATUSES) == _below(errors.SignalpostError) - ABSTRACT
 
 
 def test_codes_are_one_to_one() -> None:
     """No two errors share a code, and the tree in the docstring shows them all."""
-    codes = [kind.code for kind in ANSWERS]
+    codes = [kind.code for kind in STATUSES]
     assert len(set(codes)) == len(codes)
     tree = (errors.__doc__ or "").split()
     assert [code for code in codes if code != "internal" and f"{code}" not in " ".join(tree)] == []

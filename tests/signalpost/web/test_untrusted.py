@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from signalpost.config.settings import Limits, Rate
+from signalpost.config.settings import Limits
+from signalpost.limits import Rate
 from signalpost.logs import JsonFormatter
 from signalpost.web.untrusted import Unheard
 from tests.signalpost.running import SETTINGS, Running, running

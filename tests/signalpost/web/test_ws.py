@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from signalpost.access.auth import Permission
-from signalpost.config.settings import Guests, Limits, Rate, Turn
+from signalpost.config.settings import Guests, Limits, Turn
+from signalpost.limits import Rate
 from signalpost.web import ws
 from tests.signalpost.running import API_KEY, NOW, SETTINGS, Peer, Running, running, settings
 

@@ -20,22 +20,11 @@ from aiohttp import ClientTimeout, web
 
 from signalpost.config.settings import HookEvent, Hooks
 from signalpost.credentials import Secret
+from signalpost.ids import CallId, PeerId, RoomId, UserId
 from signalpost.metrics import Metrics
 from signalpost.signaling.callregistry import Record
-from signalpost.signaling.calls import CallId, Outcome
-from signalpost.signaling.rooms import (
-    Close,
-    Join,
-    Kick,
-    Leave,
-    Member,
-    PeerId,
-    Role,
-    Room,
-    RoomId,
-    UserId,
-    step,
-)
+from signalpost.signaling.calls import Outcome
+from signalpost.signaling.rooms import Close, Join, Kick, Leave, Member, Role, Room, step
 from signalpost.signaling.rooms import Event as Step
 from signalpost.web.openapi import DOCUMENT
 from signalpost.webhooks import sender as courier_module

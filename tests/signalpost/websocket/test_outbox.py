@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from aiohttp import WSCloseCode
 
+from signalpost.metrics import Drop
 from signalpost.websocket import outbox
-from signalpost.websocket.outbox import MAX_QUEUED, WATCHED, Drop, SocketOutbox, Turn, head
+from signalpost.websocket.outbox import MAX_QUEUED, WATCHED, SocketOutbox, Turn, head
 
 
 class Wire(asyncio.Transport):

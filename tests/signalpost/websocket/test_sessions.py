@@ -8,9 +8,10 @@ import pytest
 
 from signalpost.access.auth import Principal
 from signalpost.access.issuer import Issued, Issuer
-from signalpost.config.settings import Limits, Rate
+from signalpost.config.settings import Limits
 from signalpost.credentials import TtlPolicy
 from signalpost.dialects.native.numbering import MAX_KEPT
+from signalpost.limits import Rate
 from signalpost.websocket import sessions as lines
 from tests.signalpost.running import SETTINGS, Peer, Running, running, settings
 

@@ -21,8 +21,7 @@ from signalpost.dialects.native.grammar import (
     MAX_TEXT,
 )
 from signalpost.errors import Malformed
-from signalpost.signaling.calls import CallId
-from signalpost.signaling.rooms import PeerId, RoomId, UserId
+from signalpost.ids import CallId, PeerId, RoomId, UserId
 
 __all__ = [
     "MAX_METADATA",

@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from signalpost.errors import OutOfOrder
-from signalpost.signaling.rooms import PeerId
+from signalpost.signaling.hub import Receipt
 
-__all__ = ["MAX_KEPT", "Incoming", "Outgoing", "Receipt"]
+__all__ = ["MAX_KEPT", "Incoming", "Outgoing"]
 
 MAX_KEPT = 1_048_576
 """Bytes kept for replay: sixteen of the largest messages, or thousands of candidates."""
-
-
-class Receipt(NamedTuple):
-    """Whom to tell that a message arrived: its sender, by the id the sender gave it."""
-
-    sender: PeerId
-    id: str | int
 
 
 class _Kept(NamedTuple):

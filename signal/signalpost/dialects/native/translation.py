@@ -6,6 +6,7 @@ A message is dumped without its opening brace: the line puts the session's numbe
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import assert_never, cast
 
@@ -14,12 +15,19 @@ from msgspec import UNSET
 
 from signalpost.dialects.native import messages
 from signalpost.dialects.native.messages import Signal
-from signalpost.errors import Malformed
+from signalpost.errors import Malformed, SignalpostError
+from signalpost.ids import PeerId, Ref, RoomId
 from signalpost.signaling import calls, rooms
 from signalpost.signaling.hub import Delivered, GoAway, Hub, Notice
-from signalpost.signaling.rooms import Member, PeerId, RoomId, Signalled, Texted
+from signalpost.signaling.rooms import Member, Signalled, Texted
 
-__all__ = ["NATIVE", "Native"]
+__all__ = ["NATIVE", "Native", "error_message"]
+
+
+def error_message(error: SignalpostError, ref: Ref = None) -> messages.Error:
+    """The message for an error of ours."""
+    retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
+    return messages.Error(error.code, error.message, retry_after, ref)
 
 
 class Native:

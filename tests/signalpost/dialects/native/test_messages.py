@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from signalpost import errors
 from signalpost.dialects.native import messages
 from signalpost.errors import Malformed
-from signalpost.signaling.rooms import RoomId
+from signalpost.ids import RoomId
 from tests.signalpost.cases import CASES
 
 PROTOCOL = Path(__file__).parents[4] / "docs" / "protocol.md"

@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from signalpost.dialects.native.numbering import MAX_KEPT, Incoming, Outgoing, Receipt
+from signalpost.dialects.native.numbering import MAX_KEPT, Incoming, Outgoing
 from signalpost.errors import OutOfOrder
-from signalpost.signaling.rooms import PeerId
+from signalpost.ids import PeerId
+from signalpost.signaling.hub import Receipt
 from tests.signalpost.cases import CASES
 
 ALICE = PeerId("alice")

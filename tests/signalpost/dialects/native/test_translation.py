@@ -15,11 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from signalpost.access.auth import Kind, Principal
 from signalpost.config.settings import Limits
 from signalpost.dialects.native import messages
-from signalpost.dialects.native.numbering import Outgoing, Receipt
+from signalpost.dialects.native.numbering import Outgoing
 from signalpost.dialects.native.translation import NATIVE
 from signalpost.errors import Malformed, SignalpostError
-from signalpost.signaling.hub import Hub
-from signalpost.signaling.rooms import PeerId, RoomId, Signalled
+from signalpost.ids import PeerId, RoomId
+from signalpost.signaling.hub import Hub, Receipt
+from signalpost.signaling.rooms import Signalled
 from tests.signalpost.cases import CASES
 
 _SERVER = msgspec.json.Decoder(messages.ServerMessage)
