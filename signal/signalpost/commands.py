@@ -14,7 +14,7 @@ import yaml
 
 import signalpost
 from signalpost.config import readers
-from signalpost.config.files import Sources
+from signalpost.config.files import SettingsFiles
 from signalpost.config.loading import ConfigError, find_config, load, show
 from signalpost.config.settings import Settings
 
@@ -93,7 +93,7 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         )
         return dataclasses.replace(settings, http=http)
 
-    sources = Sources(read)
+    sources = SettingsFiles(read)
     settings = _settings(sources.load)
 
     # Imported late: `signalpost config` and --help need none of it, and `pip install signalpost`

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Bucket", "Buckets", "Places", "Rate"]
+__all__ = ["Bucket", "Buckets", "Quota", "Rate"]
 
 MAX_KEYS = 50_000
 """Remembered keys of one kind: some 8 MB at worst."""
@@ -98,7 +98,7 @@ class Buckets:
         self._full_at = kept
 
 
-class Places:
+class Quota:
     """Counted places: so many in all, so many a key."""
 
     __slots__ = ("_each", "_taken", "_total", "total")

@@ -22,7 +22,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from signalpost.credentials import Audience
-from signalpost.signaling.callregistry import Record
+from signalpost.signaling.callregistry import CallRecord
 from signalpost.signaling.calls import Outcome
 
 __all__ = ["Drop", "HookResult", "Metrics", "Reload"]
@@ -229,7 +229,7 @@ class Metrics:
             registry=registry,
         )
 
-    def call(self, record: Record) -> None:
+    def call(self, record: CallRecord) -> None:
         """A call's record has changed."""
         if record.outcome is not None:
             self._calls[record.outcome].inc()

@@ -313,6 +313,6 @@ def test_any_arguments() -> None:
             heard = {type(event) for event in lobby.events._unread}
             assert not {PeerJoined, PeerLeft} & heard
             assert {peer} == set(lobby.peers)
-            assert 2 == len(list(made.service.service.lines))
+            assert 2 == len(list(made.service.service.sessions))
         finally:
             runner.run(stack.aclose())

@@ -1,4 +1,4 @@
-"""Sources: where the settings of this process come from, and whether something there has changed.
+"""SettingsFiles: where the settings of this process come from, and whether something there has changed.
 
 Owns which files were read and how they looked. A file counts as changed when its inode, size, mode
 or times differ, so that a rename, an edit and a `chmod` are all seen; what it says is not compared.
@@ -15,7 +15,7 @@ from pathlib import Path
 from signalpost.config.loading import SETTINGS
 from signalpost.config.settings import Settings
 
-__all__ = ["NEEDS_RESTART", "Sources", "differences"]
+__all__ = ["NEEDS_RESTART", "SettingsFiles", "differences"]
 
 NEEDS_RESTART = frozenset({"http.host", "http.port", "metrics.host", "metrics.port"})
 """A listener is opened once: what it was given is left as it is."""
@@ -24,7 +24,7 @@ _Look = tuple[int, int, int, int] | None
 """How a file looked: None when it was not there."""
 
 
-class Sources:
+class SettingsFiles:
     """`read` loads the settings and tells its argument of each file before it opens it."""
 
     __slots__ = ("_looks", "_read")

@@ -27,7 +27,7 @@ from signalpost.config.settings import (
     Log,
     LogFormat,
     LogLevel,
-    Metrics,
+    MetricsListener,
     Settings,
     Turn,
 )
@@ -385,7 +385,7 @@ def _assemble(values: Mapping[str, Any]) -> Settings:
 
     return Settings(
         http=Http(**below("http.")),
-        metrics=Metrics(**below("metrics.")),
+        metrics=MetricsListener(**below("metrics.")),
         turn=Turn(ttl=TtlPolicy(**below("turn.ttl.")), **below("turn.")),
         auth=Auth(**below("auth.")),
         limits=Limits(**below("limits.")),

@@ -24,7 +24,7 @@ __all__ = [
     "Log",
     "LogFormat",
     "LogLevel",
-    "Metrics",
+    "MetricsListener",
     "Network",
     "Settings",
     "Turn",
@@ -81,7 +81,7 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class MetricsListener:
     host: str = "127.0.0.1"
     port: int | None = 9464
     """None: no metrics listener."""
@@ -140,7 +140,7 @@ class Log:
 @dataclass(frozen=True, slots=True)
 class Settings:
     http: Http = field(default_factory=Http)
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: MetricsListener = field(default_factory=MetricsListener)
     turn: Turn = field(default_factory=Turn)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)

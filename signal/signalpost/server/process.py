@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.exposition import generate_latest
 
-from signalpost.config.files import Sources
+from signalpost.config.files import SettingsFiles
 from signalpost.config.settings import Settings
 from signalpost.logs import LOGGER, emit
 from signalpost.metrics import Metrics
@@ -99,7 +99,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
         # Below the listener, so that it hears of everybody whom the listener's end puts out.
-        stack.push_async_callback(service.courier.close)
+        stack.push_async_callback(service.webhooks.close)
         requests = RequestLog(service)
         stack.callback(requests.flush)
         runner = web.AppRunner(
@@ -110,7 +110,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         where = settings.http.host, settings.http.port
-        port = await _open(stack, runner, "http", *where, service.arrivals.opened)
+        port = await _open(stack, runner, "http", *where, service.accepted.opened)
         yield Listening(port, metrics_port)
 
 
@@ -179,7 +179,7 @@ def _take_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def serve(settings: Settings, sources: Sources) -> None:
+async def serve(settings: Settings, sources: SettingsFiles) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once. `sources` gave the
     settings, and is looked at for others; SIGHUP has it read at once.
     """

@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from signalpost import logs
-from signalpost.config.files import NEEDS_RESTART, Sources, differences
+from signalpost.config.files import NEEDS_RESTART, SettingsFiles, differences
 from signalpost.config.loading import ConfigError
 from signalpost.config.settings import Settings
 from signalpost.logs import LOGGER, emit
@@ -27,7 +27,7 @@ class Reloader:
 
     __slots__ = ("_service", "_sources", "_started", "asked")
 
-    def __init__(self, service: Service, sources: Sources) -> None:
+    def __init__(self, service: Service, sources: SettingsFiles) -> None:
         self._service = service
         self._sources = sources
         self._started = service.settings

@@ -27,7 +27,7 @@ from signalpost.signaling.calls import (
 )
 from signalpost.signaling.rooms import Tell
 
-__all__ = ["RING_SECONDS", "Exchange", "Later", "Record", "Timer"]
+__all__ = ["RING_SECONDS", "CallRegistry", "Later", "CallRecord", "Timer"]
 
 RING_SECONDS = 45.0
 RETURN_SECONDS = 35.0
@@ -52,7 +52,7 @@ Later = Callable[[float, Callable[[], None]], Timer]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CallRecord:
     """What is known of a call; times are Unix seconds."""
 
     call: CallId
@@ -68,13 +68,13 @@ class Record:
 @dataclass(slots=True)
 class _Going:
     call: Call
-    record: Record
+    record: CallRecord
     timer: Timer
     waits: bool
     """For a first device."""
 
 
-class Exchange:
+class CallRegistry:
     """`tell` carries notices to peers, `changed` hears of every record. `clock` gives Unix time."""
 
     __slots__ = (
@@ -95,7 +95,7 @@ class Exchange:
         tell: Callable[[calls.Tells], None],
         clock: Callable[[], float],
         later: Later,
-        changed: Callable[[Record], None] = lambda record: None,
+        changed: Callable[[CallRecord], None] = lambda record: None,
     ) -> None:
         self._tell = tell
         self._clock = clock
@@ -110,7 +110,7 @@ class Exchange:
         """The calls a peer has a part in."""
         self._ringing: dict[UserId, set[CallId]] = {}
         """Unanswered calls, by callee."""
-        self.records: deque[Record] = deque(maxlen=MAX_RECORDS)
+        self.records: deque[CallRecord] = deque(maxlen=MAX_RECORDS)
 
     def __len__(self) -> int:
         return len(self._going)
@@ -133,7 +133,7 @@ class Exchange:
         occupied = len(free) < len(call.devices)
         wait = self._returning and not free and not occupied
         placed = replace(call, devices=free)
-        record = Record(call.id, call.caller_user, call.callee_user, self._clock())
+        record = CallRecord(call.id, call.caller_user, call.callee_user, self._clock())
         timer = self._rings_out(call.id, ABSENT_SECONDS if wait else RING_SECONDS)
         self._going[call.id] = _Going(placed, record, timer, wait)
         for peer in (call.caller, *free):

@@ -26,7 +26,7 @@ from signalpost.errors import (
 )
 from signalpost.ids import CallId, PeerId, Ref, RoomId, UserId
 from signalpost.signaling import calls, rooms
-from signalpost.signaling.callregistry import Exchange, Later, Record
+from signalpost.signaling.callregistry import CallRegistry, Later, CallRecord
 from signalpost.signaling.calls import Call
 from signalpost.signaling.rooms import (
     Change,
@@ -127,7 +127,7 @@ class Hub:
         "_users",
         "bans",
         "draining",
-        "exchange",
+        "calls",
         "limits",
     )
 
@@ -136,13 +136,13 @@ class Hub:
         limits: Limits,
         clock: Callable[[], float],
         later: Later,
-        call_changed: Callable[[Record], None] = lambda record: None,
+        call_changed: Callable[[CallRecord], None] = lambda record: None,
         room_changed: RoomChanged = lambda before, event, after: None,
     ) -> None:
         self.limits = limits
         self.bans = Bans(clock)
         self.draining = False
-        self.exchange = Exchange(self._tell, clock, later, call_changed)
+        self.calls = CallRegistry(self._tell, clock, later, call_changed)
         self._room_changed = room_changed
         self._rooms: dict[RoomId, Room] = {}
         self._peers: dict[PeerId, _Peer] = {}
@@ -206,7 +206,7 @@ class Hub:
             self._users[gone.user] = devices
         else:
             del self._users[gone.user]
-        self.exchange.lost(peer)
+        self.calls.lost(peer)
         leave = Leave(peer)
         for room in gone.rooms:
             self._apply(leave, *step(self._rooms[room], leave))
@@ -231,7 +231,7 @@ class Hub:
     def arrived(self, peer: PeerId) -> None:
         """The peer has come, or come nearer: calls that ring for its user ring there too."""
         device = self._peers[peer]
-        self.exchange.arrive(
+        self.calls.arrive(
             peer, device.user, lambda call: self._reaches(self._peers[call.caller], device)
         )
 
@@ -324,7 +324,7 @@ class Hub:
         for room in self._peers[one].rooms:
             if room in theirs:
                 return room
-        if self.exchange.share(one, other) is None:
+        if self.calls.share(one, other) is None:
             raise NoSuchPeer("no such peer in a room or a call with you")
         return None
 
@@ -341,7 +341,7 @@ class Hub:
             for device in self._users.get(user, ())
             if device != caller and self._reaches(peer, self._peers[device])
         )
-        self.exchange.invite(Call(call, caller, peer.user, user, peer.name, devices), ref)
+        self.calls.invite(Call(call, caller, peer.user, user, peer.name, devices), ref)
 
     @staticmethod
     def _reaches(caller: _Peer, device: _Peer) -> bool:

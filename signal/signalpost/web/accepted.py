@@ -1,4 +1,4 @@
-"""Arrivals: connections that have not sent a whole request head yet, and how long they may take.
+"""AcceptedConnections: connections that have not sent a whole request head yet, and how long they may take.
 
 Owns the one deadline that aiohttp lacks: a connection that dribbles or says nothing would stay for
 an hour. One timer serves all of them, so that a connection costs an entry and no timer of its own.
@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-__all__ = ["FIRST_REQUEST_SECONDS", "Arrivals"]
+__all__ = ["FIRST_REQUEST_SECONDS", "AcceptedConnections"]
 
 FIRST_REQUEST_SECONDS = 9.0
 """The promise is to close within ten; the timer may be half a second late, and the process busy."""
 COARSENESS = 0.5
 
 
-class Arrivals:
+class AcceptedConnections:
     __slots__ = ("_closed", "_timer", "silent")
 
     def __init__(self, closed: Callable[[], None]) -> None:

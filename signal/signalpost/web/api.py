@@ -162,7 +162,7 @@ async def calls(request: web.Request) -> web.Response:
     user = query.get("user")
     found = (
         record
-        for record in reversed(service.hub.exchange.records)
+        for record in reversed(service.hub.calls.records)
         if (record.ended or 0) >= since and (user is None or user in (record.caller, record.callee))
     )
     return json_response({"calls": [call_data(record) for record in islice(found, limit)]})

@@ -16,7 +16,7 @@ from signalpost.config.settings import Network
 from signalpost.logs import emit
 from signalpost.web.addresses import is_trusted
 
-__all__ = ["Unheard"]
+__all__ = ["UntrustedProxy"]
 
 HINT = (
     ". This request came through a proxy whose X-Forwarded-For is ignored, so everybody behind "
@@ -30,7 +30,7 @@ ADVICE = (
 
 
 @dataclass(slots=True)
-class Unheard:
+class UntrustedProxy:
     """Whether the operator has been told. One a service; new settings make it tell again."""
 
     told: bool = False

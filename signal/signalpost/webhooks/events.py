@@ -21,7 +21,7 @@ import msgspec
 from signalpost.config.settings import HookEvent
 from signalpost.credentials import Secret
 from signalpost.signaling import rooms
-from signalpost.signaling.callregistry import Record
+from signalpost.signaling.callregistry import CallRecord
 from signalpost.signaling.rooms import Member, Room
 
 __all__ = ["RETRY_SECONDS", "Event", "call_data", "delay", "of_call", "of_room", "sign"]
@@ -76,7 +76,7 @@ def _who(member: Member) -> dict[str, str]:
     return {"peer": member.peer, "user": member.user}
 
 
-def of_call(record: Record, at: float) -> Event:
+def of_call(record: CallRecord, at: float) -> Event:
     """What the last change of a call's record was."""
     if record.outcome is not None:
         kind = HookEvent.CALL_ENDED
@@ -89,7 +89,7 @@ def of_call(record: Record, at: float) -> Event:
     return Event(kind, at, record.call, call_data(record))
 
 
-def call_data(record: Record) -> dict[str, Any]:
+def call_data(record: CallRecord) -> dict[str, Any]:
     """A call's record as JSON says it: Unix times with milliseconds, what is not known left out."""
     times = {
         "started": record.started,

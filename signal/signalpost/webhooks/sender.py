@@ -29,7 +29,7 @@ from signalpost.metrics import HookResult, Metrics
 from signalpost.webhooks import events as hooks
 from signalpost.webhooks.events import Event, sign
 
-__all__ = ["Courier"]
+__all__ = ["WebhookSender"]
 
 LANES = 8
 MAX_QUEUED = 10_000
@@ -73,7 +73,7 @@ def _delay(failures: int) -> float | None:
     return hooks.delay(failures, random.uniform(-1, 1))  # noqa: S311  jitter
 
 
-class Courier:
+class WebhookSender:
     """`clock` gives Unix time, `delay` the seconds to wait after so many failures of an event, None
     to give it up.
     """

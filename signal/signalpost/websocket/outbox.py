@@ -35,7 +35,7 @@ def head(size: int) -> bytes:
     return _LARGE(0x81, 127, size)
 
 
-class Turn:
+class WriteBatch:
     """What is written when this turn of the event loop is over."""
 
     __slots__ = ("_outboxes",)
@@ -65,7 +65,7 @@ class SocketOutbox:
         "_flushed",
         "_parts",
         "_transport",
-        "_turn",
+        "_writes",
         "_watch",
         "_written",
     )
@@ -73,12 +73,12 @@ class SocketOutbox:
     def __init__(
         self,
         transport: asyncio.Transport,
-        turn: Turn,
+        writes: WriteBatch,
         dropped: Callable[[Drop], None],
         close: Callable[[WSCloseCode, bytes], None],
     ) -> None:
         self._transport = transport
-        self._turn = turn
+        self._writes = writes
         self._dropped = dropped
         self._close = close
         self._parts: list[bytes] = []
@@ -90,7 +90,7 @@ class SocketOutbox:
         """Never waits and never fails: what cannot be written ends the connection."""
         parts = self._parts
         if not parts:
-            self._turn.add(self)
+            self._writes.add(self)
         parts += head(len(payload)), payload
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""Lines: the native protocol's sessions, which outlive their sockets.
+"""Sessions: the native protocol's sessions, which outlive their sockets.
 
 Owns how long a lost client may take to come back, what it is sent again, and the credentials that
 are pushed to it. Numbers and replay are `sessions`'; what a peer may do is the hub's.
@@ -23,7 +23,7 @@ from signalpost.signaling.hub import Hub, Receipt
 from signalpost.websocket.closing import close_code
 from signalpost.websocket.outbox import SocketOutbox
 
-__all__ = ["Line", "Lines"]
+__all__ = ["Session", "Sessions"]
 
 SESSION_NONCE_BYTES = 4
 RESUME_SECONDS = 30.0
@@ -35,14 +35,14 @@ REFRESH_AGAIN_SECONDS = 30.0
 """After a refusal by the mint limits."""
 
 
-class Line:
+class Session:
     """One client's session. `network` is where it came from last: the key of the mint limits."""
 
     dialect: ClassVar[Native] = NATIVE
 
     __slots__ = (
         "_ack",
-        "_lines",
+        "_sessions",
         "_owed",
         "_refresh",
         "expiry",
@@ -53,19 +53,19 @@ class Line:
         "peer",
         "principal",
         "reliable",
-        "session",
+        "proof",
         "socket",
         "user",
     )
 
-    def __init__(self, lines: Lines, principal: Principal, network: str, *, reliable: bool) -> None:
-        self._lines = lines
+    def __init__(self, sessions: Sessions, principal: Principal, network: str, *, reliable: bool) -> None:
+        self._sessions = sessions
         self.principal = principal
         self.network = network
         self.reliable = reliable
         self.peer = PeerId("")
         self.user = UserId("")
-        self.session = ""
+        self.proof = ""
         """What the client resumes it with."""
         self.outgoing = Outgoing(keep=reliable)
         self.incoming = Incoming()
@@ -91,7 +91,7 @@ class Line:
                 socket.drop(Drop.UNACKNOWLEDGED)
 
     def expel(self, error: SignalpostError) -> None:
-        self._lines.expel(self, error)
+        self._sessions.expel(self, error)
 
     def attach(self, socket: SocketOutbox) -> None:
         """The client is on this socket now; one that it had before is cut off."""
@@ -133,10 +133,10 @@ class Line:
         self._refresh = timer
 
 
-class Lines:
-    """All lines of this process."""
+class Sessions:
+    """All sessions of this process."""
 
-    __slots__ = ("_authenticator", "_clock", "_hub", "_issuer", "_lines", "_metrics")
+    __slots__ = ("_authenticator", "_clock", "_hub", "_issuer", "_sessions", "_metrics")
 
     def __init__(
         self,
@@ -151,13 +151,13 @@ class Lines:
         self._issuer = issuer
         self._metrics = metrics
         self._clock = clock
-        self._lines: dict[PeerId, Line] = {}
+        self._sessions: dict[PeerId, Session] = {}
 
-    def __iter__(self) -> Iterator[Line]:
-        return iter(tuple(self._lines.values()))
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
 
-    def find(self, hello: messages.Hello) -> tuple[PeerId | None, Line | None]:
-        """The peer whose session this is, if the client proves it, and its line if nothing on it
+    def find(self, hello: messages.Hello) -> tuple[PeerId | None, Session | None]:
+        """The peer whose session this is, if the client proves it, and its session if nothing on it
         has been lost.
         """
         resume = hello.resume
@@ -166,108 +166,108 @@ class Lines:
         peer = self._authenticator.session_peer(resume.session)
         if peer is None:
             return None, None
-        line = self._lines.get(PeerId(peer))
-        if line is not None and (
+        session = self._sessions.get(PeerId(peer))
+        if session is not None and (
             # It never heard of this one: what it has received are numbers of the one before.
-            line.session != resume.session or line.outgoing.since(resume.received) is None
+            session.proof != resume.session or session.outgoing.since(resume.received) is None
         ):
-            self.end(line)
-            line = None
-        return PeerId(peer), line
+            self.end(session)
+            session = None
+        return PeerId(peer), session
 
     def open(
         self, principal: Principal, network: str, hello: messages.Hello, peer: PeerId | None
-    ) -> Line:
-        """A new line, for the peer that it was before if it proved that. Raises what Hub.connect
+    ) -> Session:
+        """A new session, for the peer that it was before if it proved that. Raises what Hub.connect
         does.
         """
-        line = Line(self, principal, network, reliable=hello.reliable)
-        line.peer, line.user = self._hub.connect(principal, line, name=hello.name, peer=peer)
+        session = Session(self, principal, network, reliable=hello.reliable)
+        session.peer, session.user = self._hub.connect(principal, session, name=hello.name, peer=peer)
         nonce = secrets.token_hex(SESSION_NONCE_BYTES)
-        line.session = self._authenticator.session(line.peer, nonce)
-        self._lines[line.peer] = line
-        return line
+        session.proof = self._authenticator.session(session.peer, nonce)
+        self._sessions[session.peer] = session
+        return session
 
-    def replay(self, line: Line, received: int) -> int:
+    def replay(self, session: Session, received: int) -> int:
         """Send what the client has not received, after it was welcomed back; how many that were."""
-        missing = line.outgoing.since(received) or []
-        if line.socket is not None:
+        missing = session.outgoing.since(received) or []
+        if session.socket is not None:
             for frame in missing:
-                line.socket.send(frame)
-        self.acknowledged(line, received)
+                session.socket.send(frame)
+        self.acknowledged(session, received)
         return len(missing)
 
-    def lost(self, line: Line, *, for_good: bool) -> None:
+    def lost(self, session: Session, *, for_good: bool) -> None:
         """The socket is gone. A reliable client gets RESUME_SECONDS to come back."""
-        line.detach()
-        if for_good or not line.reliable:
-            self.end(line)
+        session.detach()
+        if for_good or not session.reliable:
+            self.end(session)
         elif self._hub.draining:
             # It comes back to the next process: for its rooms and calls it has not gone.
-            self._lines.pop(line.peer, None)
+            self._sessions.pop(session.peer, None)
         else:
             loop = asyncio.get_running_loop()
-            line.expiry = loop.call_later(RESUME_SECONDS, self.end, line)
+            session.expiry = loop.call_later(RESUME_SECONDS, self.end, session)
 
-    def end(self, line: Line) -> None:
-        if self._lines.get(line.peer) is not line:
+    def end(self, session: Session) -> None:
+        if self._sessions.get(session.peer) is not session:
             return
-        del self._lines[line.peer]
-        if line.socket is not None:
-            line.socket.abort()
-            line.detach()
-        if line.expiry is not None:
-            line.expiry.cancel()
-        self._hub.disconnect(line.peer)
+        del self._sessions[session.peer]
+        if session.socket is not None:
+            session.socket.abort()
+            session.detach()
+        if session.expiry is not None:
+            session.expiry.cancel()
+        self._hub.disconnect(session.peer)
 
-    def expel(self, line: Line, error: SignalpostError) -> None:
+    def expel(self, session: Session, error: SignalpostError) -> None:
         """Tell the client why, and close its connection; there is nothing to come back to."""
         self._metrics.refused(error.code)
-        line.send(messages.members(error_message(error)))
-        socket = line.socket
-        line.detach()
-        self.end(line)
+        session.send(messages.members(error_message(error)))
+        socket = session.socket
+        session.detach()
+        self.end(session)
         if socket is not None:
             socket.finish(close_code(error), error.code.encode())
 
-    def acknowledged(self, line: Line, number: int) -> None:
+    def acknowledged(self, session: Session, number: int) -> None:
         """Raises OutOfOrder."""
-        for receipt in line.outgoing.acknowledge(number):
-            self._hub.delivered(receipt, line.peer)
+        for receipt in session.outgoing.acknowledge(number):
+            self._hub.delivered(receipt, session.peer)
 
     # --- credentials ---------------------------------------------------------------------------
 
-    def issue(self, line: Line) -> None:
-        """A fresh credential for the line, and the next one before it ends. None where there is no
+    def issue(self, session: Session) -> None:
+        """A fresh credential for the session, and the next one before it ends. None where there is no
         relay or no right to one: a call may still connect on its own network. Raises RateLimited.
         """
-        if not self._issuer.has_relays or Permission.ICE not in line.principal.permissions:
-            line.issued = None
+        if not self._issuer.has_relays or Permission.ICE not in session.principal.permissions:
+            session.issued = None
             return
-        line.issued = self._issuer.issue(line.principal, line.network, native=True)
-        self._metrics.minted(line.issued.audience)
-        self.watch(line)
+        session.issued = self._issuer.issue(session.principal, session.network, native=True)
+        self._metrics.minted(session.issued.audience)
+        self.watch(session)
 
-    def watch(self, line: Line) -> None:
+    def watch(self, session: Session) -> None:
         """Push the next credential before this one ends. A client that came back keeps the one it
         had: a bad network would use up what may be minted for its address.
         """
-        if line.issued is not None:
-            credential = line.issued.credential
+        if session.issued is not None:
+            credential = session.issued.credential
             spare = credential.ttl * (1 - REFRESH_AT)
-            self._refresh_in(line, credential.expires - spare - self._clock())
+            self._refresh_in(session, credential.expires - spare - self._clock())
 
-    def _refresh_in(self, line: Line, seconds: float) -> None:
+    def _refresh_in(self, session: Session, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        line.refreshes(loop.call_later(max(0.0, seconds), self._push, line))
+        session.refreshes(loop.call_later(max(0.0, seconds), self._push, session))
 
-    def _push(self, line: Line) -> None:
+    def _push(self, session: Session) -> None:
         try:
-            self.issue(line)
+            self.issue(session)
         except (NotPossible, NotAllowed):
-            self._refresh_in(line, REFRESH_AGAIN_SECONDS)
+            self._refresh_in(session, REFRESH_AGAIN_SECONDS)
             return
-        if line.issued is not None:
-            credential = line.issued.credential
-            pushed = messages.IceServers(line.ice_servers, credential.ttl, credential.expires)
-            line.send(messages.members(pushed))
+        if session.issued is not None:
+            credential = session.issued.credential
+            pushed = messages.IceServers(session.ice_servers, credential.ttl, credential.expires)
+            session.send(messages.members(pushed))

@@ -190,7 +190,7 @@ async def test_who_is_away_cannot_resume() -> None:
         assert peer.socket._conn is not None
         assert peer.socket._conn.transport is not None
         peer.socket._conn.transport.abort()
-        await run.until(lambda: all(line.socket is None for line in run.service.lines))
+        await run.until(lambda: all(line.socket is None for line in run.service.sessions))
         await _ban(run, peer)
         assert 0 == run.service.hub.room_count
         again = await run.connect()

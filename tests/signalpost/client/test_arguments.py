@@ -201,7 +201,7 @@ def test_any_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
             assert {party.ada.peer} == set(party.lobby.peers)
             heard = [type(event) for event in party.lobby.events._unread]
             assert not {PeerJoined, PeerLeft} & set(heard)
-            lines = {line.peer for line in party.service.service.lines}
+            lines = {line.peer for line in party.service.service.sessions}
             assert {party.ada.peer, party.bob.peer} == lines
             assert 2 == party.sockets
         finally:
@@ -378,7 +378,7 @@ async def test_a_request_that_meets_a_bug() -> None:
     """
 
     def bug(record: object) -> None:
-        service.service.hub.exchange._changed = lambda record: None
+        service.service.hub.calls._changed = lambda record: None
         raise ZeroDivisionError
 
     async with asyncio.timeout(SECONDS), running() as service:
@@ -386,7 +386,7 @@ async def test_a_request_that_meets_a_bug() -> None:
         async with connect(url, token=service.token("ada")) as ada:
             peer = ada.peer
             room = await ada.join("r")
-            service.service.hub.exchange._changed = bug
+            service.service.hub.calls._changed = bug
             assert "internal" == await ada.call("bob").over()
             await room.text("and it goes on")
             assert (peer, False, ["r"]) == (ada.peer, room.closed, list(ada.rooms))

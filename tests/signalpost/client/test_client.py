@@ -58,8 +58,8 @@ class Scene:
 
     def forget(self, client: Client) -> None:
         """As after 30 seconds of absence."""
-        (line,) = (line for line in self.service.service.lines if line.peer == client.peer)
-        self.service.service.lines.end(line)
+        (line,) = (line for line in self.service.service.sessions if line.peer == client.peer)
+        self.service.service.sessions.end(line)
 
 
 @asynccontextmanager
@@ -320,7 +320,7 @@ async def test_a_welcome_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         await on.service.until(lambda: line_of(on, bob).socket is None)
         on.forget(bob)
         # More to the new session than ever came on the old one.
-        await on.service.until(lambda: bob.peer in {line.peer for line in on.service.service.lines})
+        await on.service.until(lambda: bob.peer in {line.peer for line in on.service.service.sessions})
         unheard = [ada.call("bob") for _ in range(5)]
         await on.service.until(lambda: line_of(on, bob).outgoing.last == 5)
         cut.cut()
@@ -333,7 +333,7 @@ async def test_a_welcome_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def line_of(on: Scene, client: Client) -> Any:
-    (line,) = (line for line in on.service.service.lines if line.peer == client.peer)
+    (line,) = (line for line in on.service.service.sessions if line.peer == client.peer)
     return line
 
 
@@ -348,7 +348,7 @@ async def test_hung_up_while_away() -> None:
             on.wires[each.user].broken = True
             on.wires[each.user].cut()
         await on.service.until(
-            lambda: all(line.socket is None for line in on.service.service.lines)
+            lambda: all(line.socket is None for line in on.service.service.sessions)
         )
         outgoing.hang_up()
         on.forget(ada)

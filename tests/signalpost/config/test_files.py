@@ -1,4 +1,4 @@
-"""Sources: which files the settings came from, and when one has changed."""
+"""SettingsFiles: which files the settings came from, and when one has changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from signalpost.config.files import Sources, differences
+from signalpost.config.files import SettingsFiles, differences
 from signalpost.config.loading import ConfigError, load
 from signalpost.config.settings import Settings, Turn
 from signalpost.credentials import Secret
@@ -29,8 +29,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def _sources(config: Path, **environ: str) -> Sources:
-    return Sources(lambda opening: load(config, environ, opening))
+def _sources(config: Path, **environ: str) -> SettingsFiles:
+    return SettingsFiles(lambda opening: load(config, environ, opening))
 
 
 def test_nothing_has_changed(config: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_change_while_it_is_read(config: Path) -> None:
         config.write_text(CONFIG + "log: {level: debug}\n")
         return settings
 
-    sources = Sources(read)
+    sources = SettingsFiles(read)
     sources.load()
     assert sources.changed()
 

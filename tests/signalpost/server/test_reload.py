@@ -250,5 +250,5 @@ async def test_a_change_that_fails_halfway_changes_nothing() -> None:
         with pytest.raises(ValueError, match="id_key"):
             run.service.change(replace(before, auth=Auth(), limits=Limits(connections=1)))
         assert before is run.service.settings
-        assert run.service.places.take("a")
-        assert run.service.places.take("b")
+        assert run.service.connection_quota.take("a")
+        assert run.service.connection_quota.take("b")

@@ -1,4 +1,4 @@
-"""The exchange: devices, glare, time, records; and random calls among a few users."""
+"""The registry: devices, glare, time, records; and random calls among a few users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from signalpost.signaling.callregistry import (
     MAX_CALLS,
     RETURN_SECONDS,
     RING_SECONDS,
-    Exchange,
-    Record,
+    CallRegistry,
+    CallRecord,
 )
 from signalpost.signaling.calls import Accepted, Call, Ended, Invited, Notice, Outcome
 from signalpost.signaling.rooms import Tell
@@ -66,13 +66,13 @@ class Clock:
 
 
 class Bench:
-    """An exchange with what it said, and a clock that is past the start."""
+    """A registry with what it said, and a clock that is past the start."""
 
     def __init__(self, *, started: bool = True) -> None:
         self.clock = Clock()
         self.heard: list[tuple[PeerId, calls.Notice]] = []
-        self.changed: list[Record] = []
-        self.exchange = Exchange(
+        self.changed: list[CallRecord] = []
+        self.registry = CallRegistry(
             self.tell, lambda: self.clock.now, self.clock.later, self.changed.append
         )
         if started:
@@ -87,7 +87,7 @@ class Bench:
     def invite(
         self, call: CallId, caller: PeerId, user: UserId, *devices: PeerId, ref: str | None = None
     ) -> None:
-        self.exchange.invite(Call(call, caller, USERS[caller], user, devices=devices), ref)
+        self.registry.invite(Call(call, caller, USERS[caller], user, devices=devices), ref)
 
 
 def test_a_call_from_beginning_to_end() -> None:
@@ -95,20 +95,20 @@ def test_a_call_from_beginning_to_end() -> None:
     bench = Bench()
     bench.invite(ONE, A, BOB, B, B2)
     bench.clock.advance(3)
-    bench.exchange.apply(ONE, calls.Accept(B2))
-    assert (ONE, ONE) == (bench.exchange.share(A, B2), bench.exchange.share(B2, A))
-    assert bench.exchange.share(A, B) is None
+    bench.registry.apply(ONE, calls.Accept(B2))
+    assert (ONE, ONE) == (bench.registry.share(A, B2), bench.registry.share(B2, A))
+    assert bench.registry.share(A, B) is None
     bench.clock.advance(2)
-    bench.exchange.apply(ONE, calls.Connected(A))
+    bench.registry.apply(ONE, calls.Connected(A))
     bench.clock.advance(60)
-    bench.exchange.apply(ONE, calls.HangUp(A))
+    bench.registry.apply(ONE, calls.HangUp(A))
     at = RETURN_SECONDS
-    record = Record(ONE, ANN, BOB, at, at + 3, at + 5, at + 65, Outcome.COMPLETED)
-    assert [record] == list(bench.exchange.records)
+    record = CallRecord(ONE, ANN, BOB, at, at + 3, at + 5, at + 65, Outcome.COMPLETED)
+    assert [record] == list(bench.registry.records)
     assert record == bench.changed[-1]
-    assert (0, []) == (len(bench.exchange), bench.clock.alarms)
+    assert (0, []) == (len(bench.registry), bench.clock.alarms)
     with pytest.raises(NotInCall):
-        bench.exchange.apply(ONE, calls.HangUp(A))
+        bench.registry.apply(ONE, calls.HangUp(A))
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_ring_time(rings: bool, outcome: Outcome) -> None:
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
     if rings:
-        bench.exchange.apply(ONE, calls.Rings(B))
+        bench.registry.apply(ONE, calls.Rings(B))
     bench.clock.advance(RING_SECONDS - 1)
-    assert 1 == len(bench.exchange)
+    assert 1 == len(bench.registry)
     bench.clock.advance(1)
     assert Ended(ONE, outcome) == bench.told(A)[-1] == bench.told(B)[-1]
 
@@ -130,9 +130,9 @@ def test_an_answered_call_does_not_ring_out() -> None:
     """An answer stops the ringing for good."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
-    bench.exchange.apply(ONE, calls.Accept(B))
+    bench.registry.apply(ONE, calls.Accept(B))
     bench.clock.advance(10 * RING_SECONDS)
-    assert 1 == len(bench.exchange)
+    assert 1 == len(bench.registry)
 
 
 def test_glare() -> None:
@@ -143,7 +143,7 @@ def test_glare() -> None:
     assert Accepted(ONE, B, polite=False) == bench.told(A)[-1]
     assert Accepted(ONE, A, True, "i2", instead=TWO) == bench.told(B)[-1]
     assert Ended(ONE, Outcome.ANSWERED_ELSEWHERE) == bench.told(B2)[-1]
-    assert 1 == len(bench.exchange)
+    assert 1 == len(bench.registry)
 
 
 def test_said_twice() -> None:
@@ -161,7 +161,7 @@ def test_busy() -> None:
     """A device that talks is not rung; when all do the user is busy, and nothing waits."""
     bench = Bench(started=False)
     bench.invite(ONE, A, BOB, B)
-    bench.exchange.apply(ONE, calls.Accept(B))
+    bench.registry.apply(ONE, calls.Accept(B))
     bench.invite(TWO, C, BOB, B, ref="i2")
     assert [Ended(TWO, Outcome.BUSY, ref="i2")] == bench.told(C)
     bench.invite(TWO, C, BOB, B, B2)
@@ -180,11 +180,11 @@ def test_a_device_that_comes_while_it_rings() -> None:
     """It rings there too, unless it may not, and the answer may come from it."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
-    bench.exchange.arrive(B2, BOB, lambda call: False)
+    bench.registry.arrive(B2, BOB, lambda call: False)
     assert [] == bench.told(B2)
-    bench.exchange.arrive(B2, BOB, lambda call: True)
+    bench.registry.arrive(B2, BOB, lambda call: True)
     assert [Invited(ONE, A, ANN)] == bench.told(B2)
-    bench.exchange.apply(ONE, calls.Accept(B2))
+    bench.registry.apply(ONE, calls.Accept(B2))
     assert Accepted(ONE, B2, polite=False) == bench.told(A)[-1]
 
 
@@ -194,10 +194,10 @@ def test_after_a_start_a_call_waits_for_the_callee() -> None:
     bench.invite(ONE, A, BOB)
     bench.clock.advance(ABSENT_SECONDS - 1)
     assert [] == bench.told(A)
-    bench.exchange.arrive(B, BOB, lambda call: True)
+    bench.registry.arrive(B, BOB, lambda call: True)
     assert [Invited(ONE, A, ANN)] == bench.told(B)
     bench.clock.advance(RING_SECONDS - 1)
-    assert 1 == len(bench.exchange)
+    assert 1 == len(bench.registry)
     bench.clock.advance(1)
     assert Ended(ONE, Outcome.UNREACHABLE) == bench.told(A)[-1]
 
@@ -213,32 +213,32 @@ def test_after_a_start_a_call_waits_not_for_ever() -> None:
 def test_after_a_start_the_callee_may_be_first() -> None:
     """Two whose call outlived the service state it again, in either order."""
     bench = Bench(started=False)
-    bench.exchange.apply(ONE, calls.Accept(B, ref="a1"))
+    bench.registry.apply(ONE, calls.Accept(B, ref="a1"))
     assert [] == bench.heard
     bench.invite(ONE, A, BOB, B, B2)
     assert Accepted(ONE, B, polite=False) == bench.told(A)[-1]
     assert Accepted(ONE, A, polite=True, ref="a1") == bench.told(B)[-1]
-    assert ONE == bench.exchange.share(A, B)
+    assert ONE == bench.registry.share(A, B)
 
 
 def test_after_a_start_a_caller_that_does_not_come_back() -> None:
     """Who states a call that its caller never states again is told that it is lost."""
     bench = Bench(started=False)
-    bench.exchange.apply(ONE, calls.Accept(B, ref="a1"))
+    bench.registry.apply(ONE, calls.Accept(B, ref="a1"))
     bench.clock.advance(RETURN_SECONDS)
     assert [(B, Ended(ONE, Outcome.LOST, ref="a1"))] == bench.heard
     with pytest.raises(NotInCall):
-        bench.exchange.apply(ONE, calls.Accept(B))
+        bench.registry.apply(ONE, calls.Accept(B))
 
 
 def test_after_a_start_either_may_hang_up() -> None:
     """A call that one side has stated ends for both when one of them hangs up."""
     bench = Bench(started=False)
-    bench.exchange.apply(ONE, calls.Accept(B))
-    bench.exchange.apply(ONE, calls.HangUp(B, ref="h1"))
+    bench.registry.apply(ONE, calls.Accept(B))
+    bench.registry.apply(ONE, calls.HangUp(B, ref="h1"))
     assert [(B, Ended(ONE, Outcome.LOST))] == bench.heard
-    bench.exchange.apply(TWO, calls.Accept(B))
-    bench.exchange.apply(TWO, calls.HangUp(A, ref="h2"))
+    bench.registry.apply(TWO, calls.Accept(B))
+    bench.registry.apply(TWO, calls.HangUp(A, ref="h2"))
     assert Ended(TWO, Outcome.LOST) == bench.told(B)[-1]
     assert Ended(TWO, Outcome.LOST, ref="h2") == bench.told(A)[-1]
 
@@ -246,7 +246,7 @@ def test_after_a_start_either_may_hang_up() -> None:
 def test_an_early_answer_is_the_callees() -> None:
     """What a stranger said early is no answer, and it is told so."""
     bench = Bench(started=False)
-    bench.exchange.apply(ONE, calls.Accept(C))
+    bench.registry.apply(ONE, calls.Accept(C))
     bench.invite(ONE, A, BOB, B)
     assert [Invited(ONE, A, ANN)] == bench.told(B)
     assert [Ended(ONE, Outcome.LOST)] == bench.told(C)
@@ -256,8 +256,8 @@ def test_an_early_answer_is_the_callees() -> None:
 def test_an_early_answer_ends_with_its_peer() -> None:
     """Who is gone again has answered nothing."""
     bench = Bench(started=False)
-    bench.exchange.apply(ONE, calls.Accept(B))
-    bench.exchange.lost(B)
+    bench.registry.apply(ONE, calls.Accept(B))
+    bench.registry.lost(B)
     bench.clock.advance(RETURN_SECONDS)
     assert [] == bench.heard
 
@@ -266,12 +266,12 @@ def test_lost_peers() -> None:
     """A peer that is gone for good ends the calls it had a part in, and only those."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
-    bench.exchange.apply(ONE, calls.Accept(B))
+    bench.registry.apply(ONE, calls.Accept(B))
     bench.invite(TWO, C, BOB, B2)
-    bench.exchange.lost(B)
+    bench.registry.lost(B)
     assert Ended(ONE, Outcome.FAILED) == bench.told(A)[-1]
-    assert 1 == len(bench.exchange)
-    bench.exchange.lost(C)
+    assert 1 == len(bench.registry)
+    bench.registry.lost(C)
     assert Ended(TWO, Outcome.CANCELLED) == bench.told(B2)[-1]
 
 
@@ -283,7 +283,7 @@ def test_too_many_calls() -> None:
         bench.invite(name, A, BOB, B)
     with pytest.raises(TooManyCalls):
         bench.invite(names[-1], A, BOB, B)
-    bench.exchange.apply(names[0], calls.Cancel(A))
+    bench.registry.apply(names[0], calls.Cancel(A))
     bench.invite(names[-1], A, BOB, B)
 
 
@@ -304,7 +304,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bench = Bench(started=False)
-        self.exchange = self.bench.exchange
+        self.registry = self.bench.registry
         self.there = [A, B, B2, C]
         self.believes: dict[tuple[PeerId, CallId], str] = {}
         self.asks: tuple[PeerId, CallId] | None = None
@@ -361,7 +361,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def happens(self, name: CallId, event: calls.Event) -> None:
         heard = len(self.bench.heard)
         try:
-            self.exchange.apply(name, event)
+            self.registry.apply(name, event)
         except NotPossible:
             assert heard == len(self.bench.heard)
         else:
@@ -375,14 +375,14 @@ class ExchangeMachine(RuleBasedStateMachine):
         if peer in self.there:
             self.there.remove(peer)
             self.believes = {key: state for key, state in self.believes.items() if key[0] != peer}
-            self.exchange.lost(peer)
+            self.registry.lost(peer)
             self.listen()
 
     @rule(peer=PEERS)
     def come_back(self, peer: PeerId) -> None:
         if peer not in self.there:
             self.there.append(peer)
-            self.exchange.arrive(peer, USERS[peer], lambda call: True)
+            self.registry.arrive(peer, USERS[peer], lambda call: True)
             self.listen()
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 45.0]))
@@ -396,17 +396,17 @@ class ExchangeMachine(RuleBasedStateMachine):
         over, and its record says how.
         """
         known = {name for (_, name), state in self.believes.items() if state != "claims"}
-        assert len(known) == len(self.exchange)
+        assert len(known) == len(self.registry)
         for name in known:
             talking = [key for key, state in self.believes.items() if state == "talks"]
             assert sum(key[1] == name for key in talking) in {0, 2}
-        assert all(record.outcome is not None for record in self.exchange.records)
+        assert all(record.outcome is not None for record in self.registry.records)
 
     def teardown(self) -> None:
         """With everybody gone nothing is left."""
         for peer in tuple(self.there):
             self.vanish(peer)
-        assert 0 == len(self.exchange)
+        assert 0 == len(self.registry)
         self.bench.clock.advance(RETURN_SECONDS)
         assert [] == self.bench.clock.alarms
 

@@ -243,10 +243,10 @@ def test_two_in_a_call_may_signal() -> None:
     hub.invite(ann, CALL, UserId("bob"))
     with pytest.raises(NoSuchPeer):
         hub.carry(Signalled(None, ann, "early"), bob)
-    hub.exchange.apply(CALL, calls.Accept(bob))
+    hub.calls.apply(CALL, calls.Accept(bob))
     hub.carry(Signalled(None, ann, "now"), bob)
     assert Signalled(None, ann, "now") == box.heard[-1]
-    hub.exchange.apply(CALL, calls.HangUp(bob))
+    hub.calls.apply(CALL, calls.HangUp(bob))
     with pytest.raises(NoSuchPeer):
         hub.carry(Signalled(None, ann, "late"), bob)
 

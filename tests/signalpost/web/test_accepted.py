@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from signalpost.web import accepted as arrivals
+from signalpost.web import accepted
 from signalpost.web import http as endpoints
 from tests.signalpost.running import API_KEY, PATIENCE, Running, running, skipping
 
@@ -33,8 +33,8 @@ async def test_slow_first_requests(beginning: bytes, monkeypatch: pytest.MonkeyP
     """Who says nothing or dribbles is closed in time; who has asked before stays, silent or not,
     and others are answered meanwhile.
     """
-    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 60.0)
-    monkeypatch.setattr(arrivals, "COARSENESS", 0.05)
+    monkeypatch.setattr(accepted, "FIRST_REQUEST_SECONDS", 60.0)
+    monkeypatch.setattr(accepted, "COARSENESS", 0.05)
     skip = skipping(monkeypatch)
     async with running() as run, _connection(run) as (steady, writer):
         writer.write(HEAD)
@@ -42,7 +42,7 @@ async def test_slow_first_requests(beginning: bytes, monkeypatch: pytest.MonkeyP
         async with run.client.get("/healthz"):
             pass  # its connection stays, and has asked
         closed = asyncio.gather(*(_dribble(run, beginning) for _ in range(100)))
-        await run.until(lambda: len(run.service.arrivals.silent) == 100)
+        await run.until(lambda: len(run.service.accepted.silent) == 100)
         skip(60)
         async with asyncio.timeout(PATIENCE):
             while not closed.done():
@@ -51,7 +51,7 @@ async def test_slow_first_requests(beginning: bytes, monkeypatch: pytest.MonkeyP
         await closed
         refused = run.service.metrics.registry.get_sample_value
         assert 100 == refused("signalpost_refusals_total", {"code": "no-request"})
-        assert not run.service.arrivals.silent
+        assert not run.service.accepted.silent
         writer.write(HEAD)
         await steady.readuntil(b"HTTP/1.1 200")
 
@@ -72,12 +72,12 @@ async def test_a_connection_that_goes_before_its_time(monkeypatch: pytest.Monkey
     """One that was closed by its client is forgotten and not counted as refused."""
     skip = skipping(monkeypatch)
     async with running() as run:
-        silent = run.service.arrivals.silent
+        silent = run.service.accepted.silent
         async with _connection(run):
             await run.until(lambda: bool(silent))
         (connection,) = silent
         await run.until(lambda: connection.transport is None)
-        skip(arrivals.FIRST_REQUEST_SECONDS)
+        skip(accepted.FIRST_REQUEST_SECONDS)
         await run.until(lambda: not silent)
         refused = run.service.metrics.registry.get_sample_value
         assert refused("signalpost_refusals_total", {"code": "no-request"}) is None

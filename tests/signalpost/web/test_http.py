@@ -15,7 +15,7 @@ import pytest
 
 import signalpost
 from signalpost.access.auth import Permission
-from signalpost.config.settings import Guests, Limits, Metrics, Settings, Turn
+from signalpost.config.settings import Guests, Limits, MetricsListener, Settings, Turn
 from signalpost.iceservers import SHAPES, parse_ice_servers
 from signalpost.limits import Rate
 from signalpost.web import api
@@ -402,7 +402,7 @@ async def test_openapi_is_true() -> None:
 
 async def test_metrics_have_their_own_listener() -> None:
     """Metrics count on their listener, and the public one knows nothing of them."""
-    free = replace(SETTINGS, metrics=Metrics(port=0))
+    free = replace(SETTINGS, metrics=MetricsListener(port=0))
     async with running(free) as run:
         assert (await _get(run, "/metrics"))[0] == 404
         await _get(run, "/v1/ice-servers")

@@ -13,7 +13,7 @@ import pytest
 from signalpost.config.settings import Limits
 from signalpost.limits import Rate
 from signalpost.logs import JsonFormatter
-from signalpost.web.untrusted import Unheard
+from signalpost.web.untrusted import UntrustedProxy
 from tests.signalpost.running import SETTINGS, Running, running
 
 NARROW = replace(SETTINGS, limits=Limits(mints_per_user=Rate(2, 60), connections_per_address=1))
@@ -36,7 +36,7 @@ FORWARDED = {"X-Forwarded-For": "198.51.100.7"}
 def test_hint(peer: str | None, headers: dict[str, str], trusted: list[str], hinted: bool) -> None:
     """Only where a header was ignored."""
     networks = [ip_network(one) for one in trusted]
-    assert hinted == ("http.trusted_proxies" in Unheard().hint(peer, headers, networks))
+    assert hinted == ("http.trusted_proxies" in UntrustedProxy().hint(peer, headers, networks))
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -47,9 +47,9 @@ def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("peer", "shown"), [(PROXY, PROXY), ("192.88.99.1", None)])
 def test_told_once(peer: str, shown: str | None, caplog: pytest.LogCaptureFixture) -> None:
     """The log has one line; it names a machine of the inner network, and nobody on the internet."""
-    unheard = Unheard()
+    untrusted_proxy = UntrustedProxy()
     with caplog.at_level(logging.WARNING, "signalpost"):
-        assert unheard.hint(peer, FORWARDED, []) == unheard.hint(peer, FORWARDED, []) != ""
+        assert untrusted_proxy.hint(peer, FORWARDED, []) == untrusted_proxy.hint(peer, FORWARDED, []) != ""
     assert [shown] == [line.get("proxy") for line in told(caplog)]
 
 

@@ -322,7 +322,7 @@ async def test_connections_per_address() -> None:
             await run.connect()
         assert refused.value.status == 429
         await first.socket.close()
-        await run.until(lambda: run.service.places.total == 1)
+        await run.until(lambda: run.service.connection_quota.total == 1)
         await run.peer()
 
 

@@ -22,12 +22,12 @@ from signalpost.config.settings import HookEvent, Hooks
 from signalpost.credentials import Secret
 from signalpost.ids import CallId, PeerId, RoomId, UserId
 from signalpost.metrics import Metrics
-from signalpost.signaling.callregistry import Record
+from signalpost.signaling.callregistry import CallRecord
 from signalpost.signaling.calls import Outcome
 from signalpost.signaling.rooms import Close, Join, Kick, Leave, Member, Role, Room, step
 from signalpost.signaling.rooms import Event as Step
 from signalpost.web.openapi import DOCUMENT
-from signalpost.webhooks import sender as courier_module
+from signalpost.webhooks import sender
 from signalpost.webhooks.events import (
     JITTER,
     RETRY_SECONDS,
@@ -37,7 +37,7 @@ from signalpost.webhooks.events import (
     of_room,
     sign,
 )
-from signalpost.webhooks.sender import Courier
+from signalpost.webhooks.sender import WebhookSender
 from tests.signalpost.running import NOW, PATIENCE, SETTINGS, Clocks, running
 
 SECRET = Secret("whsec_" + base64.b64encode(bytes(range(32))).decode())
@@ -87,7 +87,7 @@ def test_who_was_put_out() -> None:
     assert ARRIVAL + gone == story
 
 
-RECORD = Record(CallId("c"), UserId("ann"), UserId("bob"), started=NOW)
+RECORD = CallRecord(CallId("c"), UserId("ann"), UserId("bob"), started=NOW)
 NAMES = {"call": "c", "caller": "ann", "callee": "bob", "started": NOW}
 ANSWERED = replace(RECORD, answered=NOW + 1.23456)
 CONNECTED = replace(ANSWERED, connected=NOW + 2)
@@ -109,7 +109,7 @@ TIMES = {"answered": NOW + 1.235, "connected": NOW + 2, "ended": NOW + 3}
         ),
     ],
 )
-def test_a_call(record: Record, kind: str, data: dict[str, Any]) -> None:
+def test_a_call(record: CallRecord, kind: str, data: dict[str, Any]) -> None:
     """Each change of a call's record is an event with all that is known by then."""
     event = of_call(record, NOW)
     assert (kind, NAMES | data, "c") == (event.kind.value, event.data, event.key)
@@ -222,16 +222,16 @@ def _never(failures: int) -> float | None:
 
 @dataclass
 class Post:
-    """A courier, and what its metrics say."""
+    """A sender, and what its metrics say."""
 
-    courier: Courier
+    sender_: WebhookSender
     metrics: Metrics
 
     def event(self, room: str, kind: HookEvent = HookEvent.ROOM_OPENED) -> None:
-        self.courier.post(Event(kind, NOW, room, {"room": room}))
+        self.sender_.post(Event(kind, NOW, room, {"room": room}))
 
     async def until_idle(self) -> None:
-        await _until(lambda: self.courier.queued == 0)
+        await _until(lambda: self.sender_.queued == 0)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -250,11 +250,11 @@ async def _posting(
 ) -> AsyncIterator[Post]:
     clocks, metrics = Clocks(), Metrics()
     settings = Hooks(url, SECRET, **hooks)
-    post = Post(Courier(settings, lambda: clocks.unix, metrics, delay), metrics)
+    post = Post(WebhookSender(settings, lambda: clocks.unix, metrics, delay), metrics)
     try:
         yield post
     finally:
-        await post.courier.close(0)
+        await post.sender_.close(0)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -326,8 +326,8 @@ async def test_nobody_there() -> None:
 
 async def test_a_receiver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt is given up in time."""
-    assert 10 == courier_module.TIMEOUT.total
-    monkeypatch.setattr(courier_module, "TIMEOUT", ClientTimeout(0.05))
+    assert 10 == sender.TIMEOUT.total
+    monkeypatch.setattr(sender, "TIMEOUT", ClientTimeout(0.05))
     async with _receiving() as receiver, _posting(receiver.url, _for_ever) as post:
         receiver.hold.clear()
         post.event("r")
@@ -349,7 +349,7 @@ async def test_gone_stops_everything() -> None:
         await post.until_idle()
         post.event("r")
         assert (0, 0, 3) == post.counts
-        assert (False, 0, 1) == (post.courier.wanted, post.courier.queued, len(receiver.received))
+        assert (False, 0, 1) == (post.sender_.wanted, post.sender_.queued, len(receiver.received))
 
 
 async def test_order_within_a_room() -> None:
@@ -369,12 +369,12 @@ async def test_a_room_that_fails_holds_up_itself_alone() -> None:
         receiver.answers = [web.Response(status=500)]
         post.event("bad")
         await _until(lambda: post.counts == (0, 1, 0))
-        lane = hash("bad") % courier_module.LANES
-        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % courier_module.LANES != lane]
+        lane = hash("bad") % sender.LANES
+        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % sender.LANES != lane]
         post.event("bad", HookEvent.ROOM_CLOSED)
         for room in others:
             post.event(room)
-        await _until(lambda: post.courier.queued == 2)
+        await _until(lambda: post.sender_.queued == 2)
         assert {"bad", *others} == set(receiver.rooms)
         assert 1 == receiver.rooms.count("bad")
 
@@ -388,7 +388,7 @@ async def test_retry_after_is_waited_for() -> None:
 
     async with _receiving() as receiver, _posting(receiver.url) as post:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(courier_module, "_pause", pause)
+            patch.setattr(sender, "_pause", pause)
             receiver.answers = [
                 web.Response(status=429, headers={"Retry-After": after})
                 for after in ("7", "99999", "soon", "9" * 5_000)
@@ -410,12 +410,12 @@ async def test_only_what_is_asked_for() -> None:
 
 async def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who posts never waits: what does not fit is dropped and counted."""
-    monkeypatch.setattr(courier_module, "MAX_QUEUED", 3)
+    monkeypatch.setattr(sender, "MAX_QUEUED", 3)
     async with _receiving() as receiver, _posting(receiver.url) as post:
         receiver.hold.clear()
         for _ in range(5):
             post.event("r")
-        assert (3, (0, 0, 2)) == (post.courier.queued, post.counts)
+        assert (3, (0, 0, 2)) == (post.sender_.queued, post.counts)
         receiver.hold.set()
         await post.until_idle()
         assert (3, 0, 2) == post.counts
@@ -430,14 +430,14 @@ async def test_other_settings_hold_for_what_waits() -> None:
         post.event("r")
         await _until(lambda: post.counts == (0, 1, 0))
         second.secret = OTHER_SECRET
-        post.courier.change(Hooks(second.url, OTHER_SECRET))
+        post.sender_.change(Hooks(second.url, OTHER_SECRET))
         await post.until_idle()
         assert (["r"], (1, 1, 0)) == (second.rooms, post.counts)
         second.answers = [web.Response(status=500)]
         post.event("r")
         post.event("r")
         await _until(lambda: post.counts == (1, 2, 0))
-        post.courier.change(Hooks())
+        post.sender_.change(Hooks())
         await post.until_idle()
         assert (1, 2, 2) == post.counts
 
@@ -448,8 +448,8 @@ async def test_a_change_lifts_a_stop() -> None:
         receiver.answers = [web.Response(status=410)]
         post.event("r")
         await post.until_idle()
-        assert not post.courier.wanted
-        post.courier.change(Hooks(f"{receiver.url}?again", SECRET))
+        assert not post.sender_.wanted
+        post.sender_.change(Hooks(f"{receiver.url}?again", SECRET))
         post.event("r")
         await post.until_idle()
         assert (1, 0, 1) == post.counts
@@ -463,7 +463,7 @@ async def test_the_end_tries_once_more() -> None:
         await _until(lambda: post.counts == (0, 1, 0))
         post.event("r", HookEvent.ROOM_CLOSED)
         receiver.answers = [web.Response(status=500)]
-        await post.courier.close(PATIENCE)
+        await post.sender_.close(PATIENCE)
         assert ["room.opened", "room.opened", "room.closed"] == receiver.kinds
         assert (1, 1, 1) == post.counts
 
@@ -475,8 +475,8 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
         post.event("r")
         post.event("r")
         await receiver.came.wait()
-        await post.courier.close(0.01)
-        assert (0, (0, 0, 2)) == (post.courier.queued, post.counts)
+        await post.sender_.close(0.01)
+        assert (0, (0, 0, 2)) == (post.sender_.queued, post.counts)
         post.event("r")
         assert (0, 0, 3) == post.counts
 
@@ -486,7 +486,7 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
 
 async def test_a_service_tells_its_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rooms and calls of a running service arrive at the back end, and a canary does not."""
-    monkeypatch.setattr(courier_module, "LAST_SECONDS", float(PATIENCE))
+    monkeypatch.setattr(sender, "LAST_SECONDS", float(PATIENCE))
     async with _receiving() as receiver:
         async with running(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET))) as run:
             ann = await run.peer(run.token("ann"), name="canary")
@@ -525,7 +525,7 @@ async def test_hooks_follow_the_settings() -> None:
         await (await run.peer()).ask(type="join", room="before")
         run.service.change(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET)))
         await (await run.peer()).ask(type="join", room="after")
-        await _until(lambda: run.service.courier.queued == 0)
+        await _until(lambda: run.service.webhooks.queued == 0)
         assert ["after", "after"] == receiver.rooms
 
 

@@ -9,7 +9,7 @@ from aiohttp import WSCloseCode
 
 from signalpost.metrics import Drop
 from signalpost.websocket import outbox
-from signalpost.websocket.outbox import MAX_QUEUED, WATCHED, SocketOutbox, Turn, head
+from signalpost.websocket.outbox import MAX_QUEUED, WATCHED, SocketOutbox, WriteBatch, head
 
 
 class Wire(asyncio.Transport):
@@ -37,7 +37,7 @@ class Wire(asyncio.Transport):
 class Bench:
     def __init__(self) -> None:
         self.wire = Wire()
-        self.turn = Turn()
+        self.turn = WriteBatch()
         self.drops: list[Drop] = []
         self.closes: list[tuple[WSCloseCode, bytes, int]] = []
         self.outbox = SocketOutbox(self.wire, self.turn, self.drops.append, self.close)
@@ -66,7 +66,7 @@ def test_frames(size: int, start: bytes) -> None:
     assert start == head(size)
 
 
-async def test_one_write_a_turn() -> None:
+async def test_one_write_a_writes() -> None:
     """What is sent in one turn of the loop is one write, in order; the next turn is another."""
     bench = Bench()
     bench.outbox.send(b"a")
@@ -79,7 +79,7 @@ async def test_one_write_a_turn() -> None:
     assert [b"\x81\x01a\x81\x02bc", b"\x81\x01d"] == bench.wire.writes
 
 
-async def test_everybody_has_a_turn() -> None:
+async def test_everybody_has_a_writes() -> None:
     """Outboxes that share a turn are all written; one whose client is gone disturbs no other."""
     bench, other = Bench(), Bench()
     second = SocketOutbox(other.wire, bench.turn, other.drops.append, other.close)

@@ -12,7 +12,7 @@ from signalpost.config.settings import Limits
 from signalpost.credentials import TtlPolicy
 from signalpost.dialects.native.numbering import MAX_KEPT
 from signalpost.limits import Rate
-from signalpost.websocket import sessions as lines
+from signalpost.websocket import sessions
 from tests.signalpost.running import SETTINGS, Peer, Running, running, settings
 
 UNLIMITED = Limits(messages=Rate(1_000_000, 1), message_burst=1_000_000)
@@ -30,7 +30,7 @@ async def _pair(run: Running) -> tuple[Peer, Peer]:
 
 async def _away(run: Running, peer: Peer) -> None:
     peer.lose()
-    await run.until(lambda: any(line.socket is None for line in run.service.lines))
+    await run.until(lambda: any(line.socket is None for line in run.service.sessions))
 
 
 def _count(run: Running, name: str, **labels: str) -> float | None:
@@ -104,7 +104,7 @@ async def test_a_resume_acknowledges() -> None:
 
 async def test_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the time to come back the peer has left; it keeps its id and begins at number 1."""
-    monkeypatch.setattr(lines, "RESUME_SECONDS", 0.02)
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.02)
     async with running() as run:
         one, two = await _pair(run)
         two.lose()
@@ -259,14 +259,14 @@ async def test_a_resume_with_a_number_of_the_future() -> None:
 
 async def test_the_service_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
     """After 16 messages at once; fewer after a moment."""
-    monkeypatch.setattr(lines, "ACK_SECONDS", 0.02)
+    monkeypatch.setattr(sessions, "ACK_SECONDS", 0.02)
     async with running() as run:
         peer = await run.peer(reliable=True)
         await peer.say(type="join", room="r")
         assert "joined" == (await peer.receive())["type"]
         assert {"type": "ack", "seq": 1} == await peer.receive()
-        monkeypatch.setattr(lines, "ACK_SECONDS", 3600.0)
-        for _ in range(lines.ACK_EVERY):
+        monkeypatch.setattr(sessions, "ACK_SECONDS", 3600.0)
+        for _ in range(sessions.ACK_EVERY):
             await peer.say(type="signal", room="r", data=1)
         assert {"type": "ack", "seq": 17} == await peer.receive()
 
@@ -281,7 +281,7 @@ async def test_going_away() -> None:
         assert "go-away" == (await two.news())["type"]
         assert "peer-left" == (await two.news())["type"]
         two.lose()
-        await run.until(lambda: not list(run.service.lines))
+        await run.until(lambda: not list(run.service.sessions))
 
 
 async def test_fresh_credentials() -> None:
@@ -297,7 +297,7 @@ async def test_fresh_credentials() -> None:
 
 async def test_a_refused_credential_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the mint limits refuse the next credential the service tries again by itself."""
-    monkeypatch.setattr(lines, "REFRESH_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(sessions, "REFRESH_AGAIN_SECONDS", 0.02)
     asked, issue = [], Issuer.issue
 
     def counted(issuer: Issuer, principal: Principal, network: str, *, native: bool) -> Issued:

@@ -77,7 +77,7 @@ class Native:
             case messages.Ack():
                 raise Malformed("ack is for clients that said reliable in their hello")
             case _:
-                hub.exchange.apply(message.call, _event(message, peer))
+                hub.calls.apply(message.call, _event(message, peer))
 
 
 _OfCall = (

@@ -155,7 +155,7 @@ class Conversation(RuleBasedStateMachine):
     def teardown(self) -> None:
         for name in self.names:
             self.hub.disconnect(PeerId(name))
-        assert (0, 0) == (self.hub.room_count, len(self.hub.exchange))
+        assert (0, 0) == (self.hub.room_count, len(self.hub.calls))
 
 
 TestConversation = Conversation.TestCase
