@@ -21,8 +21,7 @@ from signalpost import logs
 from signalpost.config.settings import Hooks, Limits, Log
 from signalpost.credentials import Secret
 from signalpost.limits import Rate
-from signalpost.web import accepted
-from signalpost.web import ws
+from signalpost.web import accepted, ws
 from signalpost.websocket.outbox import MAX_QUEUED, WATCHED
 from tests.signalpost.running import (
     API_KEY,
