@@ -112,7 +112,8 @@ def test_the_client_needs_nothing_of_the_service() -> None:
     code = (
         "import sys, signalpost.client\n"
         "print(sorted(m for m in sys.modules if m.startswith('signalpost.')"
-        " and m.split('.')[1] in {'web', 'hub', 'auth', 'config', 'dialects'}))"
+        " and m.split('.')[1] in {'access', 'config', 'server', 'signaling', 'web', 'webhooks',"
+        " 'websocket'}))"
     )
     assert "[]" == _run(code)
 
@@ -142,8 +143,9 @@ def test_only_the_wire_touches_aioices_protocol() -> None:
 
 
 def test_only_the_edge_knows_aiohttp() -> None:
-    """Within the service aiohttp is imported by web/ alone, and by the client."""
-    edges = [ROOT / "signal" / "signalpost" / name for name in ("web", "client")]
+    """Within the service aiohttp is imported by the edges alone, and by the client."""
+    names = ("web", "websocket", "webhooks", "server", "client")
+    edges = [ROOT / "signal" / "signalpost" / name for name in names]
     wrong = [
         str(path.relative_to(ROOT))
         for path in SERVICE

@@ -66,9 +66,9 @@ def document() -> str:
     rows += [(f"`{code}`", how, f"`{where}`") for code, how, where in marks()]
     return (
         "# The fault matrix\n\n"
-        "Every cause that `turnctl check` names, how the tests make it happen, and where. Each is "
-        "found as the\nonly finding of its severity; `make test` prints the outcome. Made by "
-        "`python -m tests.lab.matrix`.\n\n" + table(rows) + "\n"
+        "Every cause that `turnctl check` can name, how a test makes it happen, and which test. "
+        "Each is found as\nthe only finding of its severity. `make test` prints the outcome, and "
+        "`python -m tests.lab.matrix` writes this page.\n\n" + table(rows) + "\n"
     )
 
 

@@ -23,9 +23,9 @@ def test_every_code_is_explained_in_order() -> None:
 
 @pytest.mark.parametrize("code", FIXES)
 def test_a_section_says_what_how_and_cure(code: str) -> None:
-    """Each section tells what it means, how it was seen, and how to mend it."""
+    """Each section tells what it means, how it was seen, and how to fix it."""
     text = dict(SECTION.findall(DOCUMENT.read_text()))[code]
-    assert ["Means", "Seen", "Mend"] == re.findall(r"\*\*(Means|Seen|Mend)\*\*", text)
+    assert ["Means", "Seen", "Fix"] == re.findall(r"\*\*(Means|Seen|Fix)\*\*", text)
 
 
 def test_the_looks_use_every_code() -> None:
