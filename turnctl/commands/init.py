@@ -31,7 +31,7 @@ from turnctl.deployment.installation import Installation, install
 from turnctl.deployment.placement import NoPlace, Placement, place
 from turnctl.deployment.relays import SHARES, relays
 from turnctl.host import files
-from turnctl.host.addresses import Own
+from turnctl.host.addresses import OwnAddresses
 from turnctl.rotation.keyring import finish_overdue
 
 __all__ = ["init"]
@@ -383,6 +383,7 @@ def init(
 
 
 def _require_ports(directory: Path, wanted: Installation) -> None:
+    from turnctl.host.ports import bound_sockets
     from turnctl.setup import freeports
 
     path = directory / "turn-secret"
@@ -390,7 +391,11 @@ def _require_ports(directory: Path, wanted: Installation) -> None:
         known = path.exists()
     secrets = datadir.secrets_in(path)[0] if known else ()
     needed = freeports.needs(wanted, secrets, directory)
-    if found := [str(one) for one in freeports.taken(needed, freeports.listeners())]:
+    try:
+        bound = bound_sockets()
+    except OSError:
+        return  # this system has no list of sockets, so nothing is refused
+    if found := [str(one) for one in freeports.taken(needed, bound)]:
         raise Failure("\n".join(found))
 
 
@@ -402,8 +407,10 @@ def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
     came_back = dict.fromkeys(reachability.ports(wanted), False)
     if whole and wanted.where.external is not None:
         # Through the NAT and back: without one a packet to the public address never leaves here.
-        came_back = interfaces.come_back(wanted.where.external, wanted.where.listen[0], came_back)
-    a, aaaa = asyncio.run(interfaces.looked_up(wanted.domain or ""))
+        came_back = interfaces.ports_that_come_back(
+            wanted.where.external, wanted.where.listen[0], came_back
+        )
+    a, aaaa = asyncio.run(interfaces.dns_answers(wanted.domain or ""))
     records = list(reachability.records(wanted, a, aaaa))
     return reachability.render(wanted, records, came_back, whole=whole)
 
@@ -461,10 +468,10 @@ def _place(
     from turnctl.host import interfaces
 
     return place(
-        interfaces.own_addresses() if not listen else Own(()),
+        interfaces.own_addresses() if not listen else OwnAddresses(()),
         version=version,
         external_ip=external_ip,
         listen=listen,
-        ask=lambda: interfaces.ask(asked),
-        comes_back=lambda public, own: interfaces.comes_back(public, own, port),
+        ask=lambda: interfaces.ask_stun(asked),
+        comes_back=lambda public, own: interfaces.udp_comes_back(public, own, port),
     )
