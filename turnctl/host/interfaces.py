@@ -229,7 +229,7 @@ def tcp_comes_back(public: str, own: str, port: int) -> bool:
             accepted.settimeout(HAIRPIN_PATIENCE)
             probe.sendall(token)
             passed = accepted.recv(64) == token
-            # The side that closes first keeps its port for a minute, but coturn needs this one soon.
+            # The side that closes first keeps its port for a minute; coturn needs this one soon.
             probe.close()
             return passed
     return False
