@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from turnctl.doctor import Look
     from turnctl.doctor.deployment import Deployment
     from turnctl.doctor.docker import Project
-    from turnctl.host.addresses import Seen
+    from turnctl.host.addresses import MappedAddress
 
 __all__ = ["doctor"]
 
@@ -132,7 +132,7 @@ def doctor(
     return 1 if _verdict(made) == "fail" else 0
 
 
-def _container(name: str, ask: Callable[[], Seen | str]) -> list[Look]:
+def _container(name: str, ask: Callable[[], MappedAddress | str]) -> list[Look]:
     from turnctl.doctor import Unseen, docker, looks
 
     try:
@@ -171,10 +171,10 @@ def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Projec
     raise Failure(f"nothing to look at: neither {tried} is there (--dir), and {project}")
 
 
-def _ask(asked: tuple[Server, ...]) -> Seen | str:
+def _ask(asked: tuple[Server, ...]) -> MappedAddress | str:
     from turnctl.host import interfaces
 
-    return interfaces.ask(asked)
+    return interfaces.ask_stun(asked)
 
 
 def _installed() -> Version | None:

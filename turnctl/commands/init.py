@@ -30,7 +30,8 @@ from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.installation import Installation, install
 from turnctl.deployment.placement import NoPlace, Placement, place
 from turnctl.deployment.relays import SHARES, relays
-from turnctl.host.addresses import Own
+from turnctl.host import files
+from turnctl.host.addresses import OwnAddresses
 from turnctl.rotation.keyring import finish_overdue
 
 __all__ = ["init"]
@@ -360,7 +361,7 @@ def init(
             figures={"signalpost": metrics_port, "turnctl": probe_port},
             only=only,
         )
-        with datadir.locked(directory):
+        with files.locked(directory):
             if check_ports:
                 _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
@@ -369,7 +370,7 @@ def init(
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)
-    except (datadir.Unusable, NoPlace) as error:
+    except (files.Unusable, NoPlace) as error:
         raise Failure(str(error)) from error
     for name, outcome in done.items():
         click.echo(f"{directory / name}: {outcome}")
@@ -382,14 +383,19 @@ def init(
 
 
 def _require_ports(directory: Path, wanted: Installation) -> None:
+    from turnctl.host.ports import bound_sockets
     from turnctl.setup import freeports
 
     path = directory / "turn-secret"
-    with datadir.owned(directory):
+    with files.owned(directory):
         known = path.exists()
     secrets = datadir.secrets_in(path)[0] if known else ()
     needed = freeports.needs(wanted, secrets, directory)
-    if found := [str(one) for one in freeports.taken(needed, freeports.listeners())]:
+    try:
+        bound = bound_sockets()
+    except OSError:
+        return  # this system has no list of sockets, so nothing is refused
+    if found := [str(one) for one in freeports.taken(needed, bound)]:
         raise Failure("\n".join(found))
 
 
@@ -401,8 +407,10 @@ def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
     came_back = dict.fromkeys(reachability.ports(wanted), False)
     if whole and wanted.where.external is not None:
         # Through the NAT and back: without one a packet to the public address never leaves here.
-        came_back = interfaces.come_back(wanted.where.external, wanted.where.listen[0], came_back)
-    a, aaaa = asyncio.run(interfaces.looked_up(wanted.domain or ""))
+        came_back = interfaces.ports_that_come_back(
+            wanted.where.external, wanted.where.listen[0], came_back
+        )
+    a, aaaa = asyncio.run(interfaces.dns_answers(wanted.domain or ""))
     records = list(reachability.records(wanted, a, aaaa))
     return reachability.render(wanted, records, came_back, whole=whole)
 
@@ -460,10 +468,10 @@ def _place(
     from turnctl.host import interfaces
 
     return place(
-        interfaces.own_addresses() if not listen else Own(()),
+        interfaces.own_addresses() if not listen else OwnAddresses(()),
         version=version,
         external_ip=external_ip,
         listen=listen,
-        ask=lambda: interfaces.ask(asked),
-        comes_back=lambda public, own: interfaces.comes_back(public, own, port),
+        ask=lambda: interfaces.ask_stun(asked),
+        comes_back=lambda public, own: interfaces.udp_comes_back(public, own, port),
     )

@@ -33,7 +33,7 @@ from turnctl.doctor.containers import Container
 from turnctl.doctor.deployment import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.doctor.docker import Project
 from turnctl.doctor.version import vulnerable
-from turnctl.host.addresses import Seen, is_public
+from turnctl.host.addresses import MappedAddress, is_public
 
 __all__ = ["Host", "container_looks", "hinders", "looks", "text_of", "told"]
 
@@ -45,7 +45,7 @@ class Host:
 
     deployment: Deployment
     project: Project | str
-    ask: Callable[[], Seen | str]
+    ask: Callable[[], MappedAddress | str]
     installed: Callable[[], Version | None]
 
 
@@ -75,7 +75,9 @@ def looks(host: Host) -> Iterator[Look]:
 
 
 def container_looks(
-    project: Project, ask: Callable[[], Seen | str], installed: Callable[[], Version | None]
+    project: Project,
+    ask: Callable[[], MappedAddress | str],
+    installed: Callable[[], Version | None],
 ) -> Iterator[Look]:
     """One container that runs coturn, with or without compose: its state, the options of its
     command line and of its file, its log, its ports; on host networking the host's side as well."""

@@ -38,11 +38,11 @@ def test_one_secret_a_line(tmp_path: Path, content: bytes, secrets: list[str]) -
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
     [
-        (b"", 0o600, "is empty; put one secret on a line"),
+        (b"", 0o600, "is empty; put one secret on each line"),
         (b" \n", 0o600, "is empty"),
         (b"\xff", 0o600, "is not text"),
-        (b"x", 0o640, "others may read it (mode 0640); run: chmod 600"),
-        (b"x", 0o602, "others may read it (mode 0602)"),
+        (b"x", 0o640, "others can read it (mode 0640); run: chmod 600"),
+        (b"x", 0o602, "others can read it (mode 0602)"),
         (b"'x'", 0o600, "line 1: it has quotes"),
         (b"x\nx ", 0o600, "line 2: it has quotes or blanks"),
         (b"a\tb", 0o600, "other than printable ASCII"),
