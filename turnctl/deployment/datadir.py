@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.host.secretfile import SecretFileError, read_secrets
+from signalpost.secretfile import SecretFileError, read_secrets
 
 __all__ = ["Unusable", "locked", "make_directory", "owned", "secret_mode", "secrets_in", "write"]
 
