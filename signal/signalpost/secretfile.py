@@ -59,7 +59,7 @@ def _content(path: Path, *, pipes: bool) -> bytes:
         raise SecretFileError(path, f"cannot be read: {reason}") from None
     try:
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode) or not (pipes or stat.S_ISREG(mode)):
+        if not (pipes or stat.S_ISREG(mode)):
             raise SecretFileError(path, "is not a regular file")
         # Nobody else reads a pipe, whatever its mode says.
         if stat.S_ISREG(mode) and mode & 0o077:

@@ -84,9 +84,10 @@ def test_a_server_reads_regular_files_only(tmp_path: Path) -> None:
 
 def test_a_directory(tmp_path: Path) -> None:
     """It holds no secret, for a command as for a server."""
-    for read in (read_secrets, read_secret_file):
-        with pytest.raises(SecretFileError, match="is not a regular file"):
-            read(tmp_path)
+    with pytest.raises(SecretFileError, match="cannot be read: Is a directory"):
+        read_secrets(tmp_path)
+    with pytest.raises(SecretFileError, match="is not a regular file"):
+        read_secret_file(tmp_path)
 
 
 def test_the_wrong_file(tmp_path: Path) -> None:

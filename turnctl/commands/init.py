@@ -30,6 +30,7 @@ from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.installation import Installation, install
 from turnctl.deployment.placement import NoPlace, Placement, place
 from turnctl.deployment.relays import SHARES, relays
+from turnctl.host import files
 from turnctl.host.addresses import Own
 from turnctl.rotation.keyring import finish_overdue
 
@@ -360,7 +361,7 @@ def init(
             figures={"signalpost": metrics_port, "turnctl": probe_port},
             only=only,
         )
-        with datadir.locked(directory):
+        with files.locked(directory):
             if check_ports:
                 _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
@@ -369,7 +370,7 @@ def init(
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)
-    except (datadir.Unusable, NoPlace) as error:
+    except (files.Unusable, NoPlace) as error:
         raise Failure(str(error)) from error
     for name, outcome in done.items():
         click.echo(f"{directory / name}: {outcome}")
@@ -385,7 +386,7 @@ def _require_ports(directory: Path, wanted: Installation) -> None:
     from turnctl.setup import freeports
 
     path = directory / "turn-secret"
-    with datadir.owned(directory):
+    with files.owned(directory):
         known = path.exists()
     secrets = datadir.secrets_in(path)[0] if known else ()
     needed = freeports.needs(wanted, secrets, directory)

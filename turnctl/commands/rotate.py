@@ -18,7 +18,7 @@ import yaml
 
 from signalpost.credentials import Secret
 from turnctl.commands.errors import Failure
-from turnctl.deployment import datadir
+from turnctl.host import files
 from turnctl.rotation.confirm import Service
 from turnctl.rotation.keyring import Keyring, Standing
 from turnctl.rotation.proofs import PATIENCE, QUICK, Asking, IdProof, KeyProof, Proof, TurnProof
@@ -116,7 +116,7 @@ def rotate(
     except KeyboardInterrupt:
         click.echo("stopped; nothing is lost, run this again to go on", err=True)
         raise
-    except datadir.Unusable as error:
+    except files.Unusable as error:
         raise Failure(str(error)) from error
 
 
@@ -126,7 +126,7 @@ def _service(directory: Path) -> str:
     """
     path = directory / "signalpost.yaml"
     try:
-        with datadir.owned(directory):
+        with files.owned(directory):
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
         listener = document.get("http") or {}
         host, port = str(listener.get("host", "127.0.0.1")), int(listener.get("port", 8080))

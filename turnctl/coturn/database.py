@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.deployment.datadir import Unusable
+from turnctl.host.files import Unusable
 
 __all__ = ["get", "put"]
 

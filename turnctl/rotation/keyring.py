@@ -17,8 +17,9 @@ from signalpost.credentials import Secret
 from turnctl.coturn import database, parsing
 from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir
-from turnctl.deployment.datadir import Unusable
 from turnctl.deployment.relays import SHARES
+from turnctl.host import files
+from turnctl.host.files import Unusable
 from turnctl.rotation import steps
 from turnctl.rotation.steps import Kind, Rotation, Step
 
@@ -117,7 +118,7 @@ class Keyring:
 
     def replace(self) -> None:
         """A new value in place of all others, at once."""
-        with datadir.locked(self.directory):
+        with files.locked(self.directory):
             self._write((Secret(secrets.token_hex(datadir.SECRET_BYTES)),))
 
     def share(self) -> None:
@@ -125,15 +126,15 @@ class Keyring:
         probe = self.directory / "probe"
         if self.kind is Kind.API and probe.is_dir():
             key = self._values()[0].reveal()
-            datadir.write(probe / self.kind, key + "\n", mode=datadir.secret_mode(probe))
+            files.write(probe / self.kind, key + "\n", mode=datadir.secret_mode(probe))
 
     def follow(self) -> None:
         """Make the databases follow the file."""
-        with datadir.locked(self.directory):
+        with files.locked(self.directory):
             self._tell_relays(self._values())
 
     def _when(self, due: set[Step], change: Callable[[Standing], None]) -> None:
-        with datadir.locked(self.directory):
+        with files.locked(self.directory):
             # Time alone leads from WAIT to REMOVE, and who asks for one accepts the other.
             if (now := self.standing(0)).step in due:
                 change(now)
@@ -145,7 +146,7 @@ class Keyring:
             self._note(None)
 
     def _values(self) -> tuple[Secret, ...]:
-        with datadir.owned(self.directory):
+        with files.owned(self.directory):
             if not self.path.exists():
                 raise Unusable(
                     f"{self.path}: is not there; give the data directory with --dir, or run "
@@ -155,13 +156,13 @@ class Keyring:
 
     def _write(self, values: tuple[Secret, ...]) -> None:
         text = "".join(value.reveal() + "\n" for value in values)
-        datadir.write(self.path, text, mode=datadir.secret_mode(self.directory))
+        files.write(self.path, text, mode=datadir.secret_mode(self.directory))
         self._tell_relays(values)
 
     def _tell_relays(self, values: tuple[Secret, ...]) -> None:
         if self.kind is Kind.TURN:
             for relay in relays(self.directory):
-                with datadir.owned(relay.home):
+                with files.owned(relay.home):
                     database.put(relay.home / "turndb", relay.realm, values)
 
     def _note(self, one: Rotation | None) -> None:
@@ -171,9 +172,9 @@ class Keyring:
             notes[self.kind] = one
         path = self.directory / NOTE
         if notes:
-            datadir.write(path, steps.dump(notes), mode=0o600)
+            files.write(path, steps.dump(notes), mode=0o600)
         else:
-            with datadir.owned(self.directory):
+            with files.owned(self.directory):
                 path.unlink(missing_ok=True)
 
 
@@ -193,7 +194,7 @@ def finish_overdue(directory: Path, now: float) -> list[Kind]:
 
 def _notes(directory: Path) -> dict[Kind, Rotation]:
     path = directory / NOTE
-    with datadir.owned(directory):
+    with files.owned(directory):
         try:
             return steps.load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -218,7 +219,7 @@ def relays(directory: Path) -> tuple[Relay, ...]:
 
 def _configuration(home: Path) -> Conf | None:
     path = home / "turnserver.conf"
-    with datadir.owned(home):
+    with files.owned(home):
         try:
             return parsing.parse(str(path), path.read_text(encoding="utf-8"))
         except FileNotFoundError:

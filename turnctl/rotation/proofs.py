@@ -17,7 +17,7 @@ import click
 from signalpost.credentials import Secret, opaque_user_id
 from signalpost.iceservers import parse_uri
 from turnctl.commands.errors import Failure
-from turnctl.deployment import datadir
+from turnctl.host import files
 from turnctl.rotation.confirm import (
     USER,
     Answer,
@@ -80,7 +80,7 @@ class Asking:
         """Read anew each time: it may be rotated meanwhile."""
         try:
             return Keyring(self.directory, Kind.API).standing(0).values[0].reveal()
-        except datadir.Unusable as error:
+        except files.Unusable as error:
             raise Failure(str(error)) from error
 
     def accepted(self, bearer: str, *, user: bool) -> bool:
@@ -188,7 +188,7 @@ class TurnProof:
     ) -> tuple[Answer, ...]:
         try:
             found = relays(self.asking.directory)
-        except datadir.Unusable as error:
+        except files.Unusable as error:
             raise Failure(str(error)) from error
         return offer(found, secret, enough=enough, patience=patience if self.asking.strict else 0)
 

@@ -20,6 +20,7 @@ from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
+from turnctl.host import files
 from turnctl.upgrade import facts
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step
@@ -67,9 +68,9 @@ class Work:
     def keep(self, note: Note | None) -> None:
         """For the next step, and the next run; None when there is nothing to go on with."""
         if note is not None:
-            datadir.write(self._note_file, facts.dump(note), mode=0o600)
+            files.write(self._note_file, facts.dump(note), mode=0o600)
             return
-        with datadir.owned(self.directory):
+        with files.owned(self.directory):
             self._note_file.unlink(missing_ok=True)
 
     @property
@@ -90,7 +91,7 @@ class Work:
                     return asyncio.run(self._prove(step.names))
                 case "load":
                     asyncio.run(self._load(step.names))
-        except (datadir.Unusable, click.ClickException, ssl.SSLError) as error:
+        except (files.Unusable, click.ClickException, ssl.SSLError) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             return Heard(step.verb, 1, text)
         return Heard(step.verb)
@@ -122,9 +123,9 @@ class Work:
     def _text(self, path: Path) -> str | None:
         """Read as its directory's owner; None where it is not there."""
         try:
-            with datadir.owned(path.parent):
+            with files.owned(path.parent):
                 return path.read_text(encoding="utf-8")
-        except (OSError, ValueError, datadir.Unusable):
+        except (OSError, ValueError, files.Unusable):
             return None
 
     def _conf(self, name: str) -> Conf:
