@@ -121,9 +121,9 @@ def test_the_standard_librarys_signal() -> None:
     assert not Path(file).is_relative_to(ROOT / "signal")
 
 
-def test_the_command_imports_only_the_pure_modules() -> None:
-    """turnctl knows signalpost.credentials and signalpost.iceservers, and nothing else of it."""
-    allowed = ("signalpost.credentials", "signalpost.iceservers")
+def test_the_command_imports_only_what_both_share() -> None:
+    """turnctl shares the credential, iceServers and secret files, and nothing else."""
+    allowed = ("signalpost.credentials", "signalpost.iceservers", "signalpost.secretfile")
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in COMMAND

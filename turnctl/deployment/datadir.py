@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 
 from signalpost.credentials import Secret
+from signalpost.secretfile import SecretFileError, read_secrets
 from turnctl.host.files import Unusable, owned, write
-from turnctl.host.secretfile import SecretFileError, read_secrets
 
 __all__ = ["SECRET_BYTES", "secret_mode", "secrets_in"]
 

@@ -122,7 +122,7 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
     not before the edge has started."""
     # Imported here: it costs 30 ms, and a host without a domain shall not pay.
     from turnctl.deployment.edge.certificate import Bad, read
-    from turnctl.deployment.placeholder import placeholder
+    from turnctl.deployment.edge.placeholder import placeholder
 
     path = home / "edge.pem"
     files.make_directory(home)

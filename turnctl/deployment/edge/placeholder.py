@@ -1,30 +1,28 @@
 """The self-signed certificate that the edge starts with.
 
-HAProxy does not start without a certificate, and no CA gives one before HAProxy answers the
-challenge on port 80. Nobody trusts this one, and a check names it as what it is.
+HAProxy doesn't start without a certificate, and no CA issues one before HAProxy answers the
+challenge on port 80. Nobody trusts the placeholder, and a check reports it under its own name.
 """
 
 from __future__ import annotations
 
 import datetime
 
-__all__ = ["ISSUER", "placeholder"]
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-ISSUER = "Signalpost placeholder"
-"""The common name by which it is known again: a certificate so issued is none yet."""
+from turnctl.deployment.edge.issuer import ISSUER
+
+__all__ = ["placeholder"]
 
 LIFETIME = datetime.timedelta(days=3650)
-"""Long: `turnctl edge certify` replaces it for what it is, not for its age."""
+"""Long: `turnctl edge certify` replaces it because of its issuer, not its age."""
 
 
 def placeholder(domain: str, now: datetime.datetime) -> str:
     """A certificate for the name and its key, PEM, as edge.pem holds them. `now` is in UTC."""
-    # Imported here: it costs 30 ms, and whoever wants ISSUER alone shall not pay.
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
     certificate = (
@@ -33,7 +31,7 @@ def placeholder(domain: str, now: datetime.datetime) -> str:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # A clock that is a little behind shall not make it one of tomorrow.
+        # A clock that is a little behind must not reject it as not yet valid.
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), critical=False)
@@ -41,5 +39,7 @@ def placeholder(domain: str, now: datetime.datetime) -> str:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    shown = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return (certificate.public_bytes(pem) + shown).decode()
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (certificate.public_bytes(pem) + private).decode()
