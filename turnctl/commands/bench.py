@@ -103,7 +103,7 @@ def bench(
 
 
 def _run(request: Request, wanted: Wanted, sure: bool) -> list[Measured]:
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import SourceError
     from turnctl.load.pairs import Limit
 
     async def run() -> list[Measured]:
@@ -153,13 +153,13 @@ async def _measure(
 
 async def _probes(request: Request) -> list[Probe]:
     """The relays of all targets. Raises SourceError or Failure."""
-    from turnctl.check import sources
+    from turnctl.check import targets
     from turnctl.diagnosis.plan import make_plan
     from turnctl.wire.outcome import Outcome
 
     servers: list[IceServer] = []
     for target in request.targets:
-        source = await sources.load(
+        source = await targets.load(
             target, request.access, context=request.context, patience=request.options.timeout
         )
         if source.issuer is not None and source.issuer.outcome is not Outcome.OK:

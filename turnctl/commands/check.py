@@ -99,7 +99,7 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
     from turnctl.check.examine import NothingLeft, examine
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import SourceError
     from turnctl.reports.text import printable
 
     def record(one: Observation) -> None:

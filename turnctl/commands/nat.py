@@ -118,7 +118,7 @@ def nat(
 
 
 async def _examine(request: Request) -> list[_Result]:
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import SourceError
 
     try:
         loaded = await asyncio.gather(*(_uris(target, request) for target in request.targets))
@@ -136,16 +136,16 @@ async def _examine(request: Request) -> list[_Result]:
 
 async def _uris(target: str, request: Request) -> list[IceUri]:
     """The target's URIs. Those of its list that cannot be read are check's business."""
-    from turnctl.check import sources
+    from turnctl.check import targets
     from turnctl.wire.outcome import Outcome
 
     if target.partition(":")[0].lower() in DEFAULT_PORTS:
         try:
             return [parse_uri(target)]
         except IceUriError as error:
-            raise sources.SourceError(f"target {error}") from error
+            raise targets.SourceError(f"target {error}") from error
     patience = request.options.timeout
-    source = await sources.load(target, request.access, context=request.context, patience=patience)
+    source = await targets.load(target, request.access, context=request.context, patience=patience)
     if source.issuer and source.issuer.outcome is not Outcome.OK:
         status = f"HTTP {source.issuer.code}" if source.issuer.code else ""
         said = ": ".join(filter(None, [status, source.issuer.detail]))

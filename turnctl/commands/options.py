@@ -23,7 +23,7 @@ from turnctl.host.secretfile import SecretFileError, read_secrets
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
-    from turnctl.check.sources import Access
+    from turnctl.check.targets import Access
 
 __all__ = ["MAX_TIMEOUT", "CheckOptions", "Seconds", "Whole", "options_of", "target_options"]
 
@@ -114,7 +114,7 @@ class CheckOptions:
         """What these options ask for; reads the secret and key files. Raises Misuse."""
         from turnctl.check.engine import Options
         from turnctl.check.examine import Request
-        from turnctl.check.sources import DEFAULT_TARGET
+        from turnctl.check.targets import DEFAULT_TARGET
 
         return Request(
             targets=self.targets or (DEFAULT_TARGET,),
@@ -132,7 +132,7 @@ class CheckOptions:
         )
 
     def _access(self) -> Access:
-        from turnctl.check.sources import Access
+        from turnctl.check.targets import Access
 
         if (self.username is None) != (self.credential is None):
             raise Misuse("--username and --credential go together: give both")

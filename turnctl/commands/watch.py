@@ -143,14 +143,14 @@ def _checks(options: CheckOptions) -> Callable[[], Awaitable[Report]]:
 
 
 def _whereabouts(options: CheckOptions, asked: tuple[Server, ...], log: Log) -> Watch:
-    from turnctl.check import sources
+    from turnctl.check import targets
     from turnctl.host import interfaces
     from turnctl.host.ownaddress import Watch
 
     async def servers() -> list[IceServer]:
         request = options.request()
         loaded = [
-            await sources.load(
+            await targets.load(
                 target, request.access, context=request.context, patience=request.options.timeout
             )
             for target in request.targets
@@ -202,7 +202,7 @@ class Loop:
     async def forever(self) -> None:
         """Check, tell, wait. The first check may still find that the targets are wrong: Misuse."""
         from turnctl.check.examine import NothingLeft
-        from turnctl.check.sources import SourceError
+        from turnctl.check.targets import SourceError
 
         known: dict[Key, Standing] = {}
         trouble = ""

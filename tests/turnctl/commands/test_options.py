@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from turnctl.check.sources import DEFAULT_TARGET
+from turnctl.check.targets import DEFAULT_TARGET
 from turnctl.commands.errors import Misuse
 from turnctl.commands.options import CheckOptions, target_options
 
