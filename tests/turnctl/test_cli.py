@@ -396,7 +396,7 @@ def test_control_c_while_a_pipe_is_awaited(tmp_path: Path) -> None:
         pipe.open("w"),  # opens once the other side reads
     ):
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
     assert (130, b"") == (process.returncode, stderr)
 
 
