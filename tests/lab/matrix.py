@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from turnctl.diagnosis.catalogue import FIXES
+from turnctl.diagnosis.catalogue import CHECK
 
 __all__ = ["Fault", "document", "fault", "marks", "table"]
 
@@ -34,7 +34,7 @@ def marks() -> Iterator[Fault]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 where = f"{path.relative_to(TESTS)}::{node.name}"
                 found += [(*words, where) for words in _faults(node)]
-    order = list(FIXES)
+    order = list(CHECK)
     return iter(sorted(found, key=lambda one: order.index(one[0])))
 
 

@@ -196,7 +196,7 @@ def test_a_secret_under_another_realm(
         seen = only("secret-mismatch", check(*given, server.uri()))
         store(coturn.REALM)
         mended = check(*given, server.uri())
-    assert "turn_secret.realm has to be realm=" in seen["fix"]
+    assert "turn_secret.realm must be the same as realm=" in seen["fix"]
     assert (0, set()) == (mended.status, mended.codes("fail"))
 
 
