@@ -11,6 +11,7 @@ from pathlib import Path
 
 from signalpost.credentials import Secret
 from turnctl.coturn import commandline
+from turnctl.coturn.log import version_in
 from turnctl.coturn.parsing import Conf, parse
 from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
@@ -107,15 +108,17 @@ def container_looks(
 def _container_conf(project: Project, one: Container) -> Conf:
     """The file that the command line names, else the first default one there is, and the command
     line, which counts more."""
-    told = commandline.taken_apart(one.command)
+    told = commandline.parse_words(one.command)
     for path in () if told.no_file else (told.file,) if told.file else commandline.DEFAULT_FILES:
         file = project.file("coturn", path)
         if file is not None:
             place = f"{one.name}:{path}"
-            return commandline.joined(parse(place, text_of(place, file.content)), place, told.lines)
+            return commandline.with_command_line(
+                parse(place, text_of(place, file.content)), place, told.lines
+            )
         if told.file:
             raise Unseen(f"{one.name}:{path}: there is no such file")
-    return commandline.joined(None, one.name, told.lines)
+    return commandline.with_command_line(None, one.name, told.lines)
 
 
 def hinders(who: reader.Reader | str | None) -> Callable[[str, files.File], str | None]:
@@ -163,7 +166,7 @@ def _version(
     host: Host, conf: Conf | str, written: tuple[str, str] | str
 ) -> tuple[Version | None, str]:
     """The version that runs, or will: the log knows best."""
-    if isinstance(written, tuple) and (version := log.version_in(written[1])):
+    if isinstance(written, tuple) and (version := version_in(written[1])):
         return version, "its log"
     container = host.deployment.coturn
     if container is not None and (version := version_of_image(container.image)):
