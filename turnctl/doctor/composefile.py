@@ -21,7 +21,7 @@ from turnctl.coturn.commandline import Command
 from turnctl.coturn.parsing import Conf, Line, parse
 from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look, Unseen, configuration
+from turnctl.doctor import Look, Unseen, optionrules
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.containers import MOST_PORTS, Container, Published, judge_ports
 from turnctl.doctor.version import vulnerable
@@ -126,7 +126,7 @@ class _Told:
             self.unknown.append(f"{where}: {', '.join(unset)}: set by a variable without a default")
         judged = Conf(conf.place, tuple(map(_settled, known)), conf.made_for)
         if known:
-            self.findings += configuration.judge(judged, self.version or version_of_image(image))
+            self.findings += optionrules.judge(judged, self.version or version_of_image(image))
         network = str(service.get("network_mode") or "")
         if network == "host":
             return

@@ -16,8 +16,8 @@ from turnctl.coturn.options import BOOLEAN, KNOWN, VALUELESS, Support, support, 
 from turnctl.coturn.parsing import LONGEST, Conf, Line
 from turnctl.coturn.versions import Version
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import addressing, authentication, certificates
-from turnctl.doctor.addressing import address_of, is_name
+from turnctl.doctor import addressrules, authrules, certificates
+from turnctl.doctor.addressrules import address_of, is_name
 from turnctl.doctor.catalogue import found
 from turnctl.host.addresses import DENIED, Range, is_private
 
@@ -84,8 +84,8 @@ def judge(conf: Conf, version: Version | None) -> Iterator[Finding]:
             yield bad
     yield from _repeated(conf)
     yield from _together(conf)
-    yield from authentication.judge(conf)
-    yield from addressing.judge(conf)
+    yield from authrules.judge(conf)
+    yield from addressrules.judge(conf)
     yield from certificates.judge_options(conf, version)
     yield from _peers(conf)
     yield from _secrets(conf)
