@@ -10,8 +10,6 @@ import asyncio
 import datetime
 import ipaddress
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from turnctl.commands.errors import Failure
 from turnctl.commands.options import Whole
 from turnctl.commands.stunservers import Server
 from turnctl.coturn import rendering, versions
+from turnctl.coturn.program import NoVersion, installed_version
 from turnctl.deployment import datadir, dotenv, scraping
 from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.installation import Installation, install
@@ -432,19 +431,16 @@ def _http_host(*, loopback: bool) -> str:
 
 
 def _installed_version() -> versions.Version:
-    program = shutil.which("turnserver")
-    if program is None:
+    try:
+        version = installed_version()
+    except NoVersion as error:
+        raise Failure(str(error)) from error
+    if version is None:
         raise click.UsageError(
             "no turnserver is installed here; name the version that will run with "
             "--coturn-version, for example --coturn-version 4.18.0"
         )
-    said = subprocess.run(  # noqa: S603  a fixed argument list
-        [program, "--version"], capture_output=True, text=True, check=False, timeout=10
-    )
-    try:
-        return versions.parse_version(said.stdout)
-    except ValueError as error:
-        raise Failure(f"turnserver --version: {error}") from error
+    return version
 
 
 def _fit_version(named: versions.Version | None, image: str | None) -> versions.Version:

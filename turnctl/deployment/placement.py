@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from turnctl.coturn.versions import FIRST_SAFE, Version, is_too_old_for_public, told_holes
+from turnctl.coturn.versions import FIRST_SAFE, Version, describe_holes, is_too_old_for_public
 from turnctl.host.addresses import (
     MappedAddress,
     OwnAddresses,
@@ -140,6 +140,7 @@ def _local(inner: str, v6: tuple[str, ...], why: str) -> Placement:
 
 def _too_old(version: Version, what: str) -> str:
     return (
-        f"coturn {version} must not {what}, where the internet reaches it: it "
-        f"{told_holes(version)}. Use coturn {FIRST_SAFE} or later, or Docker (docker compose up)"
+        f"coturn {version} must not {what}, where the internet reaches it: "
+        f"it {describe_holes(version)}. Use coturn {FIRST_SAFE} or later, or "
+        "Docker (docker compose up)"
     )

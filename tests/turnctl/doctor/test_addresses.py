@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab import coturn
 from turnctl.coturn.parsing import parse
-from turnctl.doctor.external import judge, look, present
+from turnctl.doctor.addresses import judge, look, present
 from turnctl.host import interfaces
 from turnctl.host.addresses import MappedAddress
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look
-from turnctl.doctor.addressing import address_of
+from turnctl.doctor.addressrules import address_of
 from turnctl.doctor.catalogue import found
 from turnctl.host.addresses import MappedAddress, is_private, is_public
 
