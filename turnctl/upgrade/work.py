@@ -21,6 +21,7 @@ from turnctl.deployment import datadir, dotenv
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
 from turnctl.host import files
+from turnctl.host.ports import Listener, bound_sockets
 from turnctl.upgrade import facts
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step
@@ -146,9 +147,9 @@ class Work:
 
     def _allocations(self) -> dict[str, int]:
         """Relay → how many relayed addresses it has, by the host's table of sockets."""
-        from turnctl.setup.freeports import listeners
-
-        sockets = [one for one in listeners() if one.protocol == "udp"]
+        sockets: list[Listener] = []
+        with contextlib.suppress(OSError):
+            sockets = bound_sockets(protocols=["udp"])
         found = {}
         for name in ("coturn", "coturn-edge", "coturn-next", "coturn-edge-next"):
             conf = self._conf(name)

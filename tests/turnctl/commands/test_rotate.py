@@ -390,7 +390,7 @@ def test_a_database_that_stays_locked(host: Host) -> None:
     path = host.data / "coturn" / "turndb"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert f"{path}: another program holds it" in refused(host)
+        assert f"{path}: another program keeps it locked" in refused(host)
 
 
 def test_a_database_that_was_replaced(host: Host) -> None:

@@ -96,7 +96,7 @@ def test_one_that_stays_busy(tmp_path: Path) -> None:
     """After a while it is said who is waited for, and nothing is half done."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A])
-    with lock(path), pytest.raises(files.Unusable, match="another program holds it"):
+    with lock(path), pytest.raises(files.Unusable, match="another program keeps it locked"):
         database.put(path, "one", [B], patience=0.1)
     assert frozenset({A}) == database.get(path, "one")
 

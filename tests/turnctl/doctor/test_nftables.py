@@ -13,7 +13,7 @@ from tests.lab.netns import Namespace
 from tests.lab.parts import require
 from turnctl.coturn.parsing import parse as parse_conf
 from turnctl.diagnosis.catalogue import Finding
-from turnctl.doctor.firewall import judge, look, parse
+from turnctl.doctor.nftables import judge, look, parse
 
 CONF = parse_conf("f", "listening-port=3478\nmin-port=50000\nmax-port=50099\n")
 HEAD = "type filter hook input priority 0;"

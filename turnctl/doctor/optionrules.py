@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator
 
 from signalpost.credentials import Secret
-from turnctl.coturn.options import BOOLEAN, KNOWN, VALUELESS, standing, truth
+from turnctl.coturn.options import BOOLEAN, KNOWN, VALUELESS, Support, support, truth
 from turnctl.coturn.parsing import LONGEST, Conf, Line
 from turnctl.coturn.versions import Version
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import addressing, authentication, certificates
-from turnctl.doctor.addressing import address_of, is_name
+from turnctl.doctor import addressrules, authrules, certificates
+from turnctl.doctor.addressrules import address_of, is_name
 from turnctl.doctor.catalogue import found
 from turnctl.host.addresses import DENIED, Range, is_private
 
@@ -84,8 +84,8 @@ def judge(conf: Conf, version: Version | None) -> Iterator[Finding]:
             yield bad
     yield from _repeated(conf)
     yield from _together(conf)
-    yield from authentication.judge(conf)
-    yield from addressing.judge(conf)
+    yield from authrules.judge(conf)
+    yield from addressrules.judge(conf)
     yield from certificates.judge_options(conf, version)
     yield from _peers(conf)
     yield from _secrets(conf)
@@ -93,12 +93,12 @@ def judge(conf: Conf, version: Version | None) -> Iterator[Finding]:
 
 def _option(conf: Conf, line: Line, version: Version | None) -> Iterator[Finding]:
     name, place = line.option, conf.at(line)
-    match standing(name, version):
-        case "unknown":
+    match support(name, version):
+        case Support.UNKNOWN:
             yield found("option-unknown", FAIL, place, f"coturn knows no {name!r:.60}{_hint(line)}")
-        case "later":
+        case Support.LATER:
             yield found("option-unknown", FAIL, place, f"coturn {version} does not know {name} yet")
-        case "dropped":
+        case Support.DROPPED:
             summary = f"coturn {version} knows {name} no more"
             yield found("option-dropped", WARN, place, summary)
     if name in UNSAFE and conf.line_of(name) == line:

@@ -6,12 +6,12 @@ import pytest
 
 from tests.lab import coturn
 from turnctl.coturn.parsing import parse
-from turnctl.doctor.external import judge, look, present
+from turnctl.doctor.addresses import judge, look, present
 from turnctl.host import interfaces
-from turnctl.host.addresses import Seen
+from turnctl.host.addresses import MappedAddress
 
-SEEN = Seen("198.18.0.7", "stun.example:3478")
-PUBLIC = Seen("8.8.8.8", "stun.example:3478")
+SEEN = MappedAddress("198.18.0.7", "stun.example:3478")
+PUBLIC = MappedAddress("8.8.8.8", "stun.example:3478")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ PUBLIC = Seen("8.8.8.8", "stun.example:3478")
     ],
 )
 def test_the_public_address(
-    text: str, bound: list[str], seen: Seen | None, expected: list[str]
+    text: str, bound: list[str], seen: MappedAddress | None, expected: list[str]
 ) -> None:
     """The one configured is the one seen; none is worth a word behind NAT alone."""
     assert expected == [one.code for one in judge(parse("f", text), bound, [], seen)]
@@ -50,7 +50,7 @@ def test_a_stun_server_is_asked(own_address: str) -> None:
     """A real one: what it sees is compared, and it is named."""
     with coturn.running(own_address) as server:
         conf = parse("f", f"relay-ip={own_address}\nexternal-ip=198.18.0.7/{own_address}\n")
-        seen = look(conf, lambda: interfaces.ask([(own_address, server.port)]))
+        seen = look(conf, lambda: interfaces.ask_stun([(own_address, server.port)]))
     (one,) = seen.findings
     assert ("external-address-changed", "f:2") == (one.code, one.url)
     assert own_address == one.evidence["seen"]

@@ -12,7 +12,7 @@ from signalpost.credentials import Secret
 from turnctl.coturn import database
 from turnctl.coturn.parsing import parse
 from turnctl.doctor import Unseen
-from turnctl.doctor.files import (
+from turnctl.doctor.secrets import (
     File,
     SecretFile,
     judge_file,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnctl.doctor import Unseen
 from turnctl.doctor.containers import Container, Published
-from turnctl.doctor.files import File
+from turnctl.doctor.secrets import File
 
 if TYPE_CHECKING:
     from docker import DockerClient

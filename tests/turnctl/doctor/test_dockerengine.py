@@ -14,8 +14,8 @@ from tests.lab import docker as lab
 from tests.lab.ports import free_port
 from turnctl.doctor import Unseen
 from turnctl.doctor.containers import Published
-from turnctl.doctor.docker import container as one_container
-from turnctl.doctor.docker import project
+from turnctl.doctor.dockerengine import container as one_container
+from turnctl.doctor.dockerengine import project
 
 NAME = f"signalpost-test-{secrets.token_hex(3)}"
 LABEL = "com.docker.compose"

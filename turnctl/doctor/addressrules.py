@@ -1,7 +1,7 @@
 """The addresses of a configuration against each other: what NAT stands in front, and whether the
 lines that name it agree.
 
-Pure: a parsed file in, findings out. `turnctl.doctor.external` compares with the host.
+Pure: a parsed file in, findings out. `turnctl.doctor.addresses` compares with the host.
 """
 
 from __future__ import annotations

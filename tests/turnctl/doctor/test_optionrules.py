@@ -7,7 +7,7 @@ import pytest
 from turnctl.coturn.parsing import parse
 from turnctl.coturn.rendering import Configuration, render
 from turnctl.coturn.versions import Version
-from turnctl.doctor.configuration import judge
+from turnctl.doctor.optionrules import judge
 from turnctl.host.addresses import DENIED
 
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from turnctl.doctor import files
+from turnctl.doctor import secrets
 from turnctl.doctor.containers import Container
-from turnctl.doctor.docker import Project
-from turnctl.doctor.files import File
+from turnctl.doctor.dockerengine import Project
+from turnctl.doctor.secrets import File
 
 __all__ = ["Deployment", "InContainers", "InDirectory"]
 
@@ -59,11 +59,11 @@ class InDirectory:
         return str(self.directory / name)
 
     def file(self, name: str) -> File | None:
-        return files.read(self.directory / name)
+        return secrets.read(self.directory / name)
 
     def log(self) -> tuple[str, str] | None:
         path = self.directory / "coturn.log"
-        file = files.read(path)
+        file = secrets.read(path)
         return None if file is None else (str(path), file.content.decode(errors="replace"))
 
 

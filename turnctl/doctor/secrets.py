@@ -116,7 +116,7 @@ def judge_file(file: SecretFile, owner: int | None) -> Iterator[Finding]:
     if file.problem:
         yield found("secret-file-unreadable", Severity.FAIL, file.place, file.problem)
     if file.mode & 0o077:
-        summary = f"others may read it (mode {file.mode:04o})"
+        summary = f"others can read it (mode {file.mode:04o})"
         yield found("secret-file-open", Severity.FAIL, file.place, summary, mode=f"{file.mode:04o}")
     if owner is not None and file.owner != owner:
         summary = f"belongs to user {file.owner}, and the service runs as {owner}"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look
-from turnctl.doctor.addressing import address_of
+from turnctl.doctor.addressrules import address_of
 from turnctl.doctor.catalogue import found
-from turnctl.host.addresses import Seen, is_private, is_public
+from turnctl.host.addresses import MappedAddress, is_private, is_public
 
 __all__ = ["ELSEWHERE", "Belongs", "belongs", "judge", "look", "own", "present"]
 
@@ -23,7 +23,7 @@ DOCKERS = "172.17.0.1"
 ELSEWHERE = " (if the file is for another host, run this there)"
 
 
-def look(conf: Conf, ask: Callable[[], Seen | str]) -> Look:
+def look(conf: Conf, ask: Callable[[], MappedAddress | str]) -> Look:
     """`ask` gives the address that a STUN server sees this host at, or why none is known."""
     bound = tuple(dict.fromkeys((*conf.values("listening-ip"), *conf.values("relay-ip"))))
     try:
@@ -36,9 +36,9 @@ def look(conf: Conf, ask: Callable[[], Seen | str]) -> Look:
     if isinstance(seen, str):
         unknown.append(f"the address that others see: {seen}")
     told = ", ".join(bound) or "any address"
-    if isinstance(seen, Seen):
+    if isinstance(seen, MappedAddress):
         told += f"; {seen.server} sees {seen.address}"
-    known = seen if isinstance(seen, Seen) else None
+    known = seen if isinstance(seen, MappedAddress) else None
     return Look("addresses", told, tuple(judge(conf, bound, gone, known)), tuple(unknown))
 
 
@@ -109,7 +109,7 @@ def own(conf: Conf, where: Belongs) -> Look | None:
 
 
 def judge(
-    conf: Conf, bound: Sequence[str], gone: Sequence[str], seen: Seen | None
+    conf: Conf, bound: Sequence[str], gone: Sequence[str], seen: MappedAddress | None
 ) -> Iterator[Finding]:
     """`gone` are those of `bound` that this host does not have."""
     # Those that stand there in place of the inner address were told with that.

@@ -12,7 +12,7 @@ import pytest
 from tests.lab import coturn
 from tests.lab.parts import require
 from turnctl.coturn.parsing import parse
-from turnctl.doctor.reader import Reader, hindrance, reader, running
+from turnctl.doctor.coturnuser import Reader, hindrance, reader, running
 
 NOBODY = 65534
 
