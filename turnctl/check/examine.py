@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from turnctl.check import engine, sources
+from turnctl.check import engine, targets
 from turnctl.check.engine import Options
-from turnctl.check.sources import Access, Source
+from turnctl.check.targets import Access, Source
 from turnctl.diagnosis.case import Record
 from turnctl.diagnosis.icelist import Fault
 from turnctl.diagnosis.judge import judge, overall, url_verdict
@@ -51,7 +51,7 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         observe(one)
 
     load = (
-        sources.load(
+        targets.load(
             target, request.access, context=request.context, patience=request.options.timeout
         )
         for target in request.targets

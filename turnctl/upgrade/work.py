@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from signalpost.credentials import Secret
-from turnctl.check.sources import Access, load
+from turnctl.check.targets import Access, load
 from turnctl.coturn import parsing
 from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv

@@ -25,7 +25,7 @@ from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, HEALTHY
-from turnctl.check.sources import SourceError
+from turnctl.check.targets import SourceError
 from turnctl.commands.errors import Misuse
 from turnctl.commands.watch import Log, Loop
 from turnctl.diagnosis.report import Report

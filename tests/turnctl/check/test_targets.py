@@ -16,7 +16,7 @@ from signalpost.credentials import Secret, Verdict, verify
 from signalpost.iceservers import IceServer
 from tests.lab import web
 from tests.lab.responders import issuer
-from turnctl.check.sources import Access, Source, SourceError, load
+from turnctl.check.targets import Access, Source, SourceError, load
 from turnctl.wire.outcome import Outcome
 
 PATIENCE = 5.0
