@@ -365,7 +365,7 @@ def init(
                 _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
             for kind in finish_overdue(directory, now.timestamp()):
-                click.echo(f"{directory / kind}: the old value has run out and is removed")
+                click.echo(f"{directory / kind}: the old value has expired and was removed")
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)

@@ -17,8 +17,8 @@ from typing import Literal
 from signalpost.credentials import Secret
 from turnctl.deployment.installation import Installation
 from turnctl.host.ports import Listener
-from turnctl.rotation import keyring
-from turnctl.rotation.confirm import Reception, offer
+from turnctl.rotation.confirm import Acceptance, try_secret
+from turnctl.rotation.keyring import ConfiguredRelay
 
 __all__ = ["Holder", "Need", "Taken", "needs", "taken"]
 
@@ -85,16 +85,16 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
         return _ours_if(asyncio.run(_edge_answers(EDGE_SOCKET)))
 
     def relay(name: str, address: str, port: int) -> Callable[[], Holder]:
-        at = keyring.Relay(
+        at = ConfiguredRelay(
             name, directory / name, wanted.realm, address, port, False, frozenset({address})
         )
 
         def ask() -> Holder:
             for secret in secrets:
-                for answer in offer([at], secret, enough=bool, patience=0):
+                for answer in try_secret([at], secret, enough=bool, patience=0):
                     if answer.drains:
                         return Holder.DRAINING
-                    if answer.reception is Reception.TAKEN:
+                    if answer.acceptance is Acceptance.ACCEPTED:
                         return Holder.OURS
             return Holder.STRANGER
 
