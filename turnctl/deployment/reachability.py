@@ -77,13 +77,13 @@ def render(
     found: Sequence[Record],
     came_back: Mapping[PortRange, bool],
     *,
-    whole: bool,
+    full: bool,
 ) -> Iterator[str]:
-    """Lines for a person. Not `whole`: the records that are not right alone. `came_back` tells of
+    """Lines for a person. Unless `full`, only the records that are wrong. `came_back` tells of
     each port whether a packet through it did; that none did proves nothing."""
     name = wanted.domain or ""
     local = [one for one in wanted.where.advertised if is_private(one)]
-    shown = [one for one in found if whole or one.wrong != ""]
+    shown = [one for one in found if full or one.wrong != ""]
     if shown:
         yield f"DNS records of {name}:"
     for one in shown:
@@ -94,7 +94,7 @@ def render(
             f"  {', '.join(local)} is an address of the local network, and no other network comes "
             "there: set EXTERNAL_IP to the public one"
         )
-    if not whole:
+    if not full:
         return
     yield "Ports to let in:"
     for port, passed in came_back.items():

@@ -281,7 +281,7 @@ def test_with_a_domain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "holds no certificate in PEM form"), ("half of it", "holds no private key in PEM form")],
+    [("", "has no PEM certificate"), ("half of it", "has no PEM private key")],
 )
 def test_a_certificate_that_no_edge_can_read(tmp_path: Path, content: str, said: str) -> None:
     """The edge would not start with it, and nobody else replaces it before the edge has started."""

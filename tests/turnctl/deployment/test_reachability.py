@@ -93,12 +93,12 @@ def test_what_is_right_is_told_once() -> None:
     right = list(records(OWN, DnsAnswer(("8.8.4.4",)), DnsAnswer(("2a00::5",))))
     wrong = list(records(OWN, DnsAnswer(("1.1.1.1",)), DnsAnswer(("2a00::5",))))
     came_back = {port: port.first == 3478 for port in ports(OWN)}
-    assert [] == list(render(OWN, right, came_back, whole=False))
+    assert [] == list(render(OWN, right, came_back, full=False))
     assert [
         "DNS records of turn.example.org:",
         "  A     8.8.4.4          leads to 1.1.1.1: change it",
-    ] == list(render(OWN, wrong, came_back, whole=False))
-    whole = "\n".join(render(OWN, right, came_back, whole=True))
+    ] == list(render(OWN, wrong, came_back, full=False))
+    whole = "\n".join(render(OWN, right, came_back, full=True))
     assert "turnctl check --api-key-file api-key https://turn.example.org" in whole
     assert re.search(r"443/tcp +HTTPS, and TURN over TLS +unknown from here", whole)
     assert re.search(r"3478/udp +STUN and TURN +open: a packet came back", whole)
@@ -107,7 +107,7 @@ def test_what_is_right_is_told_once() -> None:
 def test_a_private_address_under_a_name_is_told() -> None:
     """A record of it would lead nobody here."""
     local = wanted("192.168.1.5")
-    said = "\n".join(render(local, list(records(local, DnsAnswer(), DnsAnswer())), {}, whole=False))
+    said = "\n".join(render(local, list(records(local, DnsAnswer(), DnsAnswer())), {}, full=False))
     assert "set EXTERNAL_IP" in said
 
 
