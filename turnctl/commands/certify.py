@@ -12,6 +12,7 @@ import click
 
 from turnctl.commands.errors import Misuse
 from turnctl.commands.options import Option, Whole, options_of
+from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.edge.keep import Certification, keep
 from turnctl.deployment.edge.source import utc_now
 
@@ -26,8 +27,19 @@ def _option(name: str, variable: str, **more: Any) -> Option:
     return click.option(name, envvar=variable, show_envvar=True, **more)
 
 
+def _domain(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if not value:
+        return None
+    try:
+        return parse_domain(value)
+    except ValueError as error:
+        raise Misuse(str(error)) from None
+
+
 OPTIONS: dict[str, Option] = {
-    "domain": _option("--domain", "DOMAIN", help="Name that the certificate is for."),
+    "domain": _option(
+        "--domain", "DOMAIN", callback=_domain, help="Name that the certificate is for."
+    ),
     "email": _option("--email", "ACME_EMAIL", help="Where the CA may write; optional."),
     "acme_directory": _option(
         "--acme-directory",

@@ -9,7 +9,7 @@ import click
 
 from turnctl.commands.errors import Failure
 from turnctl.deployment.edge import prefer as preference
-from turnctl.deployment.edge.runtime import SERVERS, Edge, NotThere, Refused
+from turnctl.deployment.edge.runtime import SERVERS, SOCKET, Edge, NotThere, Refused
 
 __all__ = ["prefer"]
 
@@ -21,7 +21,7 @@ __all__ = ["prefer"]
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="EDGE_SOCKET",
     show_envvar=True,
-    default=Path("/run/edge/admin.sock"),
+    default=SOCKET,
     show_default=True,
     help="The edge's runtime API.",
 )

@@ -41,14 +41,14 @@ OWN = wanted("8.8.4.4", "2a00::5")
     [
         (DnsAnswer(("8.8.4.4",)), "right", ""),
         (DnsAnswer(("8.8.4.4",), alias="host.example"), "right by CNAME host.example", ""),
-        (DnsAnswer(("1.1.1.1",)), "leads to 1.1.1.1", "change it"),
+        (DnsAnswer(("1.1.1.1",)), "points to 1.1.1.1", "change it"),
         (
             DnsAnswer(("1.1.1.1",), alias="cdn.example"),
-            "leads to 1.1.1.1 by CNAME cdn.example",
+            "points to 1.1.1.1 by CNAME cdn.example",
             "change it",
         ),
-        (DnsAnswer(), "there is none", "make it"),
-        (DnsAnswer(problem="the resolver is away"), "not known: the resolver is away", None),
+        (DnsAnswer(), "missing", "create it"),
+        (DnsAnswer(problem="the resolver is away"), "unknown: the resolver is away", None),
     ],
 )
 def test_a_record_is_right_wrong_absent_or_unknown(
@@ -66,13 +66,13 @@ def test_an_address_too_many_is_told() -> None:
     assert ("", "AAAA") == (right.wrong, stranger.kind)
     assert "remove it" in (stranger.wrong or "")
     _, second, _ = records(OWN, DnsAnswer(("8.8.4.4", "1.1.1.1")), DnsAnswer(("2a00::5",)))
-    assert "leads to 1.1.1.1" in second.found
+    assert "points to 1.1.1.1" in second.found
 
 
 def test_behind_nat_the_record_is_the_outer_address() -> None:
     """Clients come to the NAT."""
     one, *_ = records(wanted("10.0.0.5", external="8.8.4.4"), DnsAnswer(), DnsAnswer())
-    assert ("8.8.4.4", "make it") == (one.address, one.wrong)
+    assert ("8.8.4.4", "create it") == (one.address, one.wrong)
 
 
 def test_ports_of_the_firewall() -> None:
@@ -96,7 +96,7 @@ def test_what_is_right_is_told_once() -> None:
     assert [] == list(render(OWN, right, came_back, full=False))
     assert [
         "DNS records of turn.example.org:",
-        "  A     8.8.4.4          leads to 1.1.1.1: change it",
+        "  A     8.8.4.4          points to 1.1.1.1: change it",
     ] == list(render(OWN, wrong, came_back, full=False))
     whole = "\n".join(render(OWN, right, came_back, full=True))
     assert "turnctl check --api-key-file api-key https://turn.example.org" in whole

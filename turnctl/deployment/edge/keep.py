@@ -8,10 +8,9 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.deployment.edge.keeper import Keeper, Log
-from turnctl.deployment.edge.runtime import Edge
+from turnctl.deployment.edge.runtime import SOCKET, Edge
 from turnctl.deployment.edge.source import OwnFiles, Source
 
 __all__ = ["Certification", "keep"]
@@ -19,7 +18,8 @@ __all__ = ["Certification", "keep"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certification:
-    """One field for each option of `turnctl edge certify`, which describes it."""
+    """One field for each option of `turnctl edge certify`, which describes it. `domain` is in its
+    canonical form."""
 
     domain: str | None = None
     email: str | None = None
@@ -30,15 +30,15 @@ class Certification:
     certificate_key_file: Path | None = None
     https_port: int = 443
     directory: Path = Path("/var/lib/signalpost")
-    socket: Path = Path("/run/edge/admin.sock")
+    socket: Path = SOCKET
 
     def name(self) -> str:
-        """The domain in its canonical form. Raises ValueError."""
+        """The domain, which has to be given. Raises ValueError."""
         if not self.domain:
             raise ValueError(
                 "no domain: give --domain, or set DOMAIN (in .env: DOMAIN=turn.example.org)"
             )
-        return parse_domain(self.domain)
+        return self.domain
 
     def source(self) -> Source:
         """Where the certificate comes from. Raises ValueError."""

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from turnctl.deployment.edge.certificate import fingerprint
 
-__all__ = ["BACKEND", "SERVERS", "Edge", "NotThere", "Refused"]
+__all__ = ["BACKEND", "SERVERS", "SOCKET", "Edge", "NotThere", "Refused"]
 
 PATIENCE = 10.0
 """Seconds for an answer. It takes milliseconds, more when the machine is busy."""
+
+SOCKET = Path("/run/edge/admin.sock")
+"""The runtime API's socket, as compose.yaml mounts it."""
 
 BACKEND = "turn"
 SERVERS = ("coturn-edge", "coturn-edge-next")
