@@ -169,7 +169,7 @@ def test_a_ca_that_is_not_there(deployment: Deployment) -> None:
     begun = deployment.edge()
     deployment.wait_for("certificate-missing")
     (line,) = [one for one in deployment.log() if one["event"] == "certificate-missing"]
-    assert "does not answer: see that this host may connect to it. Next try" in line["message"]
+    assert "doesn't answer: make sure that this host can connect to it. Next try" in line["message"]
     assert ISSUER.encode() in deployment.served()
     with deployment.ca() as ca:
         deployment.project.compose("kill", "--signal", "HUP", "acme")
