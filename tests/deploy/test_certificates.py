@@ -33,8 +33,8 @@ from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL, check
 from tests.lab.programs import accepts, started
 from turnctl.deployment.edge.certificate import fingerprint
+from turnctl.deployment.edge.placeholder import placeholder
 from turnctl.deployment.edge.source import utc_now
-from turnctl.deployment.placeholder import placeholder
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_stream
 from turnctl.wire.session import Login, Session

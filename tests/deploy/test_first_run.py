@@ -216,7 +216,7 @@ def test_no_address_at_all(fresh: Project, two_routers_away: Site, tmp_path: Pat
     ("spoil", "words"),
     [
         ("printf '\"0123456789abcdef0123\"' > turn-secret; chmod 600 turn-secret", ("quotes",)),
-        (": > api-key; chmod 600 api-key", ("api-key: is empty",)),
+        (": > api-key; chmod 600 api-key", ("api-key is empty",)),
     ],
 )
 def test_a_spoiled_secret(

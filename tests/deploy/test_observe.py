@@ -19,7 +19,7 @@ import pytest
 import yaml
 from prometheus_client.exposition import generate_latest
 
-from signalpost.web.metrics import Metrics
+from signalpost.metrics import Metrics
 from tests.lab import docker
 from tests.lab.docker import ROOT, Project
 from tests.lab.ports import free_port

@@ -10,8 +10,6 @@ import asyncio
 import datetime
 import ipaddress
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,14 @@ from turnctl.commands.errors import Failure
 from turnctl.commands.options import Whole
 from turnctl.commands.stunservers import Server
 from turnctl.coturn import rendering, versions
+from turnctl.coturn.program import NoVersion, installed_version
 from turnctl.deployment import datadir, dotenv, scraping
 from turnctl.deployment.domain import parse as parse_domain
 from turnctl.deployment.installation import Installation, install
 from turnctl.deployment.placement import NoPlace, Placement, place
 from turnctl.deployment.relays import SHARES, relays
-from turnctl.host.addresses import Own
+from turnctl.host import files
+from turnctl.host.addresses import OwnAddresses
 from turnctl.rotation.keyring import finish_overdue
 
 __all__ = ["init"]
@@ -360,16 +360,16 @@ def init(
             figures={"signalpost": metrics_port, "turnctl": probe_port},
             only=only,
         )
-        with datadir.locked(directory):
+        with files.locked(directory):
             if check_ports:
                 _require_ports(directory, wanted)
             now = datetime.datetime.now(datetime.UTC)
             for kind in finish_overdue(directory, now.timestamp()):
-                click.echo(f"{directory / kind}: the old value has run out and is removed")
+                click.echo(f"{directory / kind}: the old value has expired and was removed")
             done = install(directory, wanted, force=force, now=now)
         if typed := _typed(DOMAIN=domain, ACME_EMAIL=email):
             dotenv.keep(env_file, typed)
-    except (datadir.Unusable, NoPlace) as error:
+    except (files.Unusable, NoPlace) as error:
         raise Failure(str(error)) from error
     for name, outcome in done.items():
         click.echo(f"{directory / name}: {outcome}")
@@ -382,14 +382,19 @@ def init(
 
 
 def _require_ports(directory: Path, wanted: Installation) -> None:
+    from turnctl.host.ports import bound_sockets
     from turnctl.setup import freeports
 
     path = directory / "turn-secret"
-    with datadir.owned(directory):
+    with files.owned(directory):
         known = path.exists()
     secrets = datadir.secrets_in(path)[0] if known else ()
     needed = freeports.needs(wanted, secrets, directory)
-    if found := [str(one) for one in freeports.taken(needed, freeports.listeners())]:
+    try:
+        bound = bound_sockets()
+    except OSError:
+        return  # this system has no list of sockets, so nothing is refused
+    if found := [str(one) for one in freeports.taken(needed, bound)]:
         raise Failure("\n".join(found))
 
 
@@ -401,8 +406,10 @@ def _opening(wanted: Installation, *, whole: bool) -> Iterator[str]:
     came_back = dict.fromkeys(reachability.ports(wanted), False)
     if whole and wanted.where.external is not None:
         # Through the NAT and back: without one a packet to the public address never leaves here.
-        came_back = interfaces.come_back(wanted.where.external, wanted.where.listen[0], came_back)
-    a, aaaa = asyncio.run(interfaces.looked_up(wanted.domain or ""))
+        came_back = interfaces.ports_that_come_back(
+            wanted.where.external, wanted.where.listen[0], came_back
+        )
+    a, aaaa = asyncio.run(interfaces.dns_answers(wanted.domain or ""))
     records = list(reachability.records(wanted, a, aaaa))
     return reachability.render(wanted, records, came_back, whole=whole)
 
@@ -424,19 +431,16 @@ def _http_host(*, loopback: bool) -> str:
 
 
 def _installed_version() -> versions.Version:
-    program = shutil.which("turnserver")
-    if program is None:
+    try:
+        version = installed_version()
+    except NoVersion as error:
+        raise Failure(str(error)) from error
+    if version is None:
         raise click.UsageError(
             "no turnserver is installed here; name the version that will run with "
             "--coturn-version, for example --coturn-version 4.18.0"
         )
-    said = subprocess.run(  # noqa: S603  a fixed argument list
-        [program, "--version"], capture_output=True, text=True, check=False, timeout=10
-    )
-    try:
-        return versions.parse_version(said.stdout)
-    except ValueError as error:
-        raise Failure(f"turnserver --version: {error}") from error
+    return version
 
 
 def _fit_version(named: versions.Version | None, image: str | None) -> versions.Version:
@@ -460,10 +464,10 @@ def _place(
     from turnctl.host import interfaces
 
     return place(
-        interfaces.own_addresses() if not listen else Own(()),
+        interfaces.own_addresses() if not listen else OwnAddresses(()),
         version=version,
         external_ip=external_ip,
         listen=listen,
-        ask=lambda: interfaces.ask(asked),
-        comes_back=lambda public, own: interfaces.comes_back(public, own, port),
+        ask=lambda: interfaces.ask_stun(asked),
+        comes_back=lambda public, own: interfaces.udp_comes_back(public, own, port),
     )

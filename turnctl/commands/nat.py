@@ -20,7 +20,7 @@ from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
-    from turnctl.diagnosis.nat import Behaviour, Seen
+    from turnctl.diagnosis.nat import Behaviour, NatEvidence
     from turnctl.wire.outcome import Address, Family
 
 __all__ = ["nat"]
@@ -36,7 +36,7 @@ class _Result:
     """One family: what was seen and judged, or why nothing was (`skipped`)."""
 
     family: Family
-    seen: Seen | None = None
+    seen: NatEvidence | None = None
     behaviour: Behaviour | None = None
     skipped: str = ""
 
@@ -114,7 +114,7 @@ def nat(
     else:
         text = "\n\n".join("\n".join(_as_text(one)) for one in tested)
     deliver(f"{text}\n", output)
-    return 0 if any(one.behaviour and one.behaviour.told for one in tested) else 1
+    return 0 if any(one.behaviour and one.behaviour.is_known for one in tested) else 1
 
 
 async def _examine(request: Request) -> list[_Result]:

@@ -18,8 +18,8 @@ import click
 
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri, IceUriError, parse_uri
+from signalpost.secretfile import SecretFileError, read_secrets
 from turnctl.commands.errors import Misuse
-from turnctl.host.secretfile import SecretFileError, read_secrets
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request

@@ -75,7 +75,7 @@ def upgrade(
         raise Misuse(f"{image!r} is not an image such as coturn/coturn:4.18.0-r0")
     if not re.fullmatch(r"[0-9]{1,7}", drain):
         raise Misuse(f"RELAY_DRAIN={drain} is not a number of seconds")
-    from turnctl.deployment import datadir
+    from turnctl.host import files
     from turnctl.upgrade import facts
     from turnctl.upgrade.work import Work
 
@@ -84,10 +84,10 @@ def upgrade(
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"what deploy/upgrade sent cannot be read: {error}") from error
     try:
-        with datadir.locked(directory):
+        with files.locked(directory):
             pass
         _next(Work(directory, env_file, http_port, next_port), host, image, int(drain))
-    except datadir.Unusable as error:
+    except files.Unusable as error:
         raise Failure(str(error)) from error
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from signalpost.iceservers import IceServer
     from turnctl.diagnosis.changes import Change, Key, Standing
     from turnctl.diagnosis.report import Report
-    from turnctl.host.ownaddress import Watch
+    from turnctl.host.ownaddress import AddressWatch
     from turnctl.reports.exporter import Exporter
 
 __all__ = ["Log", "Loop", "watch"]
@@ -124,7 +124,7 @@ def watch(
     log = Log(sys.stdout.isatty())
     with sock:
         here = _endpoint(*sock.getsockname()[:2])
-        beside = [_whereabouts(options, asked, log)] if own_relay and asked else []
+        beside = [_address_watch(options, asked, log)] if own_relay and asked else []
         loop = Loop(_checks(options), exporter, log, interval)
         started = partial(log.started, request.targets, interval, here)
         asyncio.run(_watch(loop, exporter, sock, beside, started))
@@ -142,10 +142,10 @@ def _checks(options: CheckOptions) -> Callable[[], Awaitable[Report]]:
     return lambda: examine(options.request(), lambda _: None)
 
 
-def _whereabouts(options: CheckOptions, asked: tuple[Server, ...], log: Log) -> Watch:
+def _address_watch(options: CheckOptions, asked: tuple[Server, ...], log: Log) -> AddressWatch:
     from turnctl.check import targets
     from turnctl.host import interfaces
-    from turnctl.host.ownaddress import Watch
+    from turnctl.host.ownaddress import AddressWatch
 
     async def servers() -> list[IceServer]:
         request = options.request()
@@ -157,14 +157,14 @@ def _whereabouts(options: CheckOptions, asked: tuple[Server, ...], log: Log) -> 
         ]
         return [server for source in loaded for server in source.servers]
 
-    return Watch(lambda: interfaces.seen_by(asked), servers, log.led_astray)
+    return AddressWatch(lambda: interfaces.mapped_address(asked), servers, log.led_astray)
 
 
 async def _watch(
     run: Loop,
     exporter: Exporter,
     sock: Any,
-    beside: Sequence[Watch],
+    beside: Sequence[AddressWatch],
     started: Callable[[], None],
 ) -> None:
     """Until a signal comes; `started` is told once it may. Cancelling a check releases its

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from turnctl.deployment import datadir
+from turnctl.host import files
 
 __all__ = ["follow_domain", "keep", "put"]
 
@@ -20,19 +20,19 @@ PROFILES = "${DOMAIN:+tls}"
 
 def keep(path: Path, values: Mapping[str, str]) -> None:
     """Put the values into the file, made if need be, as the owner of its directory; with DOMAIN
-    among them the profile follows. Raises datadir.Unusable."""
+    among them the profile follows. Raises files.Unusable."""
     mode = 0o644
-    with datadir.owned(path.parent):
+    with files.owned(path.parent):
         try:
             text, mode = path.read_text(encoding="utf-8"), stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
             text = ""
         except OSError as error:
-            raise datadir.Unusable(f"{path}: {error.strerror}") from error
+            raise files.Unusable(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise datadir.Unusable(f"{path}: is not text; mend it or remove it") from error
+            raise files.Unusable(f"{path}: is not text; mend it or remove it") from error
     text = put(text, values)
-    datadir.write(path, follow_domain(text) if "DOMAIN" in values else text, mode=mode)
+    files.write(path, follow_domain(text) if "DOMAIN" in values else text, mode=mode)
 
 
 def put(text: str, values: Mapping[str, str]) -> str:

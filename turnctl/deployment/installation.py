@@ -15,6 +15,7 @@ from turnctl.coturn import database, rendering, versions
 from turnctl.deployment import datadir, scraping, servicefile
 from turnctl.deployment.placement import Placement
 from turnctl.deployment.relays import Relay
+from turnctl.host import files
 
 __all__ = ["KEY_FILES", "Installation", "install"]
 
@@ -73,7 +74,7 @@ def install(
 ) -> dict[str, str]:
     """Write everything; file → what was done with it. The caller holds the directory.
 
-    `force` replaces settings that somebody edited. `now` is in UTC. Raises datadir.Unusable.
+    `force` replaces settings that somebody edited. `now` is in UTC. Raises files.Unusable.
     """
     done = {}
     turn_secrets, made = datadir.secrets_in(directory / "turn-secret")
@@ -92,10 +93,10 @@ def install(
     )
     if (probe := directory / "probe").is_dir():
         key = datadir.secrets_in(directory / "api-key")[0][0]
-        datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
+        files.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
         done["probe/api-key"] = "copied"
     if (prometheus := directory / "prometheus").is_dir():
-        datadir.write(prometheus / "targets.json", scraping.render(wanted.figures), mode=0o644)
+        files.write(prometheus / "targets.json", scraping.render(wanted.figures), mode=0o644)
         done["prometheus/targets.json"] = "written"
     if wanted.domain is not None:
         done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
@@ -105,11 +106,11 @@ def install(
 def _relay(
     home: Path, wanted: Installation, relay: Relay, secrets: tuple[Secret, ...]
 ) -> dict[str, str]:
-    datadir.make_directory(home)
-    with datadir.owned(home):
+    files.make_directory(home)
+    with files.owned(home):
         changed = database.put(home / "turndb", wanted.realm, secrets)
     configuration = rendering.render(wanted.configuration(relay, home))
-    datadir.write(home / "turnserver.conf", configuration, mode=0o400)
+    files.write(home / "turnserver.conf", configuration, mode=0o400)
     return {
         f"{relay.name}/turndb": "given the secrets" if changed else "kept",
         f"{relay.name}/turnserver.conf": f"written for coturn {wanted.version}",
@@ -121,13 +122,13 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
     not before the edge has started."""
     # Imported here: it costs 30 ms, and a host without a domain shall not pay.
     from turnctl.deployment.edge.certificate import Bad, read
-    from turnctl.deployment.placeholder import placeholder
+    from turnctl.deployment.edge.placeholder import placeholder
 
     path = home / "edge.pem"
-    datadir.make_directory(home)
+    files.make_directory(home)
     wrong = ""
     try:
-        with datadir.owned(home):
+        with files.owned(home):
             content = path.read_bytes()
         read(content, content)
         return "kept"
@@ -137,5 +138,5 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
         wrong = f"{error.strerror}: "
     except Bad as error:
         wrong = f"{error}: "
-    datadir.write(path, placeholder(domain, now), mode=0o440)
+    files.write(path, placeholder(domain, now), mode=0o440)
     return f"{wrong}self-signed, until the edge has a certificate"

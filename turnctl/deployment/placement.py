@@ -12,8 +12,14 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from turnctl.coturn.versions import FIRST_SAFE, Version, is_too_old_for_public, told_holes
-from turnctl.host.addresses import Own, Seen, is_documentation, is_private, is_public
+from turnctl.coturn.versions import FIRST_SAFE, Version, describe_holes, is_too_old_for_public
+from turnctl.host.addresses import (
+    MappedAddress,
+    OwnAddresses,
+    is_documentation,
+    is_private,
+    is_public,
+)
 
 __all__ = ["NoPlace", "Placement", "place"]
 
@@ -42,12 +48,12 @@ class Placement:
 
 
 def place(
-    own: Own,
+    own: OwnAddresses,
     *,
     version: Version,
     external_ip: str | None = None,
     listen: Sequence[str] = (),
-    ask: Callable[[], Seen | str],
+    ask: Callable[[], MappedAddress | str],
     comes_back: Callable[[str, str], bool],
 ) -> Placement:
     """Decide. `ask` gives what STUN saw, or the reason why it saw nothing; `comes_back(public,
@@ -103,7 +109,7 @@ def place(
     )
 
 
-def _named(external: str, own: Own, v4: tuple[str, ...], v6: tuple[str, ...]) -> Placement:
+def _named(external: str, own: OwnAddresses, v4: tuple[str, ...], v6: tuple[str, ...]) -> Placement:
     note = f"{external}: from EXTERNAL_IP."
     if external in (*v4, *v6):
         others = v6 if ":" not in external else v4[:1]
@@ -134,6 +140,7 @@ def _local(inner: str, v6: tuple[str, ...], why: str) -> Placement:
 
 def _too_old(version: Version, what: str) -> str:
     return (
-        f"coturn {version} must not {what}, where the internet reaches it: it "
-        f"{told_holes(version)}. Use coturn {FIRST_SAFE} or later, or Docker (docker compose up)"
+        f"coturn {version} must not {what}, where the internet reaches it: "
+        f"it {describe_holes(version)}. Use coturn {FIRST_SAFE} or later, or "
+        "Docker (docker compose up)"
     )

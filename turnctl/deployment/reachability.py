@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnctl.deployment.installation import Installation
-from turnctl.host.addresses import Answer, is_private
-from turnctl.host.ports import Port
+from turnctl.host.addresses import DnsAnswer, is_private
+from turnctl.host.ports import PortRange
 
 __all__ = ["Record", "ports", "records", "render"]
 
@@ -29,14 +29,14 @@ class Record:
     wrong: str | None
 
 
-def records(wanted: Installation, a: Answer, aaaa: Answer) -> Iterator[Record]:
+def records(wanted: Installation, a: DnsAnswer, aaaa: DnsAnswer) -> Iterator[Record]:
     """Each record, and what was found under the name."""
     own = wanted.where.advertised
     yield from _records("A", [one for one in own if ":" not in one], a)
     yield from _records("AAAA", [one for one in own if ":" in one], aaaa)
 
 
-def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: Answer) -> Iterator[Record]:
+def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: DnsAnswer) -> Iterator[Record]:
     by = f" by CNAME {answer.alias}" if answer.alias else ""
     strangers = [one for one in answer.addresses if one not in own]
     for address in own:
@@ -54,11 +54,11 @@ def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: Answer) -> 
         yield Record(kind, "", found, "remove it: browsers and the CA may go there")
 
 
-def ports(wanted: Installation) -> Iterator[Port]:
+def ports(wanted: Installation) -> Iterator[PortRange]:
     """What the firewall has to let in."""
 
-    def port(protocol: Literal["tcp", "udp"], number: int, purpose: str) -> Port:
-        return Port(protocol, number, number, purpose)
+    def port(protocol: Literal["tcp", "udp"], number: int, purpose: str) -> PortRange:
+        return PortRange(protocol, number, number, purpose)
 
     yield port("tcp", wanted.edge_http, "the CA's challenge; else a redirect to HTTPS")
     yield port("tcp", wanted.edge_https, "HTTPS, and TURN over TLS")
@@ -69,11 +69,15 @@ def ports(wanted: Installation) -> Iterator[Port]:
             yield port("tcp", relay.port, f"TURN over TCP{when}")
     first = min(relay.first for relay in wanted.relays)
     last = max(relay.last for relay in wanted.relays)
-    yield Port("udp", first, last, "relayed addresses")
+    yield PortRange("udp", first, last, "relayed addresses")
 
 
 def render(
-    wanted: Installation, found: Sequence[Record], came_back: Mapping[Port, bool], *, whole: bool
+    wanted: Installation,
+    found: Sequence[Record],
+    came_back: Mapping[PortRange, bool],
+    *,
+    whole: bool,
 ) -> Iterator[str]:
     """Lines for a person. Not `whole`: the records that are not right alone. `came_back` tells of
     each port whether a packet through it did; that none did proves nothing."""

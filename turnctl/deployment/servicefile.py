@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from turnctl.deployment.datadir import Unusable, owned, write
+from turnctl.host.files import Unusable, owned, write
 
 __all__ = ["EDGE_ADDRESS", "put", "render"]
 

@@ -16,11 +16,11 @@ from typing import Literal
 
 from signalpost.credentials import Secret
 from turnctl.deployment.installation import Installation
-from turnctl.host.ports import TABLES, Listener, read_sockets
-from turnctl.rotation import keyring
-from turnctl.rotation.confirm import Reception, offer
+from turnctl.host.ports import Listener
+from turnctl.rotation.confirm import Acceptance, try_secret
+from turnctl.rotation.keyring import ConfiguredRelay
 
-__all__ = ["Holder", "Need", "Taken", "listeners", "needs", "taken"]
+__all__ = ["Holder", "Need", "Taken", "needs", "taken"]
 
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 EDGE_SOCKET = Path("/run/edge/admin.sock")
@@ -85,16 +85,16 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
         return _ours_if(asyncio.run(_edge_answers(EDGE_SOCKET)))
 
     def relay(name: str, address: str, port: int) -> Callable[[], Holder]:
-        at = keyring.Relay(
+        at = ConfiguredRelay(
             name, directory / name, wanted.realm, address, port, False, frozenset({address})
         )
 
         def ask() -> Holder:
             for secret in secrets:
-                for answer in offer([at], secret, enough=bool, patience=0):
+                for answer in try_secret([at], secret, enough=bool, patience=0):
                     if answer.drains:
                         return Holder.DRAINING
-                    if answer.reception is Reception.TAKEN:
+                    if answer.acceptance is Acceptance.ACCEPTED:
                         return Holder.OURS
             return Holder.STRANGER
 
@@ -146,19 +146,6 @@ def _in_the_way(socket: Listener, need: Need) -> bool:
         return True
     # :: takes IPv4 too, unless it is told not to, which cannot be seen from here.
     return socket.address in WILDCARDS and (socket.address == "::" or ":" not in need.address)
-
-
-def listeners(proc: Path = Path("/proc")) -> list[Listener]:
-    """This host's bound sockets; none where the system does not tell them this way."""
-    found: list[Listener] = []
-    for protocol, tables in TABLES.items():
-        for table in tables:
-            try:
-                text = (proc / "net" / table).read_text()
-            except OSError:
-                continue
-            found += read_sockets(protocol, text)
-    return found
 
 
 def _ours_if(answers: bool) -> Holder:

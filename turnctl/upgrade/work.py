@@ -20,6 +20,8 @@ from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
+from turnctl.host import files
+from turnctl.host.ports import Listener, bound_sockets
 from turnctl.upgrade import facts
 from turnctl.upgrade.facts import Facts, Heard, Host, Note
 from turnctl.upgrade.moves import Step
@@ -67,9 +69,9 @@ class Work:
     def keep(self, note: Note | None) -> None:
         """For the next step, and the next run; None when there is nothing to go on with."""
         if note is not None:
-            datadir.write(self._note_file, facts.dump(note), mode=0o600)
+            files.write(self._note_file, facts.dump(note), mode=0o600)
             return
-        with datadir.owned(self.directory):
+        with files.owned(self.directory):
             self._note_file.unlink(missing_ok=True)
 
     @property
@@ -90,7 +92,7 @@ class Work:
                     return asyncio.run(self._prove(step.names))
                 case "load":
                     asyncio.run(self._load(step.names))
-        except (datadir.Unusable, click.ClickException, ssl.SSLError) as error:
+        except (files.Unusable, click.ClickException, ssl.SSLError) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             return Heard(step.verb, 1, text)
         return Heard(step.verb)
@@ -122,9 +124,9 @@ class Work:
     def _text(self, path: Path) -> str | None:
         """Read as its directory's owner; None where it is not there."""
         try:
-            with datadir.owned(path.parent):
+            with files.owned(path.parent):
                 return path.read_text(encoding="utf-8")
-        except (OSError, ValueError, datadir.Unusable):
+        except (OSError, ValueError, files.Unusable):
             return None
 
     def _conf(self, name: str) -> Conf:
@@ -145,9 +147,9 @@ class Work:
 
     def _allocations(self) -> dict[str, int]:
         """Relay → how many relayed addresses it has, by the host's table of sockets."""
-        from turnctl.setup.freeports import listeners
-
-        sockets = [one for one in listeners() if one.protocol == "udp"]
+        sockets: list[Listener] = []
+        with contextlib.suppress(OSError):
+            sockets = bound_sockets(protocols=["udp"])
         found = {}
         for name in ("coturn", "coturn-edge", "coturn-next", "coturn-edge-next"):
             conf = self._conf(name)

@@ -18,7 +18,7 @@ from tests.lab import coturn, web
 from tests.lab.ports import free_port
 from turnctl.commands.init import init
 from turnctl.host.ports import Listener
-from turnctl.setup.freeports import Holder, Need, listeners, taken
+from turnctl.setup.freeports import Holder, Need, taken
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
@@ -63,11 +63,6 @@ def test_our_own_program_is_in_nobodys_way() -> None:
     socket_ = Listener("tcp", "0.0.0.0", 80, 1)
     assert [] == list(taken([need("0.0.0.0", ours=True)], [socket_]))
     assert [] == list(taken([need("0.0.0.0")], [Listener("tcp", "0.0.0.0", 81, 1)]))
-
-
-def test_a_host_without_proc_is_not_judged(tmp_path: Path) -> None:
-    """Nothing is known there, and nothing refused."""
-    assert [] == listeners(tmp_path)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from turnctl.deployment.placeholder import ISSUER
+from turnctl.deployment.edge.issuer import ISSUER
 
 __all__ = ["Bad", "Certificate", "fingerprint", "flaw", "read", "renewal"]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from turnctl.deployment import datadir
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read
 from turnctl.deployment.edge.runtime import NotThere, Refused
 from turnctl.deployment.edge.source import Clock, Source, Unobtainable, utc_now
+from turnctl.host import files
 
 __all__ = ["EdgePort", "Keeper", "Log"]
 
@@ -68,12 +68,12 @@ class Keeper:
         try:
             made = await self.source.get()
             self.file.parent.mkdir(exist_ok=True)
-            datadir.write(self.file, made.pem, mode=0o440)
+            files.write(self.file, made.pem, mode=0o440)
         except Unobtainable as error:
             said = f"no new certificate: {str(error).rstrip('.')}.{self._remaining()}"
             self.log("certificate-missing", said, error.detail)
             return None
-        except (OSError, datadir.Unusable) as error:
+        except (OSError, files.Unusable) as error:
             self._once("certificate-missing", f"no new certificate: {error}")
             return None
         days = made.days_left(self.clock())

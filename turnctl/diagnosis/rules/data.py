@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 
-from turnctl.coturn.versions import KNOWN_AS_OF, holes, parse_version, told_holes
+from turnctl.coturn.versions import KNOWN_AS_OF, describe_holes, holes, parse_version
 from turnctl.diagnosis import relayports
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding, finding
@@ -16,7 +16,7 @@ from turnctl.diagnosis.observations import (
     Echo,
     IceLeg,
     Inbound,
-    Mapping,
+    MappedAddresses,
     PeerPolicy,
     Permission,
     Refresh,
@@ -119,7 +119,7 @@ def _audit(case: Case) -> Iterator[Finding]:
         with contextlib.suppress(ValueError):
             version = parse_version(binding.software)
             if known := holes(version):
-                summary = f"says that it is {binding.software}, which {told_holes(version)}"
+                summary = f"says that it is {binding.software}, which {describe_holes(version)}"
                 yield about(
                     case,
                     "version-vulnerable",
@@ -235,7 +235,7 @@ def _echo(case: Case) -> Iterator[Finding]:
 
 def nat(record: Record) -> Iterator[Finding]:
     """Two servers see one socket at two ports: a mapping for each destination (RFC 4787, 4.1)."""
-    for one in record.each(Mapping):
+    for one in record.each(MappedAddresses):
         if len(set(one.mapped)) > 1:
             shown = " and ".join(f"{host} port {port}" for host, port in one.mapped)
             summary = f"this network maps one socket to {shown}: direct calls will need the relay"

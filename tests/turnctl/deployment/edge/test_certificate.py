@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.lab.certs import Authority
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read, renewal
-from turnctl.deployment.placeholder import ISSUER, placeholder
+from turnctl.deployment.edge.issuer import ISSUER
+from turnctl.deployment.edge.placeholder import placeholder
 
 NAME = "turn.example.org"
 NOW = dt.datetime.now(dt.UTC)

@@ -10,9 +10,9 @@ import pytest
 from tests.lab.certs import Authority
 from turnctl.deployment.edge.certificate import Certificate, fingerprint, read
 from turnctl.deployment.edge.keeper import LATER, SOON, Keeper
+from turnctl.deployment.edge.placeholder import placeholder
 from turnctl.deployment.edge.runtime import NotThere, Refused
 from turnctl.deployment.edge.source import Unobtainable, utc_now
-from turnctl.deployment.placeholder import placeholder
 
 NAME = "turn.example.org"
 

@@ -358,7 +358,7 @@ def test_the_time_of_the_challenge() -> None:
 def test_where_a_wrong_secret_may_stand() -> None:
     """coturn answers the same to a secret that its database has under another realm."""
     [finding] = judge(plan(UDP), refused(), now=NOW)
-    assert "turn_secret.realm has to be realm=" in finding.fix
+    assert "turn_secret.realm must be the same as realm=" in finding.fix
 
 
 @pytest.mark.parametrize(
