@@ -1,7 +1,6 @@
-"""Secret files: one value a line, for their owner's eyes only.
+"""Secret files: one value per line, readable only by their owner.
 
-Owns which files are trusted to hold a secret. Refuses what others may read, what is no regular
-file, and what is too large to be meant.
+A file is refused if others may read it, if it isn't a regular file, or if it's too large.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from pathlib import Path
 __all__ = ["SecretFileError", "read_secret_file"]
 
 MAX_BYTES = 65_536
-"""A secret file is a few lines; more is a wrong path (a log, a disk image)."""
+"""A secret file has a few lines. A larger file is a wrong path (a log, a disk image)."""
 
 
 class SecretFileError(Exception):
-    """The file cannot or must not be read; the text names it and says why."""
+    """The file can't or mustn't be read. The text names it and says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
 
 
 def read_secret_file(path: Path) -> list[str]:
-    """The file's lines that are not blank. Raises SecretFileError."""
+    """The non-blank lines of the file. Raises SecretFileError."""
     try:
-        # O_NONBLOCK: a FIFO named by mistake must not hold the start up for ever.
+        # O_NONBLOCK: a FIFO given by mistake must not block the start for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -37,13 +36,13 @@ def read_secret_file(path: Path) -> list[str]:
             raise SecretFileError(path, "is not a regular file")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
-            problem = f"is open to other users (mode {mode:04o}): chmod 600 {path}"
+            problem = f"is readable by other users (mode {mode:04o}): chmod 600 {path}"
             raise SecretFileError(path, problem)
         content = os.read(descriptor, MAX_BYTES + 1)
     finally:
         os.close(descriptor)
     if len(content) > MAX_BYTES:
-        raise SecretFileError(path, f"has more than {MAX_BYTES} bytes: not a secret file")
+        raise SecretFileError(path, f"has more than {MAX_BYTES} bytes, so it isn't a secret file")
     lines = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
     if not lines:
         raise SecretFileError(path, "is empty")

@@ -129,9 +129,9 @@ async def test_what_the_service_takes() -> None:
 TOKENS = [
     ("() => { throw new Error('no network') }", "token-failed: no token: no network"),
     ("async () => { throw 7 }", "token-failed: no token: 7"),
-    ("async () => 7", "token-failed: no token: a token is text"),
+    ("async () => 7", "token-failed: no token: a token must be text"),
     ("() => new Promise(() => {})", "token-failed: no token: nothing within 4500 ms"),
-    ("5", "malformed: a token is text"),
+    ("5", "malformed: a token must be text"),
 ]
 
 

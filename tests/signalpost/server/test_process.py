@@ -251,7 +251,10 @@ def test_turnctl_alone_is_installed(config: Path) -> None:
         check=False,
         timeout=120,
     )
-    said = "uvloop is not installed: pip install 'signalpost[server]' brings the service"
+    said = (
+        "uvloop is not installed: the service needs the extra `server`, as in"
+        " pip install '.[server]' in a checkout"
+    )
     assert (3, f"signalpost: {said}\n") == (done.returncode, done.stderr)
 
 
@@ -260,7 +263,7 @@ def test_a_configuration_without_end() -> None:
     done = _run("config", "--config", "/dev/zero")
     assert (
         2,
-        "signalpost: /dev/zero: has more than 1048576 bytes: not a configuration file\n",
+        "signalpost: /dev/zero: has more than 1048576 bytes, so it isn't a configuration file\n",
     ) == (
         done.returncode,
         done.stderr,

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import signalpost
-from signalpost.access.auth import Permission
 from signalpost.config.settings import Guests, Limits, MetricsListener, Settings, Turn
 from signalpost.iceservers import SHAPES, parse_ice_servers
 from signalpost.limits import Rate
+from signalpost.tokens import Permission
 from signalpost.web import api
 from signalpost.web.http import ROUTES
 from signalpost.web.openapi import DOCUMENT

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-from aiohttp import ClientTimeout, web
+from aiohttp import web
+from msgspec import Raw
 
 from signalpost.config.settings import HookEvent, Hooks
 from signalpost.credentials import Secret
+from signalpost.deadlines import Deadlines
 from signalpost.ids import CallId, PeerId, RoomId, UserId
 from signalpost.metrics import Metrics
 from signalpost.signaling.callregistry import CallRecord
@@ -27,18 +29,9 @@ from signalpost.signaling.calls import Outcome
 from signalpost.signaling.rooms import Close, Join, Kick, Leave, Member, Role, Room, step
 from signalpost.signaling.rooms import Event as Step
 from signalpost.web.openapi import DOCUMENT
-from signalpost.webhooks import sender
-from signalpost.webhooks.events import (
-    JITTER,
-    RETRY_SECONDS,
-    Event,
-    delay,
-    of_call,
-    of_room,
-    sign,
-)
-from signalpost.webhooks.sender import WebhookSender
-from tests.signalpost.running import NOW, PATIENCE, SETTINGS, Clocks, running
+from signalpost.webhooks.events import JITTER, RETRY_SECONDS, Event, delay, of_call, of_room, sign
+from signalpost.webhooks.sender import QUEUES, TIMEOUT_SECONDS, WebhookSender
+from tests.signalpost.running import NOW, PATIENCE, SETTINGS, Clocks, running, settings
 
 SECRET = Secret("whsec_" + base64.b64encode(bytes(range(32))).decode())
 OTHER_SECRET = Secret("whsec_" + base64.b64encode(bytes(range(100, 132))).decode())
@@ -46,7 +39,7 @@ OTHER_SECRET = Secret("whsec_" + base64.b64encode(bytes(range(100, 132))).decode
 
 # --- events ------------------------------------------------------------------------------------
 
-HOST = Member(PeerId("h"), UserId("ann"), "Shown", metadata={"never": "told"})
+HOST = Member(PeerId("h"), UserId("ann"), "Shown", metadata=Raw(b'{"never":"told"}'))
 MEMBER = Member(PeerId("m"), UserId("~m"))
 
 
@@ -224,14 +217,14 @@ def _never(failures: int) -> float | None:
 class Post:
     """A sender, and what its metrics say."""
 
-    sender_: WebhookSender
+    sender: WebhookSender
     metrics: Metrics
 
     def event(self, room: str, kind: HookEvent = HookEvent.ROOM_OPENED) -> None:
-        self.sender_.post(Event(kind, NOW, room, {"room": room}))
+        self.sender.post(Event(kind, NOW, room, {"room": room}))
 
     async def until_idle(self) -> None:
-        await _until(lambda: self.sender_.queued == 0)
+        await _until(lambda: self.sender.queued == 0)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -246,15 +239,19 @@ class Post:
 
 @asynccontextmanager
 async def _posting(
-    url: str, delay: Callable[[int], float | None] = _at_once, **hooks: Any
+    url: str,
+    delay: Callable[[int], float | None] = _at_once,
+    events: Sequence[HookEvent] = tuple(HookEvent),
+    **options: Any,
 ) -> AsyncIterator[Post]:
+    """A sender for `url`. `options` are the sender's."""
     clocks, metrics = Clocks(), Metrics()
-    settings = Hooks(url, SECRET, **hooks)
-    post = Post(WebhookSender(settings, lambda: clocks.unix, metrics, delay), metrics)
+    hooks = Hooks(url, SECRET, tuple(events))
+    post = Post(WebhookSender(hooks, lambda: clocks.unix, metrics, delay, **options), metrics)
     try:
         yield post
     finally:
-        await post.sender_.close(0)
+        await post.sender.close(0)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -324,11 +321,13 @@ async def test_nobody_there() -> None:
         assert (0, 5, 1) == post.counts
 
 
-async def test_a_receiver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_does_not_answer() -> None:
     """An attempt is given up in time."""
-    assert 10 == sender.TIMEOUT.total
-    monkeypatch.setattr(sender, "TIMEOUT", ClientTimeout(0.05))
-    async with _receiving() as receiver, _posting(receiver.url, _for_ever) as post:
+    assert 10 == TIMEOUT_SECONDS
+    async with (
+        _receiving() as receiver,
+        _posting(receiver.url, _for_ever, timeout=0.05) as post,
+    ):
         receiver.hold.clear()
         post.event("r")
         await _until(lambda: post.counts[1] >= 1)
@@ -349,7 +348,7 @@ async def test_gone_stops_everything() -> None:
         await post.until_idle()
         post.event("r")
         assert (0, 0, 3) == post.counts
-        assert (False, 0, 1) == (post.sender_.wanted, post.sender_.queued, len(receiver.received))
+        assert (False, 0, 1) == (post.sender.wanted, post.sender.queued, len(receiver.received))
 
 
 async def test_order_within_a_room() -> None:
@@ -369,12 +368,12 @@ async def test_a_room_that_fails_holds_up_itself_alone() -> None:
         receiver.answers = [web.Response(status=500)]
         post.event("bad")
         await _until(lambda: post.counts == (0, 1, 0))
-        lane = hash("bad") % sender.LANES
-        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % sender.LANES != lane]
+        queue = hash("bad") % QUEUES
+        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % QUEUES != queue]
         post.event("bad", HookEvent.ROOM_CLOSED)
         for room in others:
             post.event(room)
-        await _until(lambda: post.sender_.queued == 2)
+        await _until(lambda: post.sender.queued == 2)
         assert {"bad", *others} == set(receiver.rooms)
         assert 1 == receiver.rooms.count("bad")
 
@@ -386,15 +385,13 @@ async def test_retry_after_is_waited_for() -> None:
     async def pause(wake: asyncio.Event, seconds: float) -> None:
         pauses.append(seconds)
 
-    async with _receiving() as receiver, _posting(receiver.url) as post:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sender, "_pause", pause)
-            receiver.answers = [
-                web.Response(status=429, headers={"Retry-After": after})
-                for after in ("7", "99999", "soon", "9" * 5_000)
-            ]
-            post.event("r")
-            await post.until_idle()
+    async with _receiving() as receiver, _posting(receiver.url, pause=pause) as post:
+        receiver.answers = [
+            web.Response(status=429, headers={"Retry-After": after})
+            for after in ("7", "99999", "soon", "9" * 5_000)
+        ]
+        post.event("r")
+        await post.until_idle()
     assert [7, 3_600, 0, 0] == pauses
 
 
@@ -408,14 +405,13 @@ async def test_only_what_is_asked_for() -> None:
         assert ["room.closed"] == receiver.kinds
 
 
-async def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_queue_is_bounded() -> None:
     """Who posts never waits: what does not fit is dropped and counted."""
-    monkeypatch.setattr(sender, "MAX_QUEUED", 3)
-    async with _receiving() as receiver, _posting(receiver.url) as post:
+    async with _receiving() as receiver, _posting(receiver.url, max_queued=3) as post:
         receiver.hold.clear()
         for _ in range(5):
             post.event("r")
-        assert (3, (0, 0, 2)) == (post.sender_.queued, post.counts)
+        assert (3, (0, 0, 2)) == (post.sender.queued, post.counts)
         receiver.hold.set()
         await post.until_idle()
         assert (3, 0, 2) == post.counts
@@ -430,14 +426,14 @@ async def test_other_settings_hold_for_what_waits() -> None:
         post.event("r")
         await _until(lambda: post.counts == (0, 1, 0))
         second.secret = OTHER_SECRET
-        post.sender_.change(Hooks(second.url, OTHER_SECRET))
+        post.sender.change(Hooks(second.url, OTHER_SECRET))
         await post.until_idle()
         assert (["r"], (1, 1, 0)) == (second.rooms, post.counts)
         second.answers = [web.Response(status=500)]
         post.event("r")
         post.event("r")
         await _until(lambda: post.counts == (1, 2, 0))
-        post.sender_.change(Hooks())
+        post.sender.change(Hooks())
         await post.until_idle()
         assert (1, 2, 2) == post.counts
 
@@ -448,8 +444,8 @@ async def test_a_change_lifts_a_stop() -> None:
         receiver.answers = [web.Response(status=410)]
         post.event("r")
         await post.until_idle()
-        assert not post.sender_.wanted
-        post.sender_.change(Hooks(f"{receiver.url}?again", SECRET))
+        assert not post.sender.wanted
+        post.sender.change(Hooks(f"{receiver.url}?again", SECRET))
         post.event("r")
         await post.until_idle()
         assert (1, 0, 1) == post.counts
@@ -463,7 +459,7 @@ async def test_the_end_tries_once_more() -> None:
         await _until(lambda: post.counts == (0, 1, 0))
         post.event("r", HookEvent.ROOM_CLOSED)
         receiver.answers = [web.Response(status=500)]
-        await post.sender_.close(PATIENCE)
+        await post.sender.close(PATIENCE)
         assert ["room.opened", "room.opened", "room.closed"] == receiver.kinds
         assert (1, 1, 1) == post.counts
 
@@ -475,8 +471,8 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
         post.event("r")
         post.event("r")
         await receiver.came.wait()
-        await post.sender_.close(0.01)
-        assert (0, (0, 0, 2)) == (post.sender_.queued, post.counts)
+        await post.sender.close(0.01)
+        assert (0, (0, 0, 2)) == (post.sender.queued, post.counts)
         post.event("r")
         assert (0, 0, 3) == post.counts
 
@@ -484,11 +480,11 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
 # --- a service ---------------------------------------------------------------------------------
 
 
-async def test_a_service_tells_its_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_tells_its_back_end() -> None:
     """Rooms and calls of a running service arrive at the back end, and a canary does not."""
-    monkeypatch.setattr(sender, "LAST_SECONDS", float(PATIENCE))
     async with _receiving() as receiver:
-        async with running(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET))) as run:
+        hooks = Hooks(receiver.url, SECRET)
+        async with running(settings(hooks=hooks), Deadlines(last_hooks=PATIENCE)) as run:
             ann = await run.peer(run.token("ann"), name="canary")
             bob = await run.peer(run.token("bob"), name="canary")
             await ann.ask(type="join", room="r", metadata="canary")
