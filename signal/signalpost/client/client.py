@@ -18,11 +18,11 @@ import msgspec
 from yarl import URL
 
 from signalpost.client.call import Call
-from signalpost.client.connection import LOGGER, Connection, State
+from signalpost.client.connection import LOGGER, WAITS, Connection, State, Waits
 from signalpost.client.delivery import Addressed, Delivery
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.registry import Calls
-from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
+from signalpost.client.room import Room, Signal, Text
 from signalpost.client.session import Message, checked, from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
@@ -46,17 +46,18 @@ async def connect(
     patience: float = 10.0,
     http: aiohttp.ClientSession | None = None,
     on_state: Callable[[State], None] | None = None,
+    waits: Waits = WAITS,
 ) -> AsyncIterator[Client]:
     """A client that the service has welcomed, while the block runs.
 
     `url` is the service's (`https://calls.example.org`). The first welcome must come within
     `patience` seconds; later the client keeps trying. `http` is for a proxy or certificates of your
-    own. `on_state` is called when the connection's state changes.
+    own. `on_state` is called when the connection's state changes. `waits` is for tests.
     Raises Unreachable, Refused, and ValueError if `url` isn't a URL.
     """
     endpoint = _endpoint(url)
     own = None if http is not None else aiohttp.ClientSession()
-    client = Client(endpoint, http or own, token, name, on_state)  # type: ignore[arg-type]
+    client = Client(endpoint, http or own, token, name, on_state, waits)  # type: ignore[arg-type]
     try:
         await client.open(patience)
         yield client
@@ -94,6 +95,7 @@ class Client:
         token: Token | None,
         name: str | None,
         on_state: Callable[[State], None] | None,
+        waits: Waits = WAITS,
     ) -> None:
         self.peer = ""
         self.user = ""
@@ -111,7 +113,8 @@ class Client:
         self._expected: dict[str, asyncio.TimerHandle] = {}
         """Peers that may return."""
         self._opened = asyncio.get_running_loop().create_future()
-        self._connection = Connection(endpoint, http, self)
+        self._waits = waits
+        self._connection = Connection(endpoint, http, self, waits)
         again, check = self._connection.send_again, self._connection.check
         self._delivery = Delivery(again, self._next_id, check)
         self._calls = Calls(self._connection.send, self._next_id, self._delivery, self._gone)
@@ -258,7 +261,7 @@ class Client:
         if (timer := self._expected.get(peer)) is not None:
             timer.cancel()
         loop = asyncio.get_running_loop()
-        self._expected[peer] = loop.call_later(RETURN_SECONDS, self._not_back, peer)
+        self._expected[peer] = loop.call_later(self._waits.back, self._not_back, peer)
 
     def _not_back(self, peer: str) -> None:
         del self._expected[peer]

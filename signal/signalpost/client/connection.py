@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,15 +22,12 @@ from signalpost.client.session import Gap, Message, Session, checked, too_large
 from signalpost.dialects.native import messages
 from signalpost.limits import Bucket, Rate
 
-__all__ = ["Connection", "Listener", "State"]
+__all__ = ["WAITS", "Connection", "Listener", "State", "Waits"]
 
 LOGGER = logging.getLogger("signalpost.client")
 
-OPEN_SECONDS = 8.0
 CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
-SILENCE_SECONDS = 8.0
-"""The service acknowledges within 2 s. If it's silent for longer, it's gone."""
 ACK_EVERY = 16
 ACK_SECONDS = 1.0
 FIRST_DELAY, DELAY, LONG_DELAY = 0.2, 2.0, 15.0
@@ -47,6 +45,21 @@ FATAL = frozenset({"unauthorized", "guest-refused", "origin-refused", "banned"})
 """Refusals that another try wouldn't change."""
 HELLO_REFUSED = frozenset({"malformed", "bad-parameter"})
 """Answers to a hello that another hello wouldn't change."""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How long the client waits, in seconds. Tests set some of them."""
+
+    open: float = 8.0
+    """For the WebSocket, then for the welcome."""
+    silence: float = 8.0
+    """The service acknowledges within 2 s. If it's silent for longer, it's gone."""
+    back: float = 45.0
+    """For a peer that may return after the service has forgotten everything."""
+
+
+WAITS = Waits()
 
 
 class State(StrEnum):
@@ -113,6 +126,7 @@ class Connection:
         "_patience",
         "_session",
         "_url",
+        "_waits",
         "_wake",
         "_welcomed",
         "_writer",
@@ -121,7 +135,10 @@ class Connection:
         "state",
     )
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, listener: Listener) -> None:
+    def __init__(
+        self, url: str, http: aiohttp.ClientSession, listener: Listener, waits: Waits = WAITS
+    ) -> None:
+        self._waits = waits
         self._url = url
         self._http = http
         self._listener = listener
@@ -215,13 +232,13 @@ class Connection:
         hello.reliable, hello.resume = True, self._session.resume
         greeting = checked(hello)
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(self._waits.open):
                 socket = await self._open()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _Lost(str(error) or "no answer in time") from None
         self._error, self._leaving = None, False
         try:
-            async with asyncio.timeout(OPEN_SECONDS) as self._patience:
+            async with asyncio.timeout(self._waits.open) as self._patience:
                 await socket.send_frame(greeting, WSMsgType.TEXT)
                 await self._carry(socket)
         except TimeoutError:
@@ -356,7 +373,7 @@ class Connection:
         patience = self._patience
         if patience is None or patience.expired() or self._leaving or self.state is not State.OPEN:
             return
-        due = asyncio.get_running_loop().time() + SILENCE_SECONDS
+        due = asyncio.get_running_loop().time() + self._waits.silence
         patience.reschedule(due if self._session.waits else None)
 
     # --- writing -------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from contextlib import suppress
 import msgspec
 
 from signalpost.client.call import Call, Order
+from signalpost.client.connection import WAITS
 from signalpost.client.delivery import Delivery
 from signalpost.client.errors import CallEnded, Refused
-from signalpost.client.room import RETURN_SECONDS, Signal
+from signalpost.client.room import Signal
 from signalpost.client.session import Message, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
@@ -114,7 +115,7 @@ class Calls:
                     self.order(word, call)
         for call in tuple(self.going.values()):
             try:
-                call.forgotten(RETURN_SECONDS)
+                call.forgotten(WAITS.back)
             except Refused as error:
                 call.refused(error)
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from signalpost.client.connection import WAITS
 from signalpost.client.session import from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
 from signalpost.ids import PeerId
 
 __all__ = [
-    "RETURN_SECONDS",
     "Neighbour",
     "PeerJoined",
     "PeerLeft",
@@ -25,9 +25,6 @@ __all__ = [
     "Signal",
     "Text",
 ]
-
-RETURN_SECONDS = 45.0
-"""A peer may return within this time after the service has forgotten everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +200,7 @@ class Room:
         for peer in self._peers:
             if (timer := self._returning.get(peer)) is not None:
                 timer.cancel()
-            self._returning[peer] = loop.call_later(RETURN_SECONDS, self.remove, peer)
+            self._returning[peer] = loop.call_later(WAITS.back, self.remove, peer)
 
     def has(self, peer: str) -> bool:
         """Whether the peer is there now, and not just expected back."""

@@ -26,8 +26,8 @@ from signalpost.client import (
     Signal,
     State,
     connect,
-    connection,
 )
+from signalpost.client.connection import Waits
 from signalpost.config.settings import Limits
 from signalpost.dialects.native import messages
 from signalpost.errors import Malformed
@@ -116,6 +116,10 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
 )
 
 
+PATIENT = Waits(silence=SECONDS)
+"""The loop stands still while cases are made up, which isn't a silence of the service."""
+
+
 class Party:
     """Ada, of whom everything is asked, and Bob, who is in a room with her and is its host."""
 
@@ -134,8 +138,8 @@ class Party:
         enter = self.stack.enter_async_context
         self.service = await enter(running(settings(limits=FAST)))
         url = f"http://127.0.0.1:{self.service.ports.port}"
-        self.bob = await enter(connect(url, token=self.service.token("bob")))
-        self.ada = await enter(connect(url, token=self.service.token("ada")))
+        self.bob = await enter(connect(url, token=self.service.token("bob"), waits=PATIENT))
+        self.ada = await enter(connect(url, token=self.service.token("ada"), waits=PATIENT))
         self.lobby = await self.bob.join("lobby")
         self.room = await self.ada.join("lobby")
         assert isinstance(await anext(self.lobby.events), PeerJoined)
@@ -177,12 +181,10 @@ async def awaited(made: Any) -> Any:
     return await made if inspect.isawaitable(made) else made
 
 
-def test_any_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_arguments() -> None:
     """It is settled, the peer keeps its id and its one connection, and the neighbour has seen
     nobody come or go.
     """
-    # The loop stands still while cases are made up: that is no silence of the service's.
-    monkeypatch.setattr(connection, "SILENCE_SECONDS", float(SECONDS))
     with asyncio.Runner() as runner:
         party = Party()
         runner.run(party.open())
