@@ -47,7 +47,7 @@ def test_refused(tmp_path: Path, content: bytes, mode: int, reason: str) -> None
     path = _file(tmp_path, content, mode)
     with pytest.raises(SecretFileError, match=f"{path} .*{reason}") as refusal:
         read_secret_file(path)
-    assert "s3cret" not in str(refusal.value)
+    assert "s3cret" not in str(refusal.value).replace(str(path), "")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
