@@ -88,7 +88,7 @@ def test_a_static_user_on_a_secret_server(
         unknown = check(*given)
     assert_only("static-credential-on-secret-server", known)
     assert_only("login-refused", unknown)
-    assert "(use-auth-secret) is unknown" in summary(unknown)
+    assert "it isn't known whether this server has fixed users" in summary(unknown)
 
 
 @versions

@@ -118,11 +118,11 @@ def nat(
 
 
 async def _examine(request: Request) -> list[_Result]:
-    from turnctl.check.targets import SourceError
+    from turnctl.check.targets import TargetError
 
     try:
         loaded = await asyncio.gather(*(_uris(target, request) for target in request.targets))
-    except SourceError as error:
+    except TargetError as error:
         raise Misuse(str(error)) from error
     endpoints = _endpoints([uri for uris in loaded for uri in uris])
     if not endpoints:
@@ -143,9 +143,11 @@ async def _uris(target: str, request: Request) -> list[IceUri]:
         try:
             return [parse_uri(target)]
         except IceUriError as error:
-            raise targets.SourceError(f"target {error}") from error
+            raise targets.TargetError(f"target {error}") from error
     patience = request.options.timeout
-    source = await targets.load(target, request.access, context=request.context, patience=patience)
+    source = await targets.read_target(
+        target, request.access, context=request.context, patience=patience
+    )
     if source.issuer and source.issuer.outcome is not Outcome.OK:
         status = f"HTTP {source.issuer.code}" if source.issuer.code else ""
         said = ": ".join(filter(None, [status, source.issuer.detail]))
