@@ -24,7 +24,7 @@ from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 FORBIDDEN = (
     ("0.0.0.0", "this network"),

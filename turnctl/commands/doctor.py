@@ -22,9 +22,9 @@ from turnctl.coturn.versions import Version, parse_version
 
 if TYPE_CHECKING:
     from turnctl.doctor import Look
-    from turnctl.doctor.deployment import Deployment
-    from turnctl.doctor.docker import Project
-    from turnctl.host.addresses import Seen
+    from turnctl.doctor.dockerengine import Project
+    from turnctl.doctor.storage import Deployment
+    from turnctl.host.addresses import MappedAddress
 
 __all__ = ["doctor"]
 
@@ -132,11 +132,11 @@ def doctor(
     return 1 if _verdict(made) == "fail" else 0
 
 
-def _container(name: str, ask: Callable[[], Seen | str]) -> list[Look]:
-    from turnctl.doctor import Unseen, docker, looks
+def _container(name: str, ask: Callable[[], MappedAddress | str]) -> list[Look]:
+    from turnctl.doctor import Unseen, dockerengine, looks
 
     try:
-        project = docker.container(name)
+        project = dockerengine.container(name)
     except Unseen as error:
         raise Failure(f"--container {name}: {error}") from error
     try:
@@ -147,11 +147,11 @@ def _container(name: str, ask: Callable[[], Seen | str]) -> list[Look]:
 
 def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Project | str]:
     """What there is here: the directory that was named, else the containers, else a directory."""
-    from turnctl.doctor import Unseen, deployment, docker
+    from turnctl.doctor import Unseen, dockerengine, storage
 
     project: Project | str
     try:
-        project = docker.project(name or "signalpost")
+        project = dockerengine.project(name or "signalpost")
         if not project.containers and name is None:
             project = "there is no container of a compose project signalpost"
     except Unseen as error:
@@ -161,20 +161,20 @@ def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Projec
     if directory is not None:
         if not directory.is_dir():
             raise Misuse(f"--dir {directory}: is no directory; turnctl init makes one")
-        return deployment.InDirectory(directory), project
+        return storage.InDirectory(directory), project
     if not isinstance(project, str) and (name is not None or project.service("coturn")):
-        return deployment.InContainers(project), project
+        return storage.InContainers(project), project
     for place in DIRECTORIES:
         if place.is_dir():
-            return deployment.InDirectory(place), project
+            return storage.InDirectory(place), project
     tried = " nor ".join(map(str, DIRECTORIES))
     raise Failure(f"nothing to look at: neither {tried} is there (--dir), and {project}")
 
 
-def _ask(asked: tuple[Server, ...]) -> Seen | str:
+def _ask(asked: tuple[Server, ...]) -> MappedAddress | str:
     from turnctl.host import interfaces
 
-    return interfaces.ask(asked)
+    return interfaces.ask_stun(asked)
 
 
 def _installed() -> Version | None:

@@ -1,4 +1,5 @@
-"""coturn's command line, as compose files and containers have it: the same options as its file.
+"""Reads coturn's command line, as compose files and containers have it. It takes the same options
+as the file.
 
 Pure: words in, a configuration out.
 """
@@ -13,29 +14,42 @@ from dataclasses import dataclass
 from turnctl.coturn.options import BOOLEAN, KNOWN, SHORT, VALUELESS
 from turnctl.coturn.parsing import Conf, Line
 
-__all__ = ["DEFAULT_FILES", "Command", "is_coturn", "joined", "taken_apart", "words_of"]
+__all__ = [
+    "DEFAULT_FILES",
+    "Command",
+    "is_coturn",
+    "parse_words",
+    "split_words",
+    "with_command_line",
+]
 
 DEFAULT_FILES = ("/etc/coturn/turnserver.conf", "/etc/turnserver.conf")
-"""Where the official image and Debian's package keep it."""
+"""Where the official image and Debian's package have the configuration file."""
 FLAGS = "vVofhznaS"
-"""Letters that take no value."""
-OWN = {"listening-port", "use-auth-secret", "static-auth-secret", "lt-cred-mech", "external-ip"}
+"""Short options without a value."""
+DISTINCTIVE = {
+    "listening-port",
+    "use-auth-secret",
+    "static-auth-secret",
+    "lt-cred-mech",
+    "external-ip",
+}
 OPTIONAL = {"stale-nonce", "max-allocate-lifetime", "channel-lifetime", "permission-lifetime"}
-"""Beside the switches: they take a value behind an equals sign alone."""
+"""Options that take a value only after an equals sign, like the switches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`lines` have the number 0: they stand in no file. `file` is the one of -c, None when none is
-    named; with `no_file` coturn reads none at all."""
+    """`lines` have the number 0, since they are in no file. `file` is the one that -c names, or
+    None. With `no_file` (-n) coturn reads no file at all."""
 
     lines: tuple[Line, ...]
     file: str | None = None
     no_file: bool = False
 
 
-def taken_apart(words: Sequence[str]) -> Command:
-    """Words that are no options, such as the program, are passed over."""
+def parse_words(words: Sequence[str]) -> Command:
+    """Words that aren't options, such as the program, are skipped."""
     lines: list[Line] = []
     file: str | None = None
     no_file = False
@@ -71,25 +85,25 @@ def _takes_a_word(name: str) -> bool:
 
 
 def is_coturn(image: str, words: Sequence[str]) -> bool:
-    """Whether a container runs coturn, by its image or by what it is told to run."""
+    """Whether a container runs coturn, by its image, program or options."""
     if "coturn" in image.rpartition(":")[0] or "coturn" in image.rpartition("/")[2]:
         return True
     if any(word.rpartition("/")[2] == "turnserver" for word in words):
         return True
-    # Without a program the image has one, and these options are nobody else's.
-    named = {line.option for line in taken_apart(words).lines}
-    return bool(words) and words[0].startswith("-") and bool(named & OWN)
+    # Without a program the image's own one runs, and only coturn has these options.
+    named = {line.option for line in parse_words(words).lines}
+    return bool(words) and words[0].startswith("-") and bool(named & DISTINCTIVE)
 
 
-def joined(conf: Conf | None, place: str, lines: Sequence[Line]) -> Conf:
-    """The file with the command line behind it, which coturn reads last."""
+def with_command_line(conf: Conf | None, place: str, lines: Sequence[Line]) -> Conf:
+    """The file followed by the command line, which coturn reads last."""
     if conf is None:
         return Conf(place, tuple(lines))
     return dataclasses.replace(conf, lines=(*conf.lines, *lines))
 
 
-def words_of(value: object) -> Iterator[str]:
-    """A `command:` or `entrypoint:`, as a list or as one text."""
+def split_words(value: object) -> Iterator[str]:
+    """The words of a `command:` or `entrypoint:`, which is a list or one text."""
     if isinstance(value, str):
         try:
             yield from shlex.split(value)

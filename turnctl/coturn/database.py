@@ -1,9 +1,8 @@
-"""The TURN secrets in coturn's SQLite database, where a running coturn reads them at every login.
+"""The TURN secrets in coturn's SQLite database. A running coturn reads them at every login.
 
-Owns the rows of `turn_secret`. Refuses to know why a secret comes or goes. The one rule: no login
-may meet a lock. coturn sets no busy timeout, so in SQLite's own rollback mode a login that falls
-into a commit is answered with 401 (tried on 4.6.1 and 4.18.0); in write-ahead mode readers never
-wait, and coturn follows the file's mode by itself.
+A login must never find the database locked. coturn sets no busy timeout, so in SQLite's default
+rollback mode a login during a commit gets 401 (tried on 4.6.1 and 4.18.0). In write-ahead mode
+readers never wait, and coturn follows the file's mode by itself.
 """
 
 from __future__ import annotations
@@ -15,29 +14,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.deployment.datadir import Unusable
+from turnctl.host.files import Unusable
 
 __all__ = ["get", "put"]
 
 PATIENCE = 5.0
-"""Seconds that another writer may hold the database; ours take milliseconds."""
+"""Seconds to wait for another writer. Our own writes take milliseconds."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS turn_secret
 (realm varchar(127) default '', value varchar(127), primary key (realm,value))
 """
-"""The table as coturn makes it; the others coturn adds when it starts."""
+"""The table as coturn makes it. coturn adds the other tables when it starts."""
 
 
 def put(path: Path, realm: str, secrets: Sequence[Secret], *, patience: float = PATIENCE) -> bool:
-    """Make these the secrets of the realm, all at once; whether anything had to change.
+    """Make these the realm's only secrets, in one transaction. Returns whether anything changed.
 
-    The database is made when missing, for its owner alone. Another writer gets `patience` seconds.
-    Call it as coturn's user: SQLite lays files beside the database. Raises Unusable.
+    A missing database is created with mode 0600. `patience` is the seconds to wait for another
+    writer. Call it as coturn's user, since SQLite puts files beside the database. Raises Unusable.
     """
     wanted = {secret.reveal() for secret in secrets}
     with _named(path):
-        # SQLite makes the files beside it with this one's mode.
+        # SQLite gives the files beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with _opened(path, patience) as database:
             database.execute("PRAGMA journal_mode = WAL")
@@ -57,7 +56,7 @@ def put(path: Path, realm: str, secrets: Sequence[Secret], *, patience: float = 
 
 
 def get(path: Path, realm: str) -> frozenset[Secret]:
-    """The realm's secrets; none when there is no database yet. Raises Unusable."""
+    """The realm's secrets; none if there is no database yet. Raises Unusable."""
     if not path.exists():
         return frozenset()
     with _named(path), _opened(path, PATIENCE) as database:
@@ -76,7 +75,7 @@ def _read(database: sqlite3.Connection, realm: str) -> set[str]:
 
 @contextlib.contextmanager
 def _opened(path: Path, patience: float) -> Iterator[sqlite3.Connection]:
-    """The database, in autocommit; what was begun and not committed is taken back."""
+    """The database in autocommit mode. An open transaction is rolled back at the end."""
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience, isolation_level=None
     )
@@ -86,7 +85,7 @@ def _opened(path: Path, patience: float) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turn trouble into one message that names the file and what to do."""
+    """Turn errors into one that names the file and what to do."""
     try:
         yield
     except OSError as error:
@@ -94,9 +93,9 @@ def _named(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Unusable(
-                f"{path}: another program holds it and does not let go; end that and run this again"
+                f"{path}: another program keeps it locked; end that program and run this again"
             ) from error
-        full = "; see that the disk is not full" if "disk" in str(error) else ""
+        full = "; check that the disk isn't full" if "disk" in str(error) else ""
         raise Unusable(f"{path}: {error}{full}") from error
     except sqlite3.DatabaseError as error:
         raise Unusable(

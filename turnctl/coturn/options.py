@@ -1,18 +1,20 @@
-"""The options of turnserver.conf, and which versions know them. Data, and how it is read."""
+"""The options of turnserver.conf, and which versions of coturn have them."""
 
 from __future__ import annotations
 
+import enum
+
 from turnctl.coturn.versions import Version
 
-__all__ = ["BOOLEAN", "KNOWN", "NEWEST", "SHORT", "VALUELESS", "standing", "truth"]
+__all__ = ["BOOLEAN", "KNOWN", "NEWEST", "SHORT", "VALUELESS", "Support", "support", "truth"]
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What 4.6.1 and 4.18.0 answered to each option, tried one by one. Options of the Prometheus
-# exporter exist or not by how coturn was built: its log tells.
+# How 4.6.1 and 4.18.0 react to each option, tried one by one. The Prometheus exporter's options
+# depend on how coturn was built: its log says.
 _BOTH = _names(
     """
     CA-file Verbose acme-redirect allocation-default-address-family allow-loopback-peers
@@ -35,7 +37,7 @@ _BOTH = _names(
     """
 )
 OLDEST, NEWEST = Version(4, 6, 1), Version(4, 18, 0)
-"""The versions tried. Of one between them it cannot always be told which options it has."""
+"""The versions tried. Which options a version between them has isn't always known."""
 _UNTIL = {
     "ne": NEWEST,
     "no-dtls": Version(4, 17),
@@ -47,7 +49,7 @@ _UNTIL = {
     "prod": Version(4, 7),
     "secret-ts-exp-time": NEWEST,
 }
-"""Option → the first version that is known not to have it."""
+"""Option → the first version that is known to lack it."""
 _SINCE_OLDEST = _names(
     """
     cli cpus drain-min-allocations drop-invalid-packets-log dtls include-reason-string
@@ -74,7 +76,7 @@ BOOLEAN = _names(
     web-admin-listen-on-workers
     """
 )
-"""Options at whose value, when it is neither on nor off, coturn ends. Tried one by one."""
+"""Options that make coturn stop if their value is neither on nor off. Tried one by one."""
 
 VALUELESS = _names(
     """
@@ -82,7 +84,7 @@ VALUELESS = _names(
     prometheus-username-labels rfc5780 use-auth-secret
     """
 )
-"""Options that any value switches on: `use-auth-secret=no` does as well."""
+"""Options that any value switches on, even `use-auth-secret=no`."""
 
 SHORT = {
     "A": "allocation-default-address-family", "B": "bps-capacity", "C": "rest-api-separator",
@@ -93,28 +95,37 @@ SHORT = {
     "l": "log-file", "m": "relay-threads", "o": "daemon", "p": "listening-port", "q": "user-quota",
     "r": "realm", "s": "max-bps", "u": "user", "v": "verbose", "z": "no-auth",
 }  # fmt: skip
-"""The letters that stand for options on the command line."""
+"""The short options of the command line."""
 
 
 def truth(value: str) -> bool | None:
-    """What coturn takes a boolean's value for; None is what it ends at. The first character
-    decides, but for "on" and "off"."""
+    """How coturn reads a boolean's value; None if coturn stops at it. The first character decides,
+    except in "on" and "off"."""
     if not value or value[0] in "yYtT123456789" or value in {"on", "On", "ON"}:
         return True
     return False if value[0] in "0nNfF" or value in {"off", "Off", "OFF"} else None
 
 
-def standing(option: str, version: Version | None) -> str:
-    """What a version does with an option: "known", "dropped", "later", "unknown" to any version
-    there is a table of, or "" when that cannot be told."""
+class Support(enum.Enum):
+    """Whether a version of coturn has an option."""
+
+    KNOWN = "it has it"
+    DROPPED = "an older version had it"
+    LATER = "a newer version has it"
+    UNKNOWN = "no version has it"
+    UNTRIED = "this version wasn't tried"
+
+
+def support(option: str, version: Version | None) -> Support:
+    """Whether this version has the option. None is a version that isn't known."""
     if option in _BOTH:
-        return "known"
+        return Support.KNOWN
     if option in _UNTIL:
-        if version is None:
-            return ""
-        return "dropped" if version >= _UNTIL[option] else "known" if version <= OLDEST else ""
+        if version is not None and version >= _UNTIL[option]:
+            return Support.DROPPED
+        return Support.KNOWN if version is not None and version <= OLDEST else Support.UNTRIED
     if option in _SINCE_OLDEST:
-        if version is None:
-            return ""
-        return "known" if version >= NEWEST else "later" if version <= OLDEST else ""
-    return "unknown" if version is None or version <= NEWEST else ""
+        if version is not None and version >= NEWEST:
+            return Support.KNOWN
+        return Support.LATER if version is not None and version <= OLDEST else Support.UNTRIED
+    return Support.UNKNOWN if version is None or version <= NEWEST else Support.UNTRIED

@@ -1,7 +1,4 @@
-"""turnserver.conf as coturn reads it. docs/coturn-options.md has what that was learned from.
-
-Owns how a line is taken apart; judges nothing.
-"""
+"""Reads turnserver.conf as coturn does. docs/coturn-options.md has the trials behind it."""
 
 from __future__ import annotations
 
@@ -15,20 +12,20 @@ from turnctl.coturn.versions import Version, parse_version
 __all__ = ["LONGEST", "Conf", "Line", "parse", "value_of"]
 
 LINE = re.compile(r"[ \t]*([^ =\t]+)([ =\t]*)(.*)", re.DOTALL)
-"""Blanks, tabs and any number of equals signs stand between the name and the value. Tried with
+"""Between the name and the value there are blanks, tabs and any number of equals signs. Tried with
 4.6.1 and 4.18.0: `realm =z`, `realm z` and `realm==z` all set "z"."""
 BLANKS = " \t\n\v\f\r"
-"""What C's isspace() takes off the end of a line; carriage returns are among them."""
+"""What C's isspace() strips from the end of a line, including carriage returns."""
 LONGEST = 1023
-"""Bytes of a line. What follows is a line of its own to coturn."""
+"""Bytes of a line. coturn reads the rest as another line."""
 NUMBER = re.compile(r"\+?[0-9]+")
 MADE_FOR = re.compile(r"# For coturn (\S+?)\.?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`number` counts from 1; `value` is what coturn takes, empty where there is none; `raw` what
-    stands behind the name."""
+    """`number` counts from 1. `value` is what coturn reads, empty if there is none. `raw` is
+    everything after the name."""
 
     number: int
     option: str
@@ -38,8 +35,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Conf:
-    """A configuration file. `place` names it to people; `made_for` is the version in the head that
-    `turnctl init` writes."""
+    """A configuration file. `place` is its name for people. `made_for` is the version in the header
+    that `turnctl init` writes."""
 
     place: str
     lines: tuple[Line, ...]
@@ -52,21 +49,21 @@ class Conf:
         return tuple(line.value for line in self.each(*options))
 
     def number(self, option: str, default: int) -> int:
-        """The last value that is one, up to what is none: so coturn 4.6.1 reads it. 4.18.0 ends at
-        a port with text behind it."""
+        """The last value that begins with a number, and that number, as coturn 4.6.1 reads it.
+        4.18.0 stops at a port with text after it."""
         read = (NUMBER.match(value) for value in reversed(self.values(option)))
         return next((int(match[0]) for match in read if match), default)
 
     def line_of(self, option: str) -> Line | None:
-        """The line that switches an option on, None when it is off. The last line counts, unless
-        the option takes no value: then any line switches it on."""
+        """The line that switches an option on; None if it's off. The last line counts, unless the
+        option takes no value: then any line switches it on."""
         lines = list(self.each(option))
         if option not in BOOLEAN:
             return lines[0] if lines else None
         return lines[-1] if lines and truth(lines[-1].value) is not False else None
 
     def at(self, line: Line) -> str:
-        """The place of a line; 0 is the number of one that stands on the command line."""
+        """Where a line is. One from the command line has the number 0."""
         return f"{self.place}:{line.number}" if line.number else self.place
 
     @property
@@ -85,7 +82,7 @@ class Conf:
 
 
 def parse(place: str, text: str) -> Conf:
-    """Take a file apart. Everything is a line of some option, also what coturn does not know."""
+    """Read a file. Every line is some option's, even if coturn doesn't have that option."""
     lines = []
     for number, raw in enumerate(text.split("\n"), 1):
         for piece in _pieces(raw):
@@ -97,14 +94,14 @@ def parse(place: str, text: str) -> Conf:
 
 
 def value_of(written: str) -> str:
-    """The value that coturn takes. A double quote at its beginning is dropped, and then one at its
-    end. Single quotes, and a double quote at the end alone, are part of it. So is a comment."""
+    """The value that coturn reads. It drops a double quote at the beginning and then one at the
+    end. Single quotes, a double quote only at the end, and a comment are part of the value."""
     value = written.rstrip(BLANKS)
     return value[1:].rstrip(" \t\r\n").removesuffix('"') if value.startswith('"') else value
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """A line as coturn reads it, in a buffer."""
+    """A line as coturn reads it, a buffer at a time."""
     encoded = line.encode(errors="replace")
     if len(encoded) <= LONGEST:
         yield line

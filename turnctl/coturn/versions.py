@@ -1,4 +1,4 @@
-"""coturn's versions: which have known holes or faults, and what that means."""
+"""coturn's versions, and their known holes and faults."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = [
     "KNOWN_AS_OF",
     "TTL_FAULT",
     "Version",
+    "describe_holes",
     "holes",
     "is_broken",
     "is_too_old_for_public",
     "parse_version",
     "refused",
-    "told_holes",
     "version_of_image",
 ]
 
@@ -32,16 +32,16 @@ class Version(NamedTuple):
 
 
 FIRST_SAFE = Version(4, 18, 0)
-"""The first that has no fault of the table below: what every text recommends."""
+"""The first version without any fault in the table below: every text recommends it."""
 
 
 KNOWN_AS_OF = "2026-10-06"
-"""How far the table below goes: the day of the newest record that it was read from (CVE records,
-upstream's lists of changes, and Debian's of 4.18.0-1). What came out later is not in it."""
+"""The date of the newest record in the table below. Its sources are CVE records, upstream's change
+logs and Debian's for 4.18.0-1."""
 
 
 class _Fault(NamedTuple):
-    """In every version from `since` on, and no more in `fixed`."""
+    """A fault in every version from `since` until before `fixed`."""
 
     since: Version
     fixed: Version
@@ -57,11 +57,13 @@ TTL_FAULT = _Fault(
     "UDP replies leave with an IP TTL of 1, so no client behind a router gets a relay over UDP "
     "(upstream issue 2043)",
 )
-"""From the first authenticated Allocate on, for all clients of that listener (measured on 4.17.1,
-built from source; 4.6.1, 4.16.0 and 4.18.0 send 64). Upstream's pull request 2045, in 4.17.2."""
+"""It begins with the first authenticated Allocate and affects all clients of that listener
+(measured on 4.17.1, built from source; 4.6.1, 4.16.0 and 4.18.0 send 64). Upstream's pull request
+2045 fixes it in 4.17.2."""
 
 
-# Those that need an option which `turnctl init` never sets are named with it: others set it.
+# Some faults need an option that `turnctl init` never sets. The text names it, since other
+# configurations may have it.
 _FAULTS = (
     _Fault(_ALWAYS, Version(4, 5, 2), "CVE-2020-26262: relays to its own loopback"),
     _Fault(
@@ -145,8 +147,8 @@ _FAULTS = (
         _ALWAYS, Version(4, 17, 0), "CVE-2026-73216: allocations past the quota (with mobility)"
     ),
     TTL_FAULT,
-    # Its list of changes has "Merge commit from fork", as GitHub names the merge of a fix that was
-    # made in private. No record of it was found.
+    # Its change log has "Merge commit from fork", GitHub's name for merging a fix that was made in
+    # private. No record of that fix was found.
     _Fault(_ALWAYS, Version(4, 18, 0), "a security fix of 4.18.0 that upstream has not described"),
 )
 
@@ -154,9 +156,9 @@ _FAULTS = (
 def parse_version(text: str) -> Version:
     """Read what `turnserver --version` prints, or a version from a setting.
 
-    Raises ValueError when there is none in it.
+    Raises ValueError if the text has no version.
     """
-    # SOFTWARE and logs of before 4.5.2 have a fourth number, "Coturn-4.5.1.1", as addresses do.
+    # Before 4.5.2, SOFTWARE and logs have a fourth number, "Coturn-4.5.1.1", as addresses do.
     found = re.search(r"Coturn-(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.\d", text) or re.search(
         r"(?<![\d.])(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?![\d.])", text
     )
@@ -167,7 +169,7 @@ def parse_version(text: str) -> Version:
 
 
 def version_of_image(image: str) -> Version | None:
-    """What an image's tag says, as in coturn/coturn:4.18.0-r0; None where it says nothing."""
+    """The version in an image's tag, as in coturn/coturn:4.18.0-r0; None if it has none."""
     _, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
     try:
         return parse_version(tag)
@@ -176,41 +178,42 @@ def version_of_image(image: str) -> Version | None:
 
 
 def holes(version: Version) -> tuple[str, ...]:
-    """Known holes and faults of this version, as of KNOWN_AS_OF, the first fixed first."""
+    """Known holes and faults of this version as of KNOWN_AS_OF, in the order of their fixes."""
     return tuple(fault.what for fault in _FAULTS if fault.since <= version < fault.fixed)
 
 
-def told_holes(version: Version) -> str:
-    """The same in a few words, for a sentence whose subject is that coturn; empty without any."""
+def describe_holes(version: Version) -> str:
+    """The holes in a few words, for a sentence whose subject is coturn. Raises ValueError if there
+    are none."""
     known = holes(version)
     if not known:
-        return ""
+        raise ValueError(f"coturn {version} has no known holes")
     if len(known) == 1:
         return f"has a known fault (as of {KNOWN_AS_OF}): {known[0]}"
     return f"has {len(known)} known holes (as of {KNOWN_AS_OF}), such as {known[0]}"
 
 
 def is_broken(version: Version) -> bool:
-    """Whether it cannot do its job for clients on the internet, however it is configured."""
+    """Whether it can't serve clients on the internet, however it's configured."""
     return TTL_FAULT.since <= version < TTL_FAULT.fixed
 
 
 def refused(version: Version) -> str | None:
-    """Why this version must not be deployed at all, not even in a local network; None if it may.
+    """Why this version must not be deployed, not even in a local network; None if it may be.
 
-    One sentence that names the version, what is wrong with it and what to take instead.
+    The text names the version, what is wrong with it and which version to use instead.
     """
     if is_broken(version):
         return f"coturn {version} is broken: {TTL_FAULT.what}. Use coturn {FIRST_SAFE} or later"
     if version[:2] == TTL_FAULT.since[:2]:
         return (
-            f"coturn {version} is not deployed: {TTL_FAULT.since} and 4.17.1 cannot serve clients "
-            f"behind a router, and later ones of 4.17 were never tried here. Use coturn "
+            f"coturn {version} isn't supported: {TTL_FAULT.since} and 4.17.1 can't serve clients "
+            f"behind a router, and later 4.17 versions haven't been tested. Use coturn "
             f"{FIRST_SAFE} or later"
         )
     return None
 
 
 def is_too_old_for_public(version: Version) -> bool:
-    """Whether known holes forbid it to listen where the internet can reach it."""
+    """Whether known holes make it unfit to listen on the internet."""
     return version < FIRST_SAFE

@@ -16,7 +16,7 @@ from turnctl.coturn.versions import Version
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look, Unseen
 from turnctl.doctor.catalogue import found
-from turnctl.doctor.files import File
+from turnctl.doctor.secrets import File
 
 __all__ = ["judge_options", "judge_pair", "look", "wanted"]
 

@@ -21,7 +21,7 @@ from turnctl.coturn.commandline import Command
 from turnctl.coturn.parsing import Conf, Line, parse
 from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look, Unseen, configuration
+from turnctl.doctor import Look, Unseen, optionrules
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.containers import MOST_PORTS, Container, Published, judge_ports
 from turnctl.doctor.version import vulnerable
@@ -107,12 +107,12 @@ class _Told:
         words = [
             VARIABLE.sub(r"\1", word)
             for key in ("entrypoint", "command")
-            for word in commandline.words_of(service.get(key))
+            for word in commandline.split_words(service.get(key))
         ]
         image = _settled_text(str(service.get("image") or ""))
         if commandline.is_coturn(image, words):
             self.findings += _judge_image(where, image)
-            self._coturn(where, service, image, commandline.taken_apart(words), entries)
+            self._coturn(where, service, image, commandline.parse_words(words), entries)
 
     def _coturn(
         self, where: str, service: dict[str, Any], image: str, told: Command, entries: list[Any]
@@ -126,7 +126,7 @@ class _Told:
             self.unknown.append(f"{where}: {', '.join(unset)}: set by a variable without a default")
         judged = Conf(conf.place, tuple(map(_settled, known)), conf.made_for)
         if known:
-            self.findings += configuration.judge(judged, self.version or version_of_image(image))
+            self.findings += optionrules.judge(judged, self.version or version_of_image(image))
         network = str(service.get("network_mode") or "")
         if network == "host":
             return
@@ -150,7 +150,7 @@ class _Told:
     def _conf(self, where: str, service: dict[str, Any], told: Command) -> Conf | None:
         """The configuration of a service; None when it is not to be seen here."""
         if told.no_file:
-            return commandline.joined(None, where, told.lines)
+            return commandline.with_command_line(None, where, told.lines)
         wanted = (told.file,) if told.file else commandline.DEFAULT_FILES
         for source, target in _mounts(service.get("volumes")):
             inside = [path for path in wanted if path == target or path.startswith(f"{target}/")]
@@ -161,11 +161,11 @@ class _Told:
             if text is None:
                 self.unknown.append(f"{where}: its ports stand in {path}, which is not here")
                 return None
-            return commandline.joined(parse(normpath(path), text), where, told.lines)
+            return commandline.with_command_line(parse(normpath(path), text), where, told.lines)
         if told.file is not None:
             self.unknown.append(f"{where}: its ports stand in {told.file}, which is not here")
             return None
-        return commandline.joined(None, where, told.lines)
+        return commandline.with_command_line(None, where, told.lines)
 
 
 def _settled(line: Line) -> Line:

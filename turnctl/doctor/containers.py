@@ -1,6 +1,6 @@
 """The containers of a compose project: whether they run, and which ports they publish.
 
-`turnctl.doctor.docker` collects; here it is judged. Refuses to know the Docker SDK.
+`turnctl.doctor.dockerengine` collects; here it is judged. Refuses to know the Docker SDK.
 """
 
 from __future__ import annotations

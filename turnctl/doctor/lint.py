@@ -18,12 +18,12 @@ from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import (
     Look,
     Unseen,
+    addresses,
     certificates,
     composefile,
-    configuration,
-    external,
-    files,
-    reader,
+    coturnuser,
+    optionrules,
+    secrets,
 )
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.looks import hinders, text_of, told
@@ -38,7 +38,7 @@ def lint(
     """One file by itself, a turnserver.conf or a compose file. It is for the version that is
     named, else for that of its head, else the one installed here, else the newest there is a table
     of: a repository's gate has no turnserver. Raises Unseen."""
-    file = files.read(path)
+    file = secrets.read(path)
     if file is None:
         raise Unseen(f"{path}: there is no such file")
     text = text_of(str(path), file.content)
@@ -48,22 +48,22 @@ def lint(
     here = installed()
     version = named or conf.made_for or here
     seen = told(conf, version or NEWEST) + ("" if version else ", as no version is named")
-    where = external.belongs(
-        conf, is_running=lambda: bool(reader.running(path)), is_installed=here is not None
+    where = addresses.belongs(
+        conf, is_running=lambda: bool(coturnuser.running(path)), is_installed=here is not None
     )
     who = None
     if certificates.wanted(conf) or any(conf.each("proc-user", "proc-group")):
-        who = reader.reader(conf, path)
+        who = coturnuser.reader(conf, path)
     findings = [*_strict(conf, version or NEWEST)]
     if version and is_broken(version):
         findings.append(vulnerable(str(path), version, Severity.FAIL))
-    if isinstance(who, str) and where is not external.Belongs.UNKNOWN:
+    if isinstance(who, str) and where is not addresses.Belongs.UNKNOWN:
         text = f"{who} does not exist on this host: coturn does not start"
-        severity = Severity.FAIL if where is external.Belongs.HERE else Severity.WARN
+        severity = Severity.FAIL if where is addresses.Belongs.HERE else Severity.WARN
         findings.append(found("value-invalid", severity, conf.place, text))
     made = (
         Look("configuration", seen, tuple(findings)),
-        external.own(conf, where),
+        addresses.own(conf, where),
         _certificates_of(conf, where, who),
     )
     return tuple(look for look in made if look is not None)
@@ -72,35 +72,35 @@ def lint(
 def _beside(directory: Path, name: str) -> str | None:
     """A file that a compose file mounts, by a path relative to it."""
     try:
-        file = files.read(directory / name)
+        file = secrets.read(directory / name)
     except Unseen:
         return None
     return None if file is None else file.content.decode(errors="backslashreplace")
 
 
 def _certificates_of(
-    conf: Conf, where: external.Belongs, who: reader.Reader | str | None
+    conf: Conf, where: addresses.Belongs, who: coturnuser.Reader | str | None
 ) -> Look | None:
     """The certificates of a file by itself; None when it names none."""
     lines = certificates.wanted(conf)
     if not lines:
         return None
-    if where is external.Belongs.UNKNOWN:
+    if where is addresses.Belongs.UNKNOWN:
         paths = " and ".join(line.value for line in lines.values())
         reason = f"{paths}: nothing tells that the file is for this host; run this on the relay's"
         return Look("certificates", unknown=(reason,))
-    elsewhere = external.ELSEWHERE if where is external.Belongs.MAYBE else ""
+    elsewhere = addresses.ELSEWHERE if where is addresses.Belongs.MAYBE else ""
     return certificates.look(conf, _local, hinders(who), elsewhere=elsewhere)
 
 
-def _local(path: str) -> files.File | None:
+def _local(path: str) -> secrets.File | None:
     if Path(path).is_dir():
-        return files.File(0o755, 0, b"")  # coturn opens it, and finds nothing in it
-    return files.read(Path(path))
+        return secrets.File(0o755, 0, b"")  # coturn opens it, and finds nothing in it
+    return secrets.read(Path(path))
 
 
 def _strict(conf: Conf, version: Version) -> Iterator[Finding]:
     """Before it is used, an option that will be ignored is a mistake: somebody relies on it."""
-    for one in configuration.judge(conf, version):
+    for one in optionrules.judge(conf, version):
         ignored = one.code == "option-dropped"
         yield dataclasses.replace(one, severity=Severity.FAIL) if ignored else one

@@ -13,22 +13,20 @@ from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import Look
 from turnctl.doctor.catalogue import found
-from turnctl.host.ports import TABLES, Listener, read_sockets
+from turnctl.host.ports import PROC, Listener, bound_sockets
 
 __all__ = ["judge", "look"]
 
 
-def look(conf: Conf, proc: Path = Path("/proc")) -> Look:
+def look(conf: Conf, proc: Path = PROC) -> Look:
     """The listening port of the configuration, over the transports that it has."""
     sockets: list[Listener] = []
     unknown = []
     for protocol in conf.transports:
-        for table in TABLES[protocol]:
-            try:
-                sockets += read_sockets(protocol, (proc / "net" / table).read_text())
-            except OSError as error:
-                if table == protocol:  # without IPv6 there is no table of it
-                    unknown.append(f"{protocol} sockets: {error.strerror}")
+        try:
+            sockets += bound_sockets(proc, [protocol])
+        except OSError as error:
+            unknown.append(f"{protocol} sockets: {error.strerror}")
     at_port = [one for one in sockets if one.port == conf.port]
     if not at_port and unknown:
         return Look("listeners", unknown=tuple(unknown))

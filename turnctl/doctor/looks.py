@@ -11,29 +11,30 @@ from pathlib import Path
 
 from signalpost.credentials import Secret
 from turnctl.coturn import commandline
+from turnctl.coturn.log import version_in
 from turnctl.coturn.parsing import Conf, parse
 from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import (
     Look,
     Unseen,
+    addresses,
     buffers,
     certificates,
-    configuration,
     containers,
-    external,
-    files,
-    firewall,
+    coturnuser,
     listeners,
     log,
-    reader,
+    nftables,
+    optionrules,
+    secrets,
 )
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.containers import Container
-from turnctl.doctor.deployment import TURNSERVER, Deployment, InContainers, InDirectory
-from turnctl.doctor.docker import Project
+from turnctl.doctor.dockerengine import Project
+from turnctl.doctor.storage import TURNSERVER, Deployment, InContainers, InDirectory
 from turnctl.doctor.version import vulnerable
-from turnctl.host.addresses import Seen, is_public
+from turnctl.host.addresses import MappedAddress, is_public
 
 __all__ = ["Host", "container_looks", "hinders", "looks", "text_of", "told"]
 
@@ -45,7 +46,7 @@ class Host:
 
     deployment: Deployment
     project: Project | str
-    ask: Callable[[], Seen | str]
+    ask: Callable[[], MappedAddress | str]
     installed: Callable[[], Version | None]
 
 
@@ -69,13 +70,15 @@ def looks(host: Host) -> Iterator[Look]:
     yield _guarded("version", lambda: _judge_version(version, source, conf))
     yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
     yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
-    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
-    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: addresses.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: nftables.look(_own(host, conf)))
     yield buffers.look()
 
 
 def container_looks(
-    project: Project, ask: Callable[[], Seen | str], installed: Callable[[], Version | None]
+    project: Project,
+    ask: Callable[[], MappedAddress | str],
+    installed: Callable[[], Version | None],
 ) -> Iterator[Look]:
     """One container that runs coturn, with or without compose: its state, the options of its
     command line and of its file, its log, its ports; on host networking the host's side as well."""
@@ -98,27 +101,31 @@ def container_looks(
     yield _guarded("version", lambda: _judge_version(version, source, conf))
     yield _guarded("ports", lambda: _ports(host.deployment, _known(conf)))
     yield _guarded("listeners", lambda: listeners.look(_own(host, conf)))
-    yield _guarded("addresses", lambda: external.look(_own(host, conf), host.ask))
-    yield _guarded("firewall", lambda: firewall.look(_own(host, conf)))
+    yield _guarded("addresses", lambda: addresses.look(_own(host, conf), host.ask))
+    yield _guarded("firewall", lambda: nftables.look(_own(host, conf)))
 
 
 def _container_conf(project: Project, one: Container) -> Conf:
     """The file that the command line names, else the first default one there is, and the command
     line, which counts more."""
-    told = commandline.taken_apart(one.command)
+    told = commandline.parse_words(one.command)
     for path in () if told.no_file else (told.file,) if told.file else commandline.DEFAULT_FILES:
         file = project.file("coturn", path)
         if file is not None:
             place = f"{one.name}:{path}"
-            return commandline.joined(parse(place, text_of(place, file.content)), place, told.lines)
+            return commandline.with_command_line(
+                parse(place, text_of(place, file.content)), place, told.lines
+            )
         if told.file:
             raise Unseen(f"{one.name}:{path}: there is no such file")
-    return commandline.joined(None, one.name, told.lines)
+    return commandline.with_command_line(None, one.name, told.lines)
 
 
-def hinders(who: reader.Reader | str | None) -> Callable[[str, files.File], str | None]:
+def hinders(who: coturnuser.Reader | str | None) -> Callable[[str, secrets.File], str | None]:
     """What keeps the user from a file of this host's."""
-    return lambda path, _: reader.hindrance(path, who) if isinstance(who, reader.Reader) else None
+    return lambda path, _: (
+        coturnuser.hindrance(path, who) if isinstance(who, coturnuser.Reader) else None
+    )
 
 
 def _guarded(name: str, make: Callable[[], Look]) -> Look:
@@ -161,7 +168,7 @@ def _version(
     host: Host, conf: Conf | str, written: tuple[str, str] | str
 ) -> tuple[Version | None, str]:
     """The version that runs, or will: the log knows best."""
-    if isinstance(written, tuple) and (version := log.version_in(written[1])):
+    if isinstance(written, tuple) and (version := version_in(written[1])):
         return version, "its log"
     container = host.deployment.coturn
     if container is not None and (version := version_of_image(container.image)):
@@ -181,7 +188,7 @@ def _containers(project: Project | str) -> Look:
 
 
 def _configuration(host: Host, conf: Conf, version: Version | None) -> Look:
-    findings = [*configuration.judge(conf, version)]
+    findings = [*optionrules.judge(conf, version)]
     if version and conf.made_for and version != conf.made_for:
         text = f"made for coturn {conf.made_for}, and {version} runs"
         findings.append(
@@ -208,14 +215,14 @@ def _certificates(deployment: Deployment, conf: Conf) -> Look:
     container = deployment.coturn
     if container is None:
         return certificates.look(
-            conf, deployment.file, hinders(reader.reader(conf, Path(conf.place)))
+            conf, deployment.file, hinders(coturnuser.reader(conf, Path(conf.place)))
         )
     return certificates.look(
         conf, deployment.file, lambda _, file: _container_hinders(container.user, file)
     )
 
 
-def _container_hinders(user: int | None, file: files.File) -> str | None:
+def _container_hinders(user: int | None, file: secrets.File) -> str | None:
     """By its mode alone: which groups the container's user has is not known."""
     if user in {None, 0}:
         return None
@@ -229,7 +236,7 @@ def _secrets(deployment: Deployment, conf: Conf) -> Look:
     findings: list[Finding] = []
     unknown: list[str] = []
     seen = []
-    for name in files.NAMES:
+    for name in secrets.NAMES:
         place = deployment.place(name)
         try:
             file = deployment.file(name)
@@ -241,22 +248,22 @@ def _secrets(deployment: Deployment, conf: Conf) -> Look:
             findings.append(found("secret-file-missing", Severity.FAIL, place, text))
             continue
         seen.append(name)
-        taken = files.secret_file(place, file)
-        findings += files.judge_file(taken, deployment.owner)
+        taken = secrets.secret_file(place, file)
+        findings += secrets.judge_file(taken, deployment.owner)
         if name == "turn-secret":
             try:
                 stored = _stored(deployment, conf)
             except Unseen as error:
                 unknown.append(str(error))
             else:
-                findings += files.judge_match(taken, conf, stored)
+                findings += secrets.judge_match(taken, conf, stored)
     for path in (TURNSERVER, *conf.values("userdb")[-1:]):
         file = deployment.file(path)
         if file is None:
             continue
         seen.append(path.rpartition("/")[2])
         if path != TURNSERVER or conf.values("static-auth-secret"):
-            findings += files.judge_mode(deployment.place(path), file.mode)
+            findings += secrets.judge_mode(deployment.place(path), file.mode)
     return Look("secrets", ", ".join(seen), tuple(findings), tuple(unknown))
 
 
@@ -267,7 +274,7 @@ def _stored(deployment: Deployment, conf: Conf) -> tuple[Secret, ...]:
         return ()
     log = deployment.file(f"{paths[-1]}-wal")
     realm = (conf.values("realm") or ("",))[-1]
-    return files.stored(file.content, log.content if log else b"", realm)
+    return secrets.stored(file.content, log.content if log else b"", realm)
 
 
 def _log(written: tuple[str, str] | str) -> Look:

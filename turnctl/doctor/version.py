@@ -4,7 +4,7 @@ head of a file, or asked of the program.
 
 from __future__ import annotations
 
-from turnctl.coturn.versions import KNOWN_AS_OF, Version, holes, told_holes
+from turnctl.coturn.versions import KNOWN_AS_OF, Version, describe_holes, holes
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor.catalogue import found
 
@@ -17,7 +17,7 @@ def vulnerable(place: str, version: Version, severity: Severity) -> Finding:
         "version-vulnerable",
         severity,
         place,
-        told_holes(version),
+        describe_holes(version),
         version=str(version),
         holes=list(holes(version)),
         knownAsOf=KNOWN_AS_OF,

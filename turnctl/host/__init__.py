@@ -1,1 +1,1 @@
-"""This machine: its addresses, its ports, and the secret files on it."""
+"""This machine: its addresses, its ports and its files."""

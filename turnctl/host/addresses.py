@@ -1,7 +1,7 @@
-"""What kind of address an address is, and which ones a relay must never send to.
+"""Kinds of IP addresses, and the deny list: the addresses a relay must never send to.
 
-Owns the deny list as data, so that the configuration of coturn, the placement of a relay and the
-judgement of a relayed address share one table. Refuses to know interfaces and sockets.
+Pure. coturn's configuration, the choice of a relay's address and the findings about a relayed
+address share this one table.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 __all__ = [
     "DENIED",
-    "Answer",
-    "Own",
+    "DnsAnswer",
+    "MappedAddress",
+    "OwnAddresses",
     "Range",
-    "Seen",
     "host_port",
     "is_beside",
     "is_denied",
@@ -30,18 +30,18 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Addresses from `first` to `last`, both included, and why a relay has no business there."""
+    """Addresses from `first` to `last`, both included, and why a relay must not send there."""
 
     first: Address
     last: Address
     reason: str
 
     def __contains__(self, address: Address) -> bool:
-        # Addresses of two families cannot be compared, hence the version first.
+        # Addresses of different families can't be compared, so check the version first.
         return address.version == self.first.version and self.first <= address <= self.last  # type: ignore[operator]
 
     def __str__(self) -> str:
-        """coturn's range form; CIDR is ignored by 4.6.1 and a fatal error from 4.11 on."""
+        """coturn's form of a range. It ignores CIDR in 4.6.1 and stops at it from 4.11 on."""
         return f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
 
 
@@ -56,8 +56,8 @@ def _denied(rows: Iterable[tuple[str, str]]) -> tuple[Range, ...]:
 
 
 # The special-purpose registries of RFC 6890, and the clouds' own services. The IPv6 forms that
-# embed IPv4 stand here because coturn before 4.9 checks them against no IPv4 range
-# (CVE-2026-27624). None begins at :: or 0.0.0.0 alone: coturn reads that as "deny everybody".
+# embed IPv4 are here because coturn before 4.9 doesn't check them against the IPv4 ranges
+# (CVE-2026-27624). No range begins at :: or is 0.0.0.0 alone: coturn reads that as "deny all".
 DENIED = _denied(
     (
         ("0.0.0.0-0.255.255.255", "this network (RFC 791)"),
@@ -108,7 +108,7 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def _parse(address: str | Address) -> Address:
-    """The address itself; an IPv4-mapped one counts as the IPv4 address that it stands for."""
+    """The parsed address. An IPv4-mapped one counts as the IPv4 address that it embeds."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
@@ -121,15 +121,15 @@ def host_port(host: str, port: int) -> str:
 
 
 def is_beside(one: str, other: str) -> bool:
-    """Whether both are IPv4 addresses of one /24, as in a home, an office or on Docker's bridge."""
+    """Whether both are IPv4 addresses in one /24, as at home or on Docker's bridge."""
     return other != "" and ":" not in one and one.rpartition(".")[0] == other.rpartition(".")[0]
 
 
 def is_private(address: str | Address) -> bool:
     """Whether only a local network reaches it: RFC 1918, CGNAT, loopback, link-local, ULA.
 
-    Documentation ranges are none of these: a lab uses them as if they were public.
-    Raises ValueError when the text is no address, like every function here.
+    Documentation ranges don't count: labs use them as if they were public. Like every function
+    here, it raises ValueError when the text isn't an address.
     """
     parsed = _parse(address)
     return any(parsed in network for network in _PRIVATE)
@@ -142,7 +142,7 @@ def is_documentation(address: str | Address) -> bool:
 
 
 def is_public(address: str | Address) -> bool:
-    """Whether the internet reaches it: global unicast outside every special-purpose range."""
+    """Whether the internet can reach it: global unicast outside every special-purpose range."""
     parsed = _parse(address)
     if parsed.is_multicast or is_denied(parsed):
         return False
@@ -156,9 +156,9 @@ def is_denied(address: str | Address) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What DNS says of a name for one family. `alias`: the name that it is a CNAME of. `problem`:
-    why there is no answer, which is not the same as no address."""
+class DnsAnswer:
+    """What DNS has for a name in one family. `alias` is the name that its CNAME points to.
+    `problem` is why there is no answer, which isn't the same as no address."""
 
     addresses: tuple[str, ...] = ()
     alias: str | None = None
@@ -166,16 +166,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """This host's addresses, the one its default route leaves from first."""
+class OwnAddresses:
+    """This host's addresses. The one that the default route uses comes first."""
 
     v4: tuple[str, ...]
     v6: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a STUN server saw: this host's mapped address."""
+class MappedAddress:
+    """This host's address as a STUN server sees it, and that server."""
 
     address: str
     server: str

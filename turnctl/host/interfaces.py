@@ -1,5 +1,5 @@
-"""This host's addresses: of its interfaces, as a STUN server sees it, and whether packets sent to
-that address find their way back. The sockets behind `turnctl.deployment.placement`.
+"""This host's addresses: those of its interfaces, the one a STUN server sees, and whether packets
+sent to that one come back. `turnctl.deployment.placement` decides by them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import ifaddr
 
-from turnctl.host.addresses import Answer, Own, Seen
-from turnctl.host.ports import Port
+from turnctl.host.addresses import DnsAnswer, MappedAddress, OwnAddresses
+from turnctl.host.ports import PortRange
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
 from turnctl.wire.links import connect_stream, open_datagram, open_stream
@@ -26,29 +26,29 @@ from turnctl.wire.resolve import NO_ADDRESS, ResolutionFailed, resolve
 from turnctl.wire.session import Session
 
 __all__ = [
-    "ask",
-    "come_back",
-    "comes_back",
-    "connects",
-    "looked_up",
+    "ask_stun",
+    "dns_answers",
+    "mapped_address",
     "own_addresses",
-    "seen_by",
+    "ports_that_come_back",
+    "tcp_comes_back",
+    "udp_comes_back",
 ]
 
 ASK_PATIENCE = 2.0
-"""Seconds for all servers together, which are asked at once: init should not feel slow offline."""
+"""Seconds for all servers, which are asked in parallel: init must not be slow without internet."""
 LOOKUP_PATIENCE = 3.0
-"""Seconds for a name; a resolver that takes longer is none."""
+"""Seconds for a name. A resolver that takes longer counts as down."""
 HAIRPIN_PATIENCE = 1.0
-"""A packet to one's own router and back takes milliseconds."""
+"""Seconds. A packet to the router and back takes milliseconds."""
 CONTAINER_BRIDGES = ("docker", "br-", "veth", "virbr", "cni", "podman", "lxc")
-"""Networks inside this host, of Docker, libvirt and their kin: nobody outside reaches them."""
+"""Networks inside this host, of Docker, libvirt and so on: no other host reaches them."""
 UNSTABLE = 0x01 | 0x20 | 0x40
 """Flags of /proc/net/if_inet6: temporary (RFC 8981), deprecated, tentative."""
 
 
-def own_addresses() -> Own:
-    """Addresses a relay can be put on: neither loopback nor link-local nor a container network's,
+def own_addresses() -> OwnAddresses:
+    """Addresses that a relay can use: not loopback, link-local or a container network's, and of
     IPv6 only global ones."""
     found = [
         ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0])
@@ -59,14 +59,16 @@ def own_addresses() -> Own:
     usable = [a for a in found if not (a.is_loopback or a.is_link_local or a.is_multicast)]
     unstable = _unstable_ipv6()
     v4 = [str(a) for a in usable if a.version == 4]
-    # Unique local ones are left out: coturn from 4.13.1 on refuses them as peers whatever the
-    # configuration allows, so a relay there could not reach itself.
+    # Unique local ones are left out: from 4.13.1 on coturn refuses them as peers, whatever the
+    # configuration allows, so a relay there couldn't reach itself.
     v6 = [
         str(a)
         for a in usable
         if a.version == 6 and a not in ipaddress.ip_network("fc00::/7") and str(a) not in unstable
     ]
-    return Own(_first(v4, _route_source("192.0.2.1")), _first(v6, _route_source("2001:db8::1")))
+    return OwnAddresses(
+        _first(v4, _route_source("192.0.2.1")), _first(v6, _route_source("2001:db8::1"))
+    )
 
 
 def _first(addresses: list[str], preferred: str | None) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ def _route_source(destination: str) -> str | None:
 
 
 def _unstable_ipv6() -> set[str]:
-    """IPv6 addresses that will be gone tomorrow; Linux alone says which."""
+    """IPv6 addresses that won't last. Only Linux lists them."""
     unstable = set()
     with contextlib.suppress(OSError):
         for line in Path("/proc/net/if_inet6").read_text().splitlines():
@@ -93,20 +95,20 @@ def _unstable_ipv6() -> set[str]:
     return unstable
 
 
-def ask(servers: Sequence[tuple[str, int]]) -> Seen | str:
-    """The IPv4 address the first STUN server to answer sees, or why there is no answer."""
-    return asyncio.run(seen_by(servers))
+def ask_stun(servers: Sequence[tuple[str, int]]) -> MappedAddress | str:
+    """`mapped_address` for callers without an event loop."""
+    return asyncio.run(mapped_address(servers))
 
 
-async def seen_by(servers: Sequence[tuple[str, int]]) -> Seen | str:
-    """The same, in a loop that runs already."""
+async def mapped_address(servers: Sequence[tuple[str, int]]) -> MappedAddress | str:
+    """The IPv4 address that the first STUN server to answer sees, or why there is no answer."""
     if not servers:
         return "no STUN server was asked"
     names = ", ".join(f"{host}:{port}" for host, port in servers)
     return await _ask(servers) or f"no answer from the STUN servers asked ({names})"
 
 
-async def _ask(servers: Sequence[tuple[str, int]]) -> Seen | None:
+async def _ask(servers: Sequence[tuple[str, int]]) -> MappedAddress | None:
     asked = [asyncio.ensure_future(_mapped(host, port)) for host, port in servers]
     try:
         for answer in asyncio.as_completed(asked, timeout=ASK_PATIENCE):
@@ -123,7 +125,7 @@ async def _ask(servers: Sequence[tuple[str, int]]) -> Seen | None:
     return None
 
 
-async def _mapped(host: str, port: int) -> Seen | None:
+async def _mapped(host: str, port: int) -> MappedAddress | None:
     for address in (await resolve(host, 4, patience=ASK_PATIENCE))[:1]:
         session = Session()
         session.attach(await open_datagram((address, port), session))
@@ -132,19 +134,19 @@ async def _mapped(host: str, port: int) -> Seen | None:
         finally:
             await session.close()
         if mapped is not None:
-            return Seen(mapped[0], f"{host}:{port}")
+            return MappedAddress(mapped[0], f"{host}:{port}")
     return None
 
 
-async def looked_up(name: str) -> tuple[Answer, Answer]:
-    """What DNS says of a name: its IPv4 and its IPv6 addresses."""
+async def dns_answers(name: str) -> tuple[DnsAnswer, DnsAnswer]:
+    """What DNS has for a name: its IPv4 and its IPv6 addresses."""
     v4, v6 = await asyncio.gather(
-        _looked_up(name, socket.AF_INET), _looked_up(name, socket.AF_INET6)
+        _dns_answer(name, socket.AF_INET), _dns_answer(name, socket.AF_INET6)
     )
     return v4, v6
 
 
-async def _looked_up(name: str, family: socket.AddressFamily) -> Answer:
+async def _dns_answer(name: str, family: socket.AddressFamily) -> DnsAnswer:
     try:
         found = await background.call(
             lambda: socket.getaddrinfo(
@@ -153,25 +155,32 @@ async def _looked_up(name: str, family: socket.AddressFamily) -> Answer:
             patience=LOOKUP_PATIENCE,
         )
     except TimeoutError:
-        return Answer(problem=f"the resolver did not answer in {LOOKUP_PATIENCE:.0f} s")
+        return DnsAnswer(problem=f"the resolver did not answer in {LOOKUP_PATIENCE:.0f} s")
     except socket.gaierror as error:
         absent = error.errno in NO_ADDRESS
-        return Answer() if absent else Answer(problem=error.strerror or str(error))
+        return DnsAnswer() if absent else DnsAnswer(problem=error.strerror or str(error))
     except (OSError, UnicodeError) as error:
-        return Answer(problem=str(error))
+        return DnsAnswer(problem=str(error))
     canonical = found[0][3].rstrip(".").lower()
-    return Answer(
+    return DnsAnswer(
         tuple(dict.fromkeys(str(entry[4][0]) for entry in found)),
         canonical if canonical not in {"", name} else None,
     )
 
 
-def come_back(public: str, own: str, ports: Iterable[Port]) -> dict[Port, bool]:
-    """Of each whether packets sent to `public` reach this host, at all of its samples."""
+def ports_that_come_back(
+    public: str, own: str, ports: Iterable[PortRange]
+) -> dict[PortRange, bool]:
+    """Of each range whether packets to `public` reach this host, at all of its sample ports."""
     with ThreadPoolExecutor() as pool:
         asked = {
             port: [
-                pool.submit(connects if port.protocol == "tcp" else comes_back, public, own, sample)
+                pool.submit(
+                    tcp_comes_back if port.protocol == "tcp" else udp_comes_back,
+                    public,
+                    own,
+                    sample,
+                )
                 for sample in port.samples
             ]
             for port in ports
@@ -179,17 +188,17 @@ def come_back(public: str, own: str, ports: Iterable[Port]) -> dict[Port, bool]:
         return {port: all(one.result() for one in ran) for port, ran in asked.items()}
 
 
-def comes_back(public: str, own: str, port: int) -> bool:
+def udp_comes_back(public: str, own: str, port: int) -> bool:
     """Whether a packet sent to `public` at the relay's port reaches this host.
 
-    When the port is taken a running coturn may have it: then its answer is the proof.
+    If the port is in use, a running coturn may have it. Then its answer is the proof.
     """
     token = os.urandom(16)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((own, port))
         except OSError:
-            return isinstance(ask([(public, port)]), Seen)
+            return isinstance(ask_stun([(public, port)]), MappedAddress)
         with contextlib.suppress(OSError):
             probe.sendto(token, (public, port))
             deadline = time.monotonic() + HAIRPIN_PATIENCE
@@ -201,8 +210,8 @@ def comes_back(public: str, own: str, port: int) -> bool:
     return False
 
 
-def connects(public: str, own: str, port: int) -> bool:
-    """The same over TCP. A port that cannot be had for another reason proves nothing: False."""
+def tcp_comes_back(public: str, own: str, port: int) -> bool:
+    """The same over TCP. False if the port can't be bound and no STUN server answers on it."""
     token = os.urandom(16)
     try:
         listener = socket.create_server((own, port))
@@ -213,21 +222,21 @@ def connects(public: str, own: str, port: int) -> bool:
         contextlib.suppress(OSError),
         socket.create_connection((public, port), timeout=HAIRPIN_PATIENCE) as probe,
     ):
-        # A router may have answered instead, with a page of its own.
+        # A router may have answered instead, with its own page.
         listener.settimeout(HAIRPIN_PATIENCE)
         accepted, _ = listener.accept()
         with accepted:
             accepted.settimeout(HAIRPIN_PATIENCE)
             probe.sendall(token)
             passed = accepted.recv(64) == token
-            # The first to close keeps its port for a minute, and this one is about to be needed.
+            # The side that closes first keeps its port for a minute; coturn needs this one soon.
             probe.close()
             return passed
     return False
 
 
 async def _answers(host: str, port: int) -> bool:
-    """Whether a STUN server answers there over TCP."""
+    """Whether a STUN server answers at this port over TCP."""
     session = Session()
     try:
         sock = await connect_stream((host, port), patience=HAIRPIN_PATIENCE)

@@ -1,8 +1,8 @@
-"""Whether clients are still led to this host: an address may change, by the provider, the router or
-DNS, and a relay goes on under the old one without a word.
+"""Whether clients are still sent to this host's own address. The provider, the router or DNS may
+change an address, and the relay silently goes on under the old one.
 
-Owns the comparison of what independent STUN servers see with where the relay URLs lead, and when it
-is made. Only for a host that the relay runs on.
+Only for a host that the relay runs on: the address that STUN servers see is compared with the
+addresses in the relay URLs.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from signalpost.iceservers import IceServer, parse_uri
-from turnctl.host.addresses import Seen, is_private
+from turnctl.host.addresses import MappedAddress, is_private
 from turnctl.wire.errors import WireError
 from turnctl.wire.resolve import resolve
 
-__all__ = ["INTERVAL", "SOON", "Watch", "judge", "led_to"]
+__all__ = ["INTERVAL", "RETRY_INTERVAL", "AddressWatch", "judge", "relay_addresses"]
 
 INTERVAL = 3600.0
-"""Seconds: the STUN servers are somebody else's."""
-SOON = 30.0
-"""Seconds to the next look where one told nothing."""
+"""Seconds between comparisons: the STUN servers belong to somebody else."""
+RETRY_INTERVAL = 30.0
+"""Seconds until the next try when a comparison couldn't be made."""
 RESOLVE_PATIENCE = 5.0
 
 
-def judge(seen: Seen | str, led: Iterable[str]) -> str | None:
-    """What is wrong, None when nothing is or when it cannot be told. `led` are the addresses that
-    clients are led to. Only IPv4 ones are compared, since those are what gets translated; a relay
-    on private ones alone is meant for the local network."""
-    v4 = sorted(address for address in led if ":" not in address)
+def judge(seen: MappedAddress | str, advertised: Iterable[str]) -> str | None:
+    """What is wrong with the addresses that clients are sent to; None if nothing is or if it can't
+    be known. Only IPv4 addresses are compared, because NAT translates only those. A relay with
+    private addresses only is meant for the local network."""
+    v4 = sorted(address for address in advertised if ":" not in address)
     if isinstance(seen, str) or seen.address in v4 or all(map(is_private, v4)):
         return None
     return (
-        f"this host's address is {seen.address} ({seen.server} sees it), and clients are sent to "
-        f"{', '.join(v4)}. Have the address found anew (docker compose restart init restarts what "
-        "depends on it too), or set EXTERNAL_IP; update the DNS record"
+        f"this host's address is {seen.address} (as {seen.server} sees it), but clients are sent "
+        f"to {', '.join(v4)}. Detect the address again (docker compose restart init, which also "
+        "restarts what depends on it), or set EXTERNAL_IP; then update the DNS record"
     )
 
 
-async def led_to(servers: Iterable[IceServer]) -> frozenset[str]:
-    """The IPv4 addresses behind the relay URLs. Raises WireError when a name cannot be resolved."""
+async def relay_addresses(servers: Iterable[IceServer]) -> frozenset[str]:
+    """The IPv4 addresses behind the relay URLs. Raises WireError when a name can't be resolved."""
     hosts = {
         uri.host for server in servers for text in server.urls if (uri := parse_uri(text)).relays
     }
@@ -50,25 +50,26 @@ async def led_to(servers: Iterable[IceServer]) -> frozenset[str]:
 
 
 @dataclass(slots=True)
-class Watch:
-    """Compares again and again. `ask` gives what STUN sees, `servers` what clients are given now;
-    `say` hears what is wrong, once while it stays the same, and None when it is right again."""
+class AddressWatch:
+    """Repeats the comparison. `ask` returns what STUN sees, `servers` what clients are given now.
+    `report` gets each new problem once, and None when it's over."""
 
-    ask: Callable[[], Awaitable[Seen | str]]
+    ask: Callable[[], Awaitable[MappedAddress | str]]
     servers: Callable[[], Awaitable[Iterable[IceServer]]]
-    say: Callable[[str | None], None]
+    report: Callable[[str | None], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def forever(self) -> None:
-        known: str | None = None
+        reported: str | None = None
         while True:
-            wrong, pause = known, SOON
-            # What fails here the check itself tells.
+            problem, pause = reported, RETRY_INTERVAL
+            # The check itself reports what fails here.
             with contextlib.suppress(WireError, ValueError, OSError):
                 seen = await self.ask()
                 if not isinstance(seen, str):
-                    wrong, pause = judge(seen, await led_to(await self.servers())), INTERVAL
-            if wrong != known:
-                self.say(wrong)
-            known = wrong
+                    problem = judge(seen, await relay_addresses(await self.servers()))
+                    pause = INTERVAL
+            if problem != reported:
+                self.report(problem)
+            reported = problem
             await self.sleep(pause)

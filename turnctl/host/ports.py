@@ -1,30 +1,50 @@
-"""Ports of this host: the sockets that are bound to them, as /proc shows it."""
+"""This host's ports: the sockets that are bound to them, and ranges of ports to open."""
 
 from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["TABLES", "Listener", "Port", "read_sockets"]
+__all__ = ["PROC", "Listener", "PortRange", "bound_sockets", "read_sockets"]
 
+PROC = Path("/proc")
 TABLES = {"udp": ("udp", "udp6"), "tcp": ("tcp", "tcp6")}
 LISTEN = "0A"
-"""TCP_LISTEN, as /proc/net/tcp writes states; UDP sockets that are bound have another."""
+"""TCP_LISTEN, as /proc/net/tcp writes states. Bound UDP sockets have another state."""
 UNCONNECTED = "07"
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound socket and the processes that hold it: pid → name. None when that may not be seen."""
+    """A bound socket. `owners` are the processes that hold it, pid → name; None if not visible."""
 
     protocol: str
     address: str
     port: int
     inode: int
     owners: Mapping[int, str] | None = None
+
+
+def bound_sockets(proc: Path = PROC, protocols: Iterable[str] = TABLES) -> list[Listener]:
+    """This host's bound sockets of these protocols. A kernel without IPv6 has no tables for it.
+
+    Raises OSError where the system doesn't list sockets in /proc.
+    """
+    found: list[Listener] = []
+    for protocol in protocols:
+        for table in TABLES[protocol]:
+            try:
+                text = (proc / "net" / table).read_text()
+            except OSError:
+                if table == protocol:
+                    raise
+                continue
+            found += read_sockets(protocol, text)
+    return found
 
 
 def read_sockets(protocol: str, table: str) -> Iterator[Listener]:
@@ -37,13 +57,13 @@ def read_sockets(protocol: str, table: str) -> Iterator[Listener]:
 
 
 def _address(digits: str) -> str:
-    """Words of 32 bit in the host's own byte order."""
+    """The kernel writes an address as 32-bit words in the host's byte order."""
     words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
     return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class PortRange:
     """Ports to open, from `first` to `last`."""
 
     protocol: Literal["tcp", "udp"]
@@ -57,5 +77,5 @@ class Port:
 
     @property
     def samples(self) -> tuple[int, ...]:
-        """The lowest, the middle and the highest: a rule often covers a part of a range."""
+        """The lowest, the middle and the highest port: a firewall rule may cover only a part."""
         return tuple(sorted({self.first, (self.first + self.last) // 2, self.last}))

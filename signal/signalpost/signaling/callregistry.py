@@ -27,7 +27,7 @@ from signalpost.signaling.calls import (
 )
 from signalpost.signaling.rooms import Tell
 
-__all__ = ["RING_SECONDS", "CallRegistry", "Later", "CallRecord", "Timer"]
+__all__ = ["RING_SECONDS", "CallRecord", "CallRegistry", "Later", "Timer"]
 
 RING_SECONDS = 45.0
 RETURN_SECONDS = 35.0

@@ -26,7 +26,7 @@ from signalpost.errors import (
 )
 from signalpost.ids import CallId, PeerId, Ref, RoomId, UserId
 from signalpost.signaling import calls, rooms
-from signalpost.signaling.callregistry import CallRegistry, Later, CallRecord
+from signalpost.signaling.callregistry import CallRecord, CallRegistry, Later
 from signalpost.signaling.calls import Call
 from signalpost.signaling.rooms import (
     Change,
@@ -126,8 +126,8 @@ class Hub:
         "_rooms",
         "_users",
         "bans",
-        "draining",
         "calls",
+        "draining",
         "limits",
     )
 

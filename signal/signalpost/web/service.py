@@ -94,7 +94,9 @@ class Service:
             hub=hub,
             writes=WriteBatch(),
             webhooks=webhooks,
-            connection_quota=Quota(settings.limits.connections, settings.limits.connections_per_address),
+            connection_quota=Quota(
+                settings.limits.connections, settings.limits.connections_per_address
+            ),
             sockets=Sockets(),
             bodies=Bodies(),
             accepted=AcceptedConnections(lambda: metrics.refused("no-request")),
@@ -109,7 +111,9 @@ class Service:
         )
         self.metrics.away.set_function(lambda: sum(session.socket is None for session in sessions))
         self.metrics.waiting.set_function(
-            lambda: sum(session.socket.waiting for session in sessions if session.socket is not None)
+            lambda: sum(
+                session.socket.waiting for session in sessions if session.socket is not None
+            )
         )
         self.metrics.kept.set_function(lambda: sum(session.outgoing.size for session in sessions))
 

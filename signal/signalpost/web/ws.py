@@ -117,13 +117,13 @@ class _Connection:
 
     __slots__ = (
         "_bucket",
-        "_session",
         "_offered_token",
         "_outbox",
         "_received",
         "_request",
         "_rooms",
         "_service",
+        "_session",
         "_socket",
     )
 

@@ -65,8 +65,8 @@ class SocketOutbox:
         "_flushed",
         "_parts",
         "_transport",
-        "_writes",
         "_watch",
+        "_writes",
         "_written",
     )
 

@@ -42,9 +42,9 @@ class Session:
 
     __slots__ = (
         "_ack",
-        "_sessions",
         "_owed",
         "_refresh",
+        "_sessions",
         "expiry",
         "incoming",
         "issued",
@@ -52,13 +52,15 @@ class Session:
         "outgoing",
         "peer",
         "principal",
-        "reliable",
         "proof",
+        "reliable",
         "socket",
         "user",
     )
 
-    def __init__(self, sessions: Sessions, principal: Principal, network: str, *, reliable: bool) -> None:
+    def __init__(
+        self, sessions: Sessions, principal: Principal, network: str, *, reliable: bool
+    ) -> None:
         self._sessions = sessions
         self.principal = principal
         self.network = network
@@ -136,7 +138,7 @@ class Session:
 class Sessions:
     """All sessions of this process."""
 
-    __slots__ = ("_authenticator", "_clock", "_hub", "_issuer", "_sessions", "_metrics")
+    __slots__ = ("_authenticator", "_clock", "_hub", "_issuer", "_metrics", "_sessions")
 
     def __init__(
         self,
@@ -182,7 +184,9 @@ class Sessions:
         does.
         """
         session = Session(self, principal, network, reliable=hello.reliable)
-        session.peer, session.user = self._hub.connect(principal, session, name=hello.name, peer=peer)
+        session.peer, session.user = self._hub.connect(
+            principal, session, name=hello.name, peer=peer
+        )
         nonce = secrets.token_hex(SESSION_NONCE_BYTES)
         session.proof = self._authenticator.session(session.peer, nonce)
         self._sessions[session.peer] = session

@@ -320,7 +320,9 @@ async def test_a_welcome_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         await on.service.until(lambda: line_of(on, bob).socket is None)
         on.forget(bob)
         # More to the new session than ever came on the old one.
-        await on.service.until(lambda: bob.peer in {line.peer for line in on.service.service.sessions})
+        await on.service.until(
+            lambda: bob.peer in {line.peer for line in on.service.service.sessions}
+        )
         unheard = [ada.call("bob") for _ in range(5)]
         await on.service.until(lambda: line_of(on, bob).outgoing.last == 5)
         cut.cut()

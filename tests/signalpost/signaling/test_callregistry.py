@@ -18,8 +18,8 @@ from signalpost.signaling.callregistry import (
     MAX_CALLS,
     RETURN_SECONDS,
     RING_SECONDS,
-    CallRegistry,
     CallRecord,
+    CallRegistry,
 )
 from signalpost.signaling.calls import Accepted, Call, Ended, Invited, Notice, Outcome
 from signalpost.signaling.rooms import Tell

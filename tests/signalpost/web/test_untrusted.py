@@ -49,7 +49,11 @@ def test_told_once(peer: str, shown: str | None, caplog: pytest.LogCaptureFixtur
     """The log has one line; it names a machine of the inner network, and nobody on the internet."""
     untrusted_proxy = UntrustedProxy()
     with caplog.at_level(logging.WARNING, "signalpost"):
-        assert untrusted_proxy.hint(peer, FORWARDED, []) == untrusted_proxy.hint(peer, FORWARDED, []) != ""
+        assert (
+            untrusted_proxy.hint(peer, FORWARDED, [])
+            == untrusted_proxy.hint(peer, FORWARDED, [])
+            != ""
+        )
     assert [shown] == [line.get("proxy") for line in told(caplog)]
 
 

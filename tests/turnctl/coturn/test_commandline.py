@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.coturn.commandline import is_coturn, joined, taken_apart, words_of
+from turnctl.coturn.commandline import is_coturn, parse_words, split_words, with_command_line
 from turnctl.coturn.parsing import parse
 
 
@@ -25,19 +25,21 @@ from turnctl.coturn.parsing import parse
 )  # fmt: skip
 def test_options(words: list[str], options: list[tuple[str, str]]) -> None:
     """Long and short, with and without an equals sign."""
-    assert options == [(line.option, line.value) for line in taken_apart(words).lines]
+    assert options == [(line.option, line.value) for line in parse_words(words).lines]
 
 
 def test_which_file() -> None:
     """-c names it, -n means none."""
-    assert "/etc/x.conf" == taken_apart(["-c", "/etc/x.conf"]).file
-    assert taken_apart(["-n"]).no_file
-    assert (None, False) == (taken_apart(["-v"]).file, taken_apart(["-v"]).no_file)
+    assert "/etc/x.conf" == parse_words(["-c", "/etc/x.conf"]).file
+    assert parse_words(["-n"]).no_file
+    assert (None, False) == (parse_words(["-v"]).file, parse_words(["-v"]).no_file)
 
 
 def test_the_command_line_counts_more() -> None:
     """It stands behind the file."""
-    conf = joined(parse("f", "min-port=1\nmax-port=9\n"), "f", taken_apart(["--max-port=5"]).lines)
+    conf = with_command_line(
+        parse("f", "min-port=1\nmax-port=9\n"), "f", parse_words(["--max-port=5"]).lines
+    )
     assert (1, 5) == conf.relay_range
 
 
@@ -60,7 +62,7 @@ def test_what_runs_coturn(image: str, words: list[str], expected: bool) -> None:
 
 def test_words() -> None:
     """A list, a text, and a text that no shell would take."""
-    assert ["a", "b c"] == list(words_of(["a", "b c"]))
-    assert ["a", "b c"] == list(words_of("a 'b c'"))
-    assert ["a", "'b"] == list(words_of("a 'b"))
-    assert [] == list(words_of(None))
+    assert ["a", "b c"] == list(split_words(["a", "b c"]))
+    assert ["a", "b c"] == list(split_words("a 'b c'"))
+    assert ["a", "'b"] == list(split_words("a 'b"))
+    assert [] == list(split_words(None))

@@ -18,13 +18,13 @@ import pytest
 from signalpost.credentials import Secret, mint
 from tests.lab import coturn
 from turnctl.coturn import database
-from turnctl.deployment import datadir
+from turnctl.host import files
 from turnctl.wire.errors import ErrorResponse
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
 A, B, C = (Secret(letter * 20) for letter in "abc")
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def test_one_that_stays_busy(tmp_path: Path) -> None:
     """After a while it is said who is waited for, and nothing is half done."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A])
-    with lock(path), pytest.raises(datadir.Unusable, match="another program holds it"):
+    with lock(path), pytest.raises(files.Unusable, match="another program keeps it locked"):
         database.put(path, "one", [B], patience=0.1)
     assert frozenset({A}) == database.get(path, "one")
 
@@ -110,7 +110,7 @@ def test_a_corrupt_one(tmp_path: Path, damage: bytes | None) -> None:
         content = path.read_bytes()
         damage = content[:100] + os.urandom(len(content) - 100)
     path.write_bytes(damage)
-    with pytest.raises(datadir.Unusable, match="remove the file and run `turnctl init`") as refusal:
+    with pytest.raises(files.Unusable, match="remove the file and run `turnctl init`") as refusal:
         database.put(path, "one", [B])
     assert str(path) in str(refusal.value)
 

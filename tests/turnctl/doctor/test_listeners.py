@@ -9,7 +9,7 @@ from tests.lab import coturn
 from tests.lab.parts import require
 from turnctl.coturn.parsing import Conf, parse
 from turnctl.doctor.listeners import judge, look
-from turnctl.host.ports import Listener, read_sockets
+from turnctl.host.ports import Listener
 
 
 def conf(port: int, *lines: str) -> Conf:
@@ -51,21 +51,6 @@ def test_no_proc() -> None:
     """Where there is no /proc nothing can be said."""
     seen = look(conf(1), Path("/nonexistent"))
     assert ("skipped", 2) == (seen.verdict, len(seen.unknown))
-
-
-HEAD = "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode\n"
-TABLE = f"""{HEAD}\
- 1: 020200C0:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 11 2 0 0
- 2: 0100007F:0D97 0100007F:0035 01 00000000:00000000 00:00000000 00000000 0 0 12 2 0 0
-"""
-NOBODY6 = f"{'0' * 32}:0000"
-TABLE6 = f"{HEAD}1: B80D0120000000000000000001000000:0D96 {NOBODY6} 0A 0:0 0:0 0 0 0 13\n"
-
-
-def test_tables() -> None:
-    """Bound and listening sockets; a connected one listens to nobody else."""
-    assert [Listener("udp", "192.0.2.2", 3478, 11)] == list(read_sockets("udp", TABLE))
-    assert [Listener("tcp", "2001:db8::1", 3478, 13)] == list(read_sockets("tcp", TABLE6))
 
 
 def made(address: str, inode: int, owners: dict[int, str] | None) -> Listener:

@@ -1,100 +1,25 @@
-"""coturn's log: a real coturn with a bad configuration, and lines of both versions."""
+"""The look at coturn's log."""
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
+from turnctl.doctor.log import judge
 
-import pytest
-
-from tests.lab import coturn
-from tests.lab.parts import require
-from turnctl.coturn.versions import Version
-from turnctl.doctor.log import judge, version_in
+LOG = """0: : Bad configuration format: x
+0: : Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478
+0: : Bad configuration format: x
+"""
 
 
-@pytest.mark.parametrize("version", coturn.VERSIONS)
-def test_what_coturn_refuses(own_address: str, version: coturn.Version) -> None:
-    """Unknown options and addresses that are none, once each, though coturn runs."""
-    lines = [
-        "use-auth-secrets",
-        "no-such-thing=1",
-        "no-such-thing=1",
-        "external-ip=nowhere.invalid",
-        "relay-ip=203.0.113.0/24",
+def test_each_complaint_is_a_finding() -> None:
+    """With coturn's own words and the whole line, once each."""
+    assert [
+        ("configuration-refused", "log", "coturn says: Bad configuration format: x"),
+        (
+            "listener-failed",
+            "log",
+            "coturn says: Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478",
+        ),
+    ] == [(one.code, one.url, one.summary) for one in judge("log", LOG)]
+    assert ["0: : Bad configuration format: x"] == [
+        one.evidence["line"] for one in judge("log", LOG.splitlines()[0])
     ]
-    with coturn.running(own_address, lines=lines, version=version) as server:
-        text = server.log()
-    said = {one.summary.removeprefix("coturn says: ") for one in judge("log", text)}
-    assert {
-        "Bad configuration format: use-auth-secrets",
-        "Bad configuration format: no-such-thing",
-        "-X : Wrong address format: nowhere.invalid",
-        "Cannot add a relay address: 203.0.113.0/24",
-    } == said
-    assert {"configuration-refused"} == {one.code for one in judge("log", text)}
-    assert str(version_in(text)) == version
-
-
-def test_a_value_at_which_coturn_ends(tmp_path: Path) -> None:
-    """A boolean that is none, by this Debian's coturn."""
-    require("turnserver")
-    (tmp_path / "conf").write_text("log-file=stdout\nfingerprint=maybe\n")
-    argv = ["turnserver", "-c", str(tmp_path / "conf")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
-    assert 255 == done.returncode
-    (one,) = judge("log", done.stdout + done.stderr)
-    assert "Unknown boolean value: maybe" in one.summary
-
-
-def test_a_good_log_says_nothing(own_address: str) -> None:
-    """Its warnings about certificates and the like are no findings."""
-    with coturn.running(own_address) as server:
-        assert [] == list(judge("log", server.log()))
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ("0: : Bad configuration format: x", "configuration-refused"),
-        ("0: (1234): : Bad configuration format: x", "configuration-refused"),
-        (
-            "2026-11-21T06:22:14.6+0000 ERROR Aborting: invalid denied-peer-ip value 10.0.0.0/8.",
-            "configuration-refused",
-        ),
-        (
-            "2026-11-21T06:22:14.6+0000 ERROR Invalid port value: many (must be 0-65535)",
-            "configuration-refused",
-        ),
-        ("0: : ERROR: Cannot add a listener address: eth0", "configuration-refused"),
-        ("x ERROR Cannot add a relay address: 10.0.0.1/24", "configuration-refused"),
-        ("x ERROR Wrong user account: missing or malformed ':'", "configuration-refused"),
-        ("CONFIG ERROR: If you set the --bps-capacity option, then", "configuration-refused"),
-        (
-            "x ERROR You cannot define external IP more than once in the configuration",
-            "configuration-refused",
-        ),
-        (
-            "x ERROR tls-listening-port 5349 is configured, but the TLS and DTLS listeners are off",
-            "configuration-refused",
-        ),
-        (
-            "0: : Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478",
-            "listener-failed",
-        ),
-        (
-            "2026-11-21T06:22:14+0000 WARNING Cannot bind TLS/TCP listener socket to addr [::1]:1",
-            "listener-failed",
-        ),
-    ],
-)
-def test_lines(line: str, code: str) -> None:
-    """As 4.6.1 and 4.18.0 write them; the same complaint twice is one."""
-    assert [code] == [one.code for one in judge("log", f"{line}\n{line}\n")]
-
-
-def test_the_version() -> None:
-    """Of several starts the last; None when the log does not tell."""
-    text = "Version Coturn-4.6.1 'Gorst'\nx INFO Coturn Version Coturn-4.18.0 'Gorst'\n"
-    assert Version(4, 18, 0) == version_in(text)
-    assert version_in("Version Coturn-devel\n") is None

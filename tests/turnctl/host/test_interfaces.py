@@ -6,7 +6,7 @@ import socket
 
 from tests.lab import coturn, web
 from turnctl.host import interfaces
-from turnctl.host.addresses import Seen
+from turnctl.host.addresses import MappedAddress
 
 
 def test_the_primary_address_comes_first(own_address: str) -> None:
@@ -20,8 +20,10 @@ def test_the_primary_address_comes_first(own_address: str) -> None:
 def test_stun_tells_the_mapped_address(own_address: str) -> None:
     """A STUN server that answers is believed and named; a dead one beside it costs nothing."""
     with coturn.running(own_address) as server:
-        seen = interfaces.ask([(own_address, closed_port(own_address)), (own_address, server.port)])
-    assert seen == Seen(own_address, f"{own_address}:{server.port}")
+        seen = interfaces.ask_stun(
+            [(own_address, closed_port(own_address)), (own_address, server.port)]
+        )
+    assert seen == MappedAddress(own_address, f"{own_address}:{server.port}")
 
 
 def test_silent_stun_servers_are_named(own_address: str) -> None:
@@ -29,30 +31,30 @@ def test_silent_stun_servers_are_named(own_address: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((own_address, 0))
         port = silent.getsockname()[1]
-        reason = interfaces.ask([(own_address, port), ("stun.invalid", 3478)])
+        reason = interfaces.ask_stun([(own_address, port), ("stun.invalid", 3478)])
     assert isinstance(reason, str)
     assert f"{own_address}:{port}, stun.invalid:3478" in reason
 
 
 def test_no_servers_no_question() -> None:
     """With STUN switched off nobody is asked."""
-    assert interfaces.ask([]) == "no STUN server was asked"
+    assert interfaces.ask_stun([]) == "no STUN server was asked"
 
 
 def test_a_packet_to_the_own_address_comes_back(own_address: str) -> None:
     """Sent to an address of this host a packet is back at once."""
-    assert interfaces.comes_back(own_address, own_address, closed_port(own_address))
+    assert interfaces.udp_comes_back(own_address, own_address, closed_port(own_address))
 
 
 def test_a_taken_port_is_asked_by_stun(own_address: str) -> None:
     """While coturn has the port, its answer proves the way back."""
     with coturn.running(own_address) as server:
-        assert interfaces.comes_back(own_address, own_address, server.port)
+        assert interfaces.udp_comes_back(own_address, own_address, server.port)
 
 
 def test_a_packet_to_nowhere_does_not(own_address: str) -> None:
     """An address that answers nothing is not taken for this host's."""
-    assert not interfaces.comes_back("203.0.113.250", own_address, closed_port(own_address))
+    assert not interfaces.udp_comes_back("203.0.113.250", own_address, closed_port(own_address))
 
 
 def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
@@ -60,11 +62,11 @@ def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
     nothing."""
     with web.serving(web.answering(b"It works!"), host=own_address) as url:
         port = int(url.rpartition(":")[2])
-        assert not interfaces.connects(own_address, own_address, port)
-    assert interfaces.connects(own_address, own_address, port)
+        assert not interfaces.tcp_comes_back(own_address, own_address, port)
+    assert interfaces.tcp_comes_back(own_address, own_address, port)
     with coturn.running(own_address) as server:
-        assert interfaces.connects(own_address, own_address, server.port)
-    assert not interfaces.connects("203.0.113.250", own_address, port)
+        assert interfaces.tcp_comes_back(own_address, own_address, server.port)
+    assert not interfaces.tcp_comes_back("203.0.113.250", own_address, port)
 
 
 def closed_port(address: str) -> int:

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 import pytest
 
 from signalpost.iceservers import IceServer
-from turnctl.host.addresses import Seen
-from turnctl.host.ownaddress import INTERVAL, SOON, Watch, judge, led_to
+from turnctl.host.addresses import MappedAddress
+from turnctl.host.ownaddress import INTERVAL, RETRY_INTERVAL, AddressWatch, judge, relay_addresses
 from turnctl.wire.errors import WireError
 
-SEEN = Seen("8.8.4.4", "stun.example.org:3478")
+SEEN = MappedAddress("8.8.4.4", "stun.example.org:3478")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ SEEN = Seen("8.8.4.4", "stun.example.org:3478")
         ("nobody answers", ["1.1.1.1"], False),
     ],
 )
-def test_what_is_wrong(seen: Seen | str, led: list[str], wrong: bool) -> None:
+def test_what_is_wrong(seen: MappedAddress | str, led: list[str], wrong: bool) -> None:
     """A public address that is not ours any more; a relay for the local network is left alone."""
     assert wrong == (judge(seen, led) is not None)
 
@@ -46,19 +46,19 @@ async def test_only_relays_lead_to_this_host() -> None:
         IceServer(("stun:9.9.9.9",)),
         IceServer(("turn:8.8.4.4", "turns:8.8.4.4:443?transport=tcp", "turn:[2a00::5]"), "u", "p"),
     ]
-    assert {"8.8.4.4"} == await led_to(servers)
+    assert {"8.8.4.4"} == await relay_addresses(servers)
 
 
 async def test_it_tells_changes_alone() -> None:
     """Once when it goes wrong and once when it is right again, whatever fails in between: then it
     looks again soon, and no silence is taken for good news."""
-    gone = Seen("1.1.1.1", "s")
-    story: list[Seen | str | WireError] = [SEEN, gone, "silence", WireError("lost"), SEEN]
+    gone = MappedAddress("1.1.1.1", "s")
+    story: list[MappedAddress | str | WireError] = [SEEN, gone, "silence", WireError("lost"), SEEN]
     answers = iter(story)
     told: list[str | None] = []
     pauses: list[float] = []
 
-    async def ask() -> Seen | str:
+    async def ask() -> MappedAddress | str:
         answer = next(answers, None)
         if answer is None:
             raise asyncio.CancelledError
@@ -73,6 +73,6 @@ async def test_it_tells_changes_alone() -> None:
         pauses.append(seconds)
 
     with contextlib.suppress(asyncio.CancelledError):
-        await Watch(ask, servers, told.append, sleep).forever()
+        await AddressWatch(ask, servers, told.append, sleep).forever()
     assert [True, False] == [one is not None for one in told]
-    assert [INTERVAL, INTERVAL, SOON, SOON, INTERVAL] == pauses
+    assert [INTERVAL, INTERVAL, RETRY_INTERVAL, RETRY_INTERVAL, INTERVAL] == pauses

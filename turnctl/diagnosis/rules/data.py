@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 
-from turnctl.coturn.versions import KNOWN_AS_OF, holes, parse_version, told_holes
+from turnctl.coturn.versions import KNOWN_AS_OF, describe_holes, holes, parse_version
 from turnctl.diagnosis import relayports
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding, finding
@@ -129,7 +129,7 @@ def _audit(case: Case) -> Iterator[Finding]:
         with contextlib.suppress(ValueError):
             version = parse_version(binding.software)
             if known := holes(version):
-                summary = f"the server reports {binding.software}, which {told_holes(version)}"
+                summary = f"the server reports {binding.software}, which {describe_holes(version)}"
                 yield about(
                     case,
                     "version-vulnerable",
