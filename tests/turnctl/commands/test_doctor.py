@@ -89,7 +89,7 @@ def test_a_running_coturn_has_nothing_failing(data: Path, own_address: str) -> N
         done = turnctl("doctor", "--dir", str(data), "--stun", stun)
     assert 0 == done.returncode, done.stdout
     assert f"{stun} sees {own_address}" in done.stdout
-    assert "coturn 4.6.1 by its log" in done.stdout
+    assert "coturn 4.6.1 (from its log)" in done.stdout
     assert "\nWARN  version-vulnerable\n" in done.stdout
 
 
@@ -197,7 +197,7 @@ def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.Mo
         return done.return_value, done.output
 
     status, said = lint()
-    assert (1, True) == (status, "options, coturn 4.18.0, as no version is named\n" in said)
+    assert (1, True) == (status, "options, coturn 4.18.0, since no version is named\n" in said)
     assert "coturn 4.18.0 knows no-tlsv1 no more" in said
     status, said = lint("--coturn-version", "4.6.1")
     assert (0, True) == (status, "options, coturn 4.6.1\n" in said), said
@@ -282,13 +282,13 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--dir", "/nonexistent"], 2, "--dir /nonexistent: is no directory"),
+        (["--dir", "/nonexistent"], 2, "--dir /nonexistent: there is no such directory"),
         (["--config", "/nonexistent"], 2, "--config /nonexistent: there is no such file"),
-        (["--config", "/"], 2, "--config / is no regular file"),
+        (["--config", "/"], 2, "--config / isn't a regular file"),
         (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
         (["--container", "x", "--dir", "/"], 2, "--container looks at one container"),
         (["--container", "x"], 3, "no Docker engine answers (No such file or directory)"),
-        (["--coturn-version", "4.18"], 2, "--coturn-version goes with --config"),
+        (["--coturn-version", "4.18"], 2, "--coturn-version needs --config"),
         (["--config", "/x", "--coturn-version", "new"], 2, "is not a coturn version such as"),
         (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),
         (["--stun", "a b"], 2, "is not a host name"),

@@ -1,4 +1,4 @@
-"""The firewall: rules in nft's language, loaded into a kernel, listed by it, and walked."""
+"""The firewall: rules in nft's language, loaded into a kernel, listed by it, and judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.lab.netns import Namespace
 from tests.lab.parts import require
 from turnctl.coturn.parsing import parse as parse_conf
 from turnctl.diagnosis.catalogue import Finding
-from turnctl.doctor.nftables import judge, look, parse
+from turnctl.doctor.firewall import judge, look
+from turnctl.doctor.look import Unseen
+from turnctl.doctor.nftables import parse
 
 CONF = parse_conf("f", "listening-port=3478\nmin-port=50000\nmax-port=50099\n")
 HEAD = "type filter hook input priority 0;"
@@ -22,7 +24,7 @@ RELAY, LISTENER = "firewall-drops-relay", "firewall-drops-listener"
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Namespace]:
-    """A namespace of its own, whose rules nobody else meets."""
+    """A namespace whose rules affect nothing else."""
     with netns.internet() as internet:
         yield internet.server
 
@@ -32,11 +34,11 @@ def load(kernel: Namespace, rules: str) -> None:
     kernel.nft(f"flush ruleset\ntable inet t {{\nchain input {{\n{HEAD} {rules}\n}}\n}}\n")
 
 
-def told(kernel: Namespace, interface: str = "eth0") -> list[str]:
-    """Codes with their ports, and "?" with the ports that nothing can be said of."""
+def judged(kernel: Namespace, interface: str | None = "eth0") -> list[str]:
+    """Codes with their ports, and "?" with the ports that stay unknown."""
     listed = kernel.run(["nft", "-j", "list", "ruleset"], check=True)
     return [
-        f"{one.code} {one.url}" if isinstance(one, Finding) else f"? {one.split()[1]}"
+        f"{one.code} {one.url}" if isinstance(one, Finding) else f"? {one.ports}"
         for one in judge(parse(json.loads(listed.stdout)), CONF, interface)
     ]
 
@@ -61,14 +63,14 @@ OPEN = "udp dport { 3478, 50000-50099 } accept; tcp dport 3478 accept;"
          [f"{RELAY} 50010-50019/udp"]),
         ("policy accept; udp dport 3478 counter log drop;", ALL[:1]),
         ("policy accept; tcp dport 3478 reject with tcp reset;", ALL[1:2]),
-        # Somebody on the internet is in no list of particular addresses.
+        # A sender on the internet is in no list of particular addresses.
         ("policy accept; ip saddr { 10.0.0.1, 192.168.0.0/16 } drop;", []),
         (f"policy drop; ip saddr 10.0.0.0/8 accept; {OPEN}", []),
         ("policy drop; ip saddr 10.0.0.0/8 accept;", ALL),
-        # What comes in by another interface is not meant.
+        # Packets that arrive at another interface don't count.
         (f'policy drop; iifname "wg0" accept; iifname "eth*" {OPEN}', []),
         ('policy accept; iifname "docker0" drop;', []),
-        # What is not understood makes what depends on it unknown, and nothing else.
+        # A rule that isn't understood makes unknown only what depends on it.
         ("policy drop; limit rate 100/second accept;", ["? 3478/udp", "? 3478/tcp",
                                                         "? 50000-50099/udp"]),
         ("policy accept; limit rate 100/second accept;", []),
@@ -81,11 +83,11 @@ OPEN = "udp dport { 3478, 50000-50099 } accept; tcp dport 3478 accept;"
 def test_one_chain(kernel: Namespace, rules: str, expected: list[str]) -> None:
     """The fate of a new packet from outside, port by port."""
     load(kernel, rules)
-    assert expected == told(kernel)
+    assert expected == judged(kernel)
 
 
 def test_sets_jumps_and_several_chains(kernel: Namespace) -> None:
-    """A named set, a jump that returns, a goto, and a second chain that has its say as well."""
+    """A named set, a jump that returns, a goto, and a second chain that decides as well."""
     kernel.nft(
         """flush ruleset
         table inet t {
@@ -106,11 +108,11 @@ def test_sets_jumps_and_several_chains(kernel: Namespace) -> None:
         }
         """
     )
-    assert [f"{RELAY} 50007, 50090/udp"] == told(kernel)
+    assert [f"{RELAY} 50007, 50090/udp"] == judged(kernel)
 
 
 def test_iptables(kernel: Namespace) -> None:
-    """iptables-nft's rules are among nft's; an extension that is not understood is unknown."""
+    """iptables-nft's rules are among nft's. An extension that isn't understood is unknown."""
     require("iptables", root=True)
     kernel.nft("flush ruleset\n")
     for rule in (
@@ -118,17 +120,17 @@ def test_iptables(kernel: Namespace) -> None:
         "-p tcp -m multiport --dports 1,2 -j DROP",
     ):
         kernel.run(["iptables", "-A", "INPUT", *rule.split()], check=True)
-    assert ["? 3478/tcp", f"{RELAY} 50000-50009/udp"] == told(kernel)
+    assert ["? 3478/tcp", f"{RELAY} 50000-50009/udp"] == judged(kernel)
 
 
 def test_an_interface_that_is_not_known(kernel: Namespace) -> None:
-    """Without a default route a rule about an interface cannot be judged."""
+    """Without a default route a rule about an interface can't be judged."""
     load(kernel, 'iifname "eth0" udp dport 3478 drop; iifname "lo" drop;')
-    assert ["? 3478/udp"] == told(kernel, interface="")
+    assert ["? 3478/udp"] == judged(kernel, interface=None)
 
 
 def test_who_drops_is_named(kernel: Namespace) -> None:
-    """The rule by its handle and chain, or the chain's policy."""
+    """The finding names the rule by its handle and chain, or the chain's policy."""
     load(kernel, "policy drop;")
     listed = kernel.run(["nft", "-j", "list", "ruleset"], check=True)
     (one, *_) = judge(parse(json.loads(listed.stdout)), CONF, "eth0")
@@ -139,24 +141,24 @@ def test_who_drops_is_named(kernel: Namespace) -> None:
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        ("echo 'Operation not permitted (you must be root)' >&2; exit 1", "cannot list its rules"),
-        ("echo nonsense", "cannot be read"),
-        ("echo '{}'", "cannot be read"),
+        ("echo 'Operation not permitted (you must be root)' >&2; exit 1", "can't list its rules"),
+        ("echo nonsense", "can't be read"),
+        ("echo '{}'", "can't be read"),
     ],
 )
-def test_an_nft_that_tells_nothing(tmp_path: Path, script: str, expected: str) -> None:
-    """Is unknown, with its reason."""
+def test_an_nft_without_rules(tmp_path: Path, script: str, expected: str) -> None:
+    """The look is skipped, with the reason."""
     nft = tmp_path / "nft"
     nft.write_text(f"#!/bin/sh\n{script}\n")
     nft.chmod(0o755)
-    seen = look(CONF, nft=str(nft))
-    assert ("skipped", 1) == (seen.verdict, len(seen.unknown))
-    assert expected in seen.unknown[0]
+    with pytest.raises(Unseen, match=expected):
+        look(CONF, nft=str(nft))
 
 
 def test_no_nft_and_a_silent_one(tmp_path: Path) -> None:
-    """Not installed is a reason too; legacy rules are named, since nft does not list them."""
-    assert ("nft is not installed here",) == look(CONF, nft=str(tmp_path / "none")).unknown
+    """So it is without nft. Legacy rules are reported as unknown, since nft doesn't list them."""
+    with pytest.raises(Unseen, match="nft isn't installed here"):
+        look(CONF, nft=str(tmp_path / "none"))
     nft = tmp_path / "nft"
     nft.write_text("""#!/bin/sh\necho '{"nftables": []}'\n""")
     nft.chmod(0o755)
