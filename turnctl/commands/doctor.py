@@ -31,8 +31,8 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
     "directory",
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="Data directory. Default: the containers' one, else .signalpost, else "
-    "/var/lib/signalpost.",
+    help="Data directory. Default: the containers' volumes, .signalpost or /var/lib/signalpost, "
+    "whichever exists first.",
 )
 @click.option(
     "--compose-project",
@@ -57,7 +57,7 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
     metavar="VERSION",
     callback=_version,
     help="The version of coturn that will read the --config file. Default: the one in the file's "
-    "header, else the installed one, else the newest known.",
+    "header, then the installed one, then the newest known.",
 )
 @stunservers.options
 @report_options("text", "json")

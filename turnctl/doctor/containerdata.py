@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["Container", "Published"]
 
+LOOPBACK = ("127.", "::1", "localhost")
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -16,6 +18,11 @@ class Published:
     protocol: str
     host: str
     host_port: int
+
+    @property
+    def reachable(self) -> bool:
+        """Whether other hosts reach it under the same number. A relayed address names that one."""
+        return self.port == self.host_port and not self.host.startswith(LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True)

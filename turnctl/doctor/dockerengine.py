@@ -174,7 +174,7 @@ def _describe(handle: Handle) -> Container:
 
 
 def _user(text: str) -> int | None:
-    """The uid. Which one a name has, only the image knows: None."""
+    """The uid; None for a name, since only the image can resolve it."""
     name = text.partition(":")[0]
     return int(name) if name.isdigit() else None if name else 0
 

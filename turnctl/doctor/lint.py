@@ -61,7 +61,7 @@ def _configuration(
 ) -> Look:
     seen = describe(conf, version or NEWEST)
     if version is None:
-        seen += ", since no version is named"
+        seen += " (the newest, since no version is named)"
     findings = [*_strict(conf, version or NEWEST)]
     if version and is_broken(version):
         findings.append(vulnerable(conf.place, version, Severity.FAIL))

@@ -8,7 +8,7 @@ from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import certificates
 from turnctl.doctor.catalogue import found
-from turnctl.doctor.containerdata import Container, Published
+from turnctl.doctor.containerdata import Container
 from turnctl.doctor.look import Look, Unseen
 from turnctl.host.ports import spans
 
@@ -16,7 +16,6 @@ __all__ = ["MOST_PORTS", "judge", "look"]
 
 MOST_PORTS = 100
 """Published through the bridge: a hundred start in a second, and 16,000 hang the host."""
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 def look(coturn: Container | None, conf: Conf) -> Look:
@@ -39,7 +38,7 @@ def judge(coturn: Container, conf: Conf) -> Iterator[Finding]:
         port = conf.number("tls-listening-port", 5349)
         wanted.append(("TLS port", port, port, "tcp"))
     wanted.append(("relay range", first, last, "udp"))
-    open_ = {(one.port, one.protocol) for one in coturn.published if _reaches(one)}
+    open_ = {(one.port, one.protocol) for one in coturn.published if one.reachable}
     for purpose, low, high, protocol in wanted:
         missing = [port for port in range(low, high + 1) if (port, protocol) not in open_]
         if missing:
@@ -55,8 +54,3 @@ def judge(coturn: Container, conf: Conf) -> Iterator[Finding]:
     if count > MOST_PORTS:
         summary = f"publishes {count} relay ports through Docker's bridge"
         yield found("ports-published-many", Severity.WARN, coturn.service, summary, published=count)
-
-
-def _reaches(one: Published) -> bool:
-    """The number must be the same, since a relayed address names the container's port."""
-    return one.port == one.host_port and not one.host.startswith(LOOPBACK)
