@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from turnctl.diagnosis.catalogue import DOCTOR, Severity
-from turnctl.doctor import Look, catalogue
+from turnctl.doctor import catalogue
 from turnctl.doctor.catalogue import found
 
 
