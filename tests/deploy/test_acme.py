@@ -24,8 +24,8 @@ from tests.lab.names import names
 from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from tests.lab.prober import check
-from turnctl.edge.certificate import fingerprint
-from turnctl.edge.placeholder import ISSUER
+from turnctl.deployment.edge.certificate import fingerprint
+from turnctl.deployment.edge.issuer import ISSUER
 
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "METRICS_PORT",
@@ -173,7 +173,7 @@ def test_a_ca_that_is_not_there(deployment: Deployment) -> None:
     begun = deployment.edge()
     deployment.wait_for("certificate-missing")
     (line,) = [one for one in deployment.log() if one["event"] == "certificate-missing"]
-    assert "does not answer: see that this host may connect to it. Next try" in line["message"]
+    assert "doesn't answer: make sure that this host can connect to it. Next try" in line["message"]
     assert ISSUER.encode() in deployment.served()
     with deployment.ca() as ca:
         deployment.project.compose("kill", "--signal", "HUP", "acme")

@@ -20,7 +20,7 @@ from tests.lab.netns import Site
 from tests.lab.parts import SYSTEM_PATH
 from tests.lab.ports import free_port
 from tests.lab.prober import check
-from turnctl.deployment.coturn import is_too_old_for_public, parse_version
+from turnctl.coturn.versions import is_too_old_for_public, parse_version
 
 HEALTHY_DEADLINE = 120.0
 SERVICES = ("init", "signal", "coturn", "probe")

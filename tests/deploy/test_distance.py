@@ -15,7 +15,7 @@ from tests.lab.deployment import DOMAIN, wait_until
 from tests.lab.names import names
 from tests.lab.netns import SERVER, Site
 from tests.lab.prober import Checked, check
-from turnctl.deployment.coturn import FIRST_SAFE
+from turnctl.coturn.versions import FIRST_SAFE
 
 pytestmark = pytest.mark.xdist_group("composed")
 

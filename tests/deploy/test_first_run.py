@@ -153,7 +153,7 @@ def accepted(project: Project, site: Site) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("DOMAIN", f"https://{DOMAIN}", ("is a URL; give the name in it alone",)),
+        ("DOMAIN", f"https://{DOMAIN}", ("is a URL; give only the name in it",)),
         ("EXTERNAL_IP", "my.host.example", ("EXTERNAL_IP", "is not an IP address such as")),
         ("COTURN_VERSION", "4.17.1", ("coturn 4.17.1 is broken", "Use coturn 4.18.0 or later")),
     ],
@@ -180,7 +180,7 @@ def test_no_address_at_all(fresh: Project, two_routers_away: Site, tmp_path: Pat
     """A host without a network is told what a relay needs."""
     offline = tmp_path / "offline.yaml"
     offline.write_text("services: {init: {network_mode: none}}")
-    refused(replace(fresh, files=(*fresh.files, offline)), "no address beside loopback", "--listen")
+    refused(replace(fresh, files=(*fresh.files, offline)), "only loopback addresses", "--listen")
     accepted(fresh, two_routers_away)
 
 
@@ -188,7 +188,7 @@ def test_no_address_at_all(fresh: Project, two_routers_away: Site, tmp_path: Pat
     ("spoil", "words"),
     [
         ("printf '\"0123456789abcdef0123\"' > turn-secret; chmod 600 turn-secret", ("quotes",)),
-        (": > api-key; chmod 600 api-key", ("api-key: is empty",)),
+        (": > api-key; chmod 600 api-key", ("api-key is empty",)),
     ],
 )
 def test_a_spoiled_secret(

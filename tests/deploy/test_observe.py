@@ -19,11 +19,11 @@ import pytest
 import yaml
 from prometheus_client.exposition import generate_latest
 
-from signalpost.web.metrics import Metrics
+from signalpost.metrics import Metrics
 from tests.lab import docker
 from tests.lab.docker import ROOT, Images, Project
 from tests.lab.ports import free_port
-from turnctl.deployment import targets
+from turnctl.deployment import scraping
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -133,12 +133,12 @@ def test_grafana_has_no_account() -> None:
 
 def test_targets_name_their_jobs() -> None:
     """The list for Prometheus has the service and the probe, under the jobs that the rules name."""
-    listed = json.loads(targets.render({"signalpost": 1, "turnctl": 2}))
+    listed = json.loads(scraping.render({"signalpost": 1, "turnctl": 2}))
     assert [("127.0.0.1:1", "signalpost"), ("127.0.0.1:2", "turnctl")] == [
         (*group["targets"], group["labels"]["job"]) for group in listed
     ]
     rules = (PROMETHEUS / "signalpost.rules.yml").read_text()
-    assert set(targets.PORTS) == set(re.findall(r'job="(\w+)"', rules))
+    assert set(scraping.PORTS) == set(re.findall(r'job="(\w+)"', rules))
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def firing(project: Project) -> set[str]:
 
 def test_service_and_probe_are_scraped(stack: Project) -> None:
     """Prometheus gets the figures of both, from the ports that the environment names."""
-    for job in targets.PORTS:
+    for job in scraping.PORTS:
         wait_until(lambda job=job: value(stack, f'up{{job="{job}"}}') == 1)  # type: ignore[misc]
     wait_until(lambda: value(stack, "min(turnctl_url_up)") == 1)
     assert value(stack, "sum(signalpost_credentials_minted_total)") is not None

@@ -142,8 +142,8 @@ def test_the_turn_secret(deployment: Deployment) -> None:
     """From one to the next while everything runs; each file still belongs to who reads it."""
     (old,) = deployment.read("turn-secret")
     said = deployment.rotate()
-    assert "coturn takes it" in said
-    assert "coturn refuses the old secret" in said
+    assert "coturn accepts the new secret" in said
+    assert "coturn rejects the old secret" in said
     (new,) = deployment.read("turn-secret")
     assert (401, 200) == (deployment.said_to(old), deployment.said_to(new))
     assert deployment.minted_by(new)
@@ -178,7 +178,7 @@ def test_containers_come_and_go(deployment: Deployment) -> None:
     project.compose("up", "--detach", "--force-recreate", "init")
     project.compose("wait", "init", check=False)
     said = project.compose("logs", "init").stdout
-    assert "turn-secret: the old value has run out and is removed" in said
+    assert "turn-secret: the old value has expired and was removed" in said
     assert [new] == deployment.read("turn-secret")
     assert (401, 200) == (deployment.said_to(old), deployment.said_to(new))
 
@@ -209,8 +209,8 @@ def test_without_the_service(deployment: Deployment) -> None:
     try:
         done = project.compose("run", "--rm", "-T", "rotate", check=False)
         assert 3 == done.returncode
-        assert "does not answer: Connection refused" in done.stderr
-        assert "nothing was changed" in done.stderr
+        assert "doesn't answer: Connection refused" in done.stderr
+        assert "Nothing was changed." in done.stderr
     finally:
         project.compose("start", "signal")
     assert before == deployment.read("turn-secret")

@@ -17,10 +17,10 @@ import time
 
 from signalpost.credentials import Secret, mint
 from signalpost.iceservers import parse_uri
-from turnctl.observations import Address
-from turnctl.wire.bulk import BulkLink, open_bulk
+from turnctl.load.bulk import BulkLink, open_bulk
+from turnctl.load.traffic import Pair, Traffic
+from turnctl.wire.outcome import Address
 from turnctl.wire.session import Login, Session
-from turnctl.wire.traffic import Pair, Traffic
 
 PATIENCE = 60.0
 SLICE = 0.05

@@ -18,7 +18,7 @@ from tests.lab.matrix import fault
 from tests.lab.ports import free_port
 from tests.lab.prober import Checked, check, write_ice_servers
 from tests.lab.responders import Misbehaviour, issuer, responder
-from turnctl.probes.relay import ECHO_PACKETS
+from turnctl.check.probes.relay import ECHO_PACKETS
 from turnctl.wire.retransmission import SENDS
 
 ANY = ["--username", "1:nobody", "--credential", "none"]

@@ -18,7 +18,7 @@ from signalpost.credentials import Secret, mint
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.prober import GRACE, check, write_ice_servers
-from turnctl.probes.relay import ECHO_PACKETS
+from turnctl.check.probes.relay import ECHO_PACKETS
 
 RELAYS = range(20_000, 20_101)
 TO_RELAYS = f'iifname "eth0" udp dport {RELAYS[0]}-{RELAYS[-1]}'

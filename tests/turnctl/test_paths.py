@@ -12,7 +12,7 @@ from tests.lab import coturn, netns, prober
 from tests.lab.matrix import fault
 from tests.lab.names import names
 from tests.lab.prober import GRACE, check, write_ice_servers
-from turnctl.probes.relay import ECHO_PACKETS
+from turnctl.check.probes.relay import ECHO_PACKETS
 
 LIST_ADVICE = {"no-tcp-fallback", "no-tls-443"}
 """What a list should offer besides: the lab's lists are short."""

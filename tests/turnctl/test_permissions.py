@@ -18,8 +18,8 @@ from signalpost.credentials import Secret, mint
 from tests.lab import coturn
 from tests.lab.matrix import table
 from tests.lab.ports import free_port
-from turnctl.addresses import DENIED
-from turnctl.init import init
+from turnctl.commands.init import init
+from turnctl.host.addresses import DENIED
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session

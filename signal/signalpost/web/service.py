@@ -1,7 +1,7 @@
-"""The service: what one process shares between its requests, and what a request remembers.
+"""The service: the parts that all requests of one process share, and the keys that a request keeps.
 
-Owns the wiring only; every part gets its settings and clocks here and nowhere else. Settings change
-while it runs, in `change` alone: that never waits, so every request sees the old or the new.
+Every part gets its settings and clocks here. Settings change only in `change`, which never waits,
+so a request sees the old ones or the new ones.
 """
 
 from __future__ import annotations
@@ -9,29 +9,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from signalpost import hooks, rooms
-from signalpost.auth import Authenticator
+from signalpost.access.auth import Authenticator
+from signalpost.access.issuer import Issuer
+from signalpost.config.settings import Settings
+from signalpost.deadlines import DEADLINES, Deadlines
 from signalpost.errors import RateLimited, SignalpostError, TooManyConnections
-from signalpost.exchange import Record
-from signalpost.hub import Hub
-from signalpost.issuer import Issuer
-from signalpost.limits import Places
-from signalpost.rooms import Room
-from signalpost.settings import Settings
-from signalpost.web.arrivals import Arrivals
+from signalpost.limits import Quota
+from signalpost.metrics import Metrics
+from signalpost.signaling import rooms
+from signalpost.signaling.callregistry import CallRecord
+from signalpost.signaling.hub import Hub
+from signalpost.signaling.rooms import Room
+from signalpost.web.accepted import AcceptedConnections
+from signalpost.web.addresses import client_address, network_of
 from signalpost.web.bodies import Bodies
-from signalpost.web.clients import client_address, network_of
-from signalpost.web.courier import Courier
-from signalpost.web.lines import Lines
-from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
-from signalpost.web.outbox import Turn
-from signalpost.web.sockets import Sockets
-from signalpost.web.unheard import Unheard
+from signalpost.web.untrusted import UntrustedProxy
+from signalpost.webhooks import events as hooks
+from signalpost.webhooks.sender import WebhookSender
+from signalpost.websocket.outbox import WriteBatch
+from signalpost.websocket.sessions import Sessions
+from signalpost.websocket.sockets import Sockets
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
 
@@ -44,15 +46,16 @@ class Service:
     origins: Origins
     metrics: Metrics
     hub: Hub
-    courier: Courier
-    lines: Lines = field(init=False)
-    turn: Turn
-    places: Places
+    webhooks: WebhookSender
+    sessions: Sessions
+    writes: WriteBatch
+    connection_quota: Quota
     """WebSocket connections, counted by network."""
     sockets: Sockets
     bodies: Bodies
-    arrivals: Arrivals
-    unheard: Unheard
+    accepted: AcceptedConnections
+    untrusted_proxy: UntrustedProxy
+    deadlines: Deadlines
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
@@ -63,81 +66,88 @@ class Service:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        deadlines: Deadlines = DEADLINES,
     ) -> Service:
+        """`clock` gives Unix time, `monotonic` seconds for the limits."""
         metrics = Metrics()
-        courier = Courier(settings.hooks, clock, metrics)
+        webhooks = WebhookSender(settings.hooks, clock, metrics, last_seconds=deadlines.last_hooks)
 
-        def call_changed(record: Record) -> None:
+        def call_changed(record: CallRecord) -> None:
             metrics.call(record)
-            if courier.wanted:
-                courier.post(hooks.of_call(record, clock()))
+            if webhooks.wanted:
+                webhooks.post(hooks.of_call(record, clock()))
 
         def room_changed(before: Room | None, event: rooms.Event, after: Room) -> None:
-            if courier.wanted:
+            if webhooks.wanted:
                 for told in hooks.of_room(before, event, after, clock()):
-                    courier.post(told)
+                    webhooks.post(told)
 
         hub = Hub(settings.limits, clock, _later, call_changed, room_changed)
-        metrics.queued_hooks.set_function(lambda: courier.queued)
+        metrics.queued_hooks.set_function(lambda: webhooks.queued)
         metrics.rooms.set_function(lambda: hub.room_count)
-        metrics.calls.set_function(lambda: len(hub.exchange))
+        metrics.calls.set_function(lambda: len(hub.calls))
         metrics.draining.set_function(lambda: hub.draining)
         metrics.secrets.set(len(settings.turn.secrets))
         metrics.settled(clock())
+        authenticator = Authenticator(settings.auth, clock)
+        issuer = Issuer(settings.turn, settings.limits, clock, monotonic, hub.bans)
+        sessions = Sessions(hub, authenticator, issuer, metrics, clock, deadlines)
+        metrics.away.set_function(lambda: sum(one.socket is None for one in sessions))
+        metrics.waiting.set_function(
+            lambda: sum(one.socket.waiting for one in sessions if one.socket is not None)
+        )
+        metrics.kept.set_function(lambda: sum(one.outgoing.size for one in sessions))
+        limits = settings.limits
         return cls(
             settings=settings,
-            authenticator=Authenticator(settings.auth, clock),
-            issuer=Issuer(settings.turn, settings.limits, clock, monotonic, hub.bans),
+            authenticator=authenticator,
+            issuer=issuer,
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
-            turn=Turn(),
-            courier=courier,
-            places=Places(settings.limits.connections, settings.limits.connections_per_address),
+            webhooks=webhooks,
+            sessions=sessions,
+            writes=WriteBatch(),
+            connection_quota=Quota(limits.connections, limits.connections_per_address),
             sockets=Sockets(),
             bodies=Bodies(),
-            arrivals=Arrivals(lambda: metrics.refused("no-request")),
-            unheard=Unheard(),
+            accepted=AcceptedConnections(
+                lambda: metrics.refused("no-request"), deadlines.first_request
+            ),
+            untrusted_proxy=UntrustedProxy(),
+            deadlines=deadlines,
             clock=clock,
             monotonic=monotonic,
         )
 
-    def __post_init__(self) -> None:
-        self.lines = lines = Lines(self)
-        self.metrics.away.set_function(lambda: sum(line.socket is None for line in lines))
-        self.metrics.waiting.set_function(
-            lambda: sum(line.socket.waiting for line in lines if line.socket is not None)
-        )
-        self.metrics.kept.set_function(lambda: sum(line.outgoing.size for line in lines))
-
     def change(self, settings: Settings) -> None:
-        """Go on with other settings. Connections stay, with the limits they began with; so do
-        rooms, and counts of what was minted.
+        """Use other settings from now on. Connections stay, with the limits they began with. Rooms
+        stay, and so do the counts of minted credentials.
         """
         limits = settings.limits
-        # First what may refuse its settings: then nothing has changed yet.
-        authenticator, origins = Authenticator(settings.auth, self.clock), Origins(settings.http)
+        # The authenticator may refuse its settings, so it goes first: nothing has changed yet.
+        self.authenticator.change(settings.auth)
         self.issuer.change(settings.turn, limits)
-        self.settings, self.authenticator, self.origins = settings, authenticator, origins
-        self.places.change(limits.connections, limits.connections_per_address)
+        self.settings, self.origins = settings, Origins(settings.http)
+        self.connection_quota.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
-        self.courier.change(settings.hooks)
-        self.unheard = Unheard()
+        self.webhooks.change(settings.hooks)
+        self.untrusted_proxy = UntrustedProxy()
         self.metrics.secrets.set(len(settings.turn.secrets))
 
     def network(self, request: web.BaseRequest) -> str:
-        """The network a request comes from: the key of limits and of guests' ids."""
+        """The network that a request comes from. Limits and guests' ids go by it."""
         peer = request.remote or "unknown"
         trusted = self.settings.http.trusted_proxies
         if trusted:
             peer = client_address(peer, request.headers.getall("X-Forwarded-For", ()), trusted)
         return network_of(peer)
 
-    def explained(self, error: SignalpostError, request: web.BaseRequest) -> SignalpostError:
-        """The error, saying so when it may come from a proxy that this service does not trust."""
+    def with_proxy_hint(self, error: SignalpostError, request: web.BaseRequest) -> SignalpostError:
+        """The error, with a hint if an untrusted proxy may be its cause."""
         if isinstance(error, RateLimited | TooManyConnections):
             trusted = self.settings.http.trusted_proxies
-            error.message += self.unheard.hint(request.remote, request.headers, trusted)
+            error.message += self.untrusted_proxy.hint(request.remote, request.headers, trusted)
         return error
 
 
@@ -149,4 +159,4 @@ SERVICE: web.AppKey[Service] = web.AppKey("SERVICE", Service)
 USER: web.RequestKey[str] = web.RequestKey("USER", str)
 """The principal's opaque id, for the request log."""
 CLIENT: web.RequestKey[str] = web.RequestKey("CLIENT", str)
-"""The network the request came from; it goes hashed into the log."""
+"""The network that the request came from. The log shows a hash of it."""

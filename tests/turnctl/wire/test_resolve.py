@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnctl.observations import Family
+from turnctl.wire.outcome import Family
 from turnctl.wire.resolve import ResolutionFailed, resolve
 
 PATIENCE = 60.0
