@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.lab import coturn
-from turnctl.check import check
+from turnctl.commands.check import check
 
 ROOT = Path(__file__).parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())

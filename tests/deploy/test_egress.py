@@ -20,7 +20,7 @@ from tests.lab import coturn, netns
 from tests.lab.docker import ROOT
 from tests.lab.netns import Namespace
 from tests.lab.parts import require
-from turnctl.addresses import DENIED
+from turnctl.host.addresses import DENIED
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 

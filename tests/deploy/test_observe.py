@@ -21,9 +21,9 @@ from prometheus_client.exposition import generate_latest
 
 from signalpost.metrics import Metrics
 from tests.lab import docker
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.ports import free_port
-from turnctl.deployment import targets
+from turnctl.deployment import scraping
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -32,9 +32,8 @@ NAME = re.compile(r"\b(?:signalpost|turnctl|process)_[a-z_]+\b")
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    with docker.engine():
-        yield docker.prometheus_image()
+def image() -> str:
+    return docker.prometheus_image()
 
 
 def promtool(image: str, *arguments: str) -> None:
@@ -134,12 +133,12 @@ def test_grafana_has_no_account() -> None:
 
 def test_targets_name_their_jobs() -> None:
     """The list for Prometheus has the service and the probe, under the jobs that the rules name."""
-    listed = json.loads(targets.render({"signalpost": 1, "turnctl": 2}))
+    listed = json.loads(scraping.render({"signalpost": 1, "turnctl": 2}))
     assert [("127.0.0.1:1", "signalpost"), ("127.0.0.1:2", "turnctl")] == [
         (*group["targets"], group["labels"]["job"]) for group in listed
     ]
     rules = (PROMETHEUS / "signalpost.rules.yml").read_text()
-    assert set(targets.PORTS) == set(re.findall(r'job="(\w+)"', rules))
+    assert set(scraping.PORTS) == set(re.findall(r'job="(\w+)"', rules))
 
 
 @pytest.fixture(scope="module")
@@ -155,31 +154,28 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(image: str, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def stack(
+    image: str, images: Images, quick: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     """The deployment with the profile, without Grafana."""
     override = tmp_path_factory.mktemp("compose") / "test.yaml"
     override.write_text(
         f"""
 services:
-  init: {{build: {{network: host}}}}
   prometheus: {{volumes: ["{quick}:/etc/prometheus:ro"]}}
   grafana: {{profiles: !override [not-here]}}
 """
     )
-    images = docker.images()
     ports = ("PORT", "TURN_PORT", "PROBE_PORT", "METRICS_PORT", "PROMETHEUS_PORT", "TURN_NEXT_PORT")
     environment = {
         "COMPOSE_PROFILES": "observe",
         "PROMETHEUS_IMAGE": image,
-        "PYTHON_IMAGE": images.python,
-        "COTURN_IMAGE": images.coturn,
-        "COTURN_VERSION": images.coturn_version,
-        "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
+        **images.environment,
         "PROBE_INTERVAL": "2",
         "NO_STUN": "1",
         **{name: str(free_port()) for name in ports},
     }
-    project = Project("signalpost-observe", environment, (ROOT / "compose.yaml", override))
+    project = Project("observe", environment, (ROOT / "compose.yaml", override))
     with project.up():
         yield project
 
@@ -215,7 +211,7 @@ def firing(project: Project) -> set[str]:
 
 def test_service_and_probe_are_scraped(stack: Project) -> None:
     """Prometheus gets the figures of both, from the ports that the environment names."""
-    for job in targets.PORTS:
+    for job in scraping.PORTS:
         wait_until(lambda job=job: value(stack, f'up{{job="{job}"}}') == 1)  # type: ignore[misc]
     wait_until(lambda: value(stack, "min(turnctl_url_up)") == 1)
     assert value(stack, "sum(signalpost_credentials_minted_total)") is not None

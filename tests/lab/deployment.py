@@ -18,7 +18,7 @@ from tests.lab.acme import PATH_WITH_LEGO, Ca
 from tests.lab.netns import Namespace
 from tests.lab.prober import TURNCTL
 from tests.lab.programs import accepts, started
-from turnctl.edge.runtime import Edge
+from turnctl.deployment.edge.runtime import Edge
 
 __all__ = ["DOMAIN", "Deployment", "deployed", "wait_until"]
 

@@ -21,8 +21,8 @@ from tests.lab import coturn
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 from tests.lab.programs import accepts, started
-from turnctl.deployment import turndb
-from turnctl.deployment.confirmation import PROXY_LOCAL
+from turnctl.coturn import database
+from turnctl.rotation.confirm import PROXY_LOCAL
 from turnctl.wire.errors import ErrorResponse
 from turnctl.wire.links import connect_stream, open_datagram, open_stream
 from turnctl.wire.session import Login, Session
@@ -133,7 +133,7 @@ class Host:
 
     def rows(self) -> list[set[str]]:
         """What each relay's database holds."""
-        found = (turndb.get(self.data / name / "turndb", "signalpost") for name in RELAYS)
+        found = (database.get(self.data / name / "turndb", "signalpost") for name in RELAYS)
         return [{secret.reveal() for secret in secrets} for secrets in found]
 
     def ask(self, bearer: str, user: str | None = None) -> tuple[int, dict[str, Any]]:

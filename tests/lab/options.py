@@ -24,7 +24,7 @@ from aioice import stun
 
 from signalpost.credentials import Secret, password_for
 from tests.lab import coturn, netns
-from turnctl.inside.listeners import read_sockets
+from turnctl.host.ports import read_sockets
 
 __all__ = ["BASE", "HOST", "OTHER", "PASSWORD", "SECRET", "Trial", "configuration", "outcome"]
 

@@ -119,9 +119,8 @@ def _import_everything() -> None:
     import aioice  # noqa: F401
     import cryptography.x509  # noqa: F401
 
-    import turnctl.check
-    import turnctl.commands
-    import turnctl.examination
+    import turnctl.check.examine
+    import turnctl.commands.check
     import turnctl.reports.json  # noqa: F401
     from turnctl.wire import tls
 

@@ -14,11 +14,11 @@ from tests.lab import browser, coturn, firefox, netns
 from tests.lab.prober import Checked, check
 from tests.lab.scripted import Browser
 from tests.referee.lists import CASES, CONF, ListCase, constructed, gathered
-from turnctl import icelist
-from turnctl.case import Record
-from turnctl.observations import ListFault
-from turnctl.plan import make_plan
-from turnctl.rules import listing
+from turnctl.diagnosis import icelist
+from turnctl.diagnosis.case import Record
+from turnctl.diagnosis.observations import ListFault
+from turnctl.diagnosis.plan import make_plan
+from turnctl.diagnosis.rules import listing
 
 SOAK = bool(os.environ.get("SOAK"))
 

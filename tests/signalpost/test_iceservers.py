@@ -22,7 +22,7 @@ from signalpost.iceservers import (
     parse_uri,
 )
 from tests.signalpost.cases import CASES
-from turnctl import browsers, icelist
+from turnctl.diagnosis import browsers, icelist
 
 CREDENTIAL = Credential("1700000600:u", "secret", 1_700_000_600, 600)
 ONE = (Relay("t.example.org", tls=5349),)

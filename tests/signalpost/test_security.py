@@ -165,9 +165,9 @@ async def test_a_resume_is_no_further_device() -> None:
 # --- who is in the way -------------------------------------------------------------------------
 
 
-async def _p99(one: Peer, two: Peer) -> float:
-    """Seconds of this thread's work until a signal is across, at the 99th percentile: both ends and
-    the service are in one loop.
+async def _most_work(one: Peer, two: Peer) -> float:
+    """Seconds that this thread's CPU works at most until a signal is across: both ends and the
+    service are in one loop. Other programs on the machine don't count.
     """
     times = []
     for number in range(200):
@@ -175,17 +175,17 @@ async def _p99(one: Peer, two: Peer) -> float:
         await one.send(type="signal", to=two.id, data=number)
         assert number == (await two.receive())["data"]
         times.append(time.thread_time() - started)
-    return sorted(times)[-2]
+    return max(times)
 
 
 async def test_a_flood_is_its_senders_alone() -> None:
     """Ten clients that flood are each closed with 1008, while two others talk as before. The bound
-    is wide: it tells a held-up service, and no more.
+    is wide: it only shows whether the service was held up.
     """
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
-        quiet = await _p99(one, two)
+        quiet = await _most_work(one, two)
         flooders = [await run.peer() for _ in range(10)]
 
         async def flood(peer: Peer) -> int | None:
@@ -194,7 +194,7 @@ async def test_a_flood_is_its_senders_alone() -> None:
             return await peer.closed()
 
         floods = asyncio.gather(*map(flood, flooders))
-        busy = await _p99(one, two)
+        busy = await _most_work(one, two)
         assert [1008] * 10 == await floods
         assert busy < max(0.5, 10 * quiet)
 
@@ -232,7 +232,7 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits), Deadlines(first_request=3_600.0)) as run:
         one, two = await _pair(run)
-        quiet = await _p99(one, two)
+        quiet = await _most_work(one, two)
 
         async def dribble() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", run.ports.port)
@@ -243,7 +243,7 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
 
         dribbling = [asyncio.create_task(dribble()) for _ in range(1_000)]
         await run.until(lambda: len(run.service.accepted.silent) == 1_000)
-        assert await _p99(one, two) < max(0.5, 10 * quiet)
+        assert await _most_work(one, two) < max(0.5, 10 * quiet)
         assert 1_000 == len(run.service.accepted.silent)
         skip(3_600)
         await run.until(lambda: all(each.done() for each in dribbling))

@@ -15,7 +15,7 @@ import pytest
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority
 from tests.lab.prober import TURNCTL, check, write_ice_servers
-from turnctl.probes.relay import ECHO_PACKETS
+from turnctl.check.probes.relay import ECHO_PACKETS
 
 
 @pytest.fixture(scope="module")

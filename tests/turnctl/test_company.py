@@ -16,7 +16,7 @@ import pytest
 from tests.lab import coturn, netns
 from tests.lab.matrix import fault
 from tests.lab.prober import Checked, check, write_ice_servers
-from turnctl.rules import LIST_WIDE
+from turnctl.diagnosis.rules import LIST_WIDE
 
 SOAK = bool(os.environ.get("SOAK"))
 ORDERS = 20 if SOAK else 3

@@ -19,14 +19,14 @@ from tests.lab.matrix import fault
 from tests.lab.names import names
 from tests.lab.prober import assert_only, check, write_ice_servers
 from tests.lab.responders import turn_responder
-from turnctl.probes.relay import ECHO_PACKETS
+from turnctl.check.probes.relay import ECHO_PACKETS
 from turnctl.wire.errors import ErrorResponse
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

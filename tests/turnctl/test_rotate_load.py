@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab import coturn
 from tests.lab.host import RELAYS, Credential, Host, hosted
-from turnctl.observations import Address
+from turnctl.wire.outcome import Address
 from turnctl.wire.session import Session
 
 PAIRS = 25

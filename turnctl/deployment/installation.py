@@ -1,7 +1,8 @@
-"""What `turnctl init` leaves in the data directory: which file, whose, and in which order.
+"""The files that `turnctl init` writes into the data directory, and their order.
 
-Secrets come first, then the relays that verify with them, then the settings by which the service
-hands them out: a run that is killed between two of them has promised nothing that does not work.
+Secrets come first, then the relays that check credentials with them, then the settings with which
+the service hands out the relays. A run that is killed in between leaves nothing that clients could
+use and that doesn't work.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signalpost.credentials import Secret
-from turnctl.deployment import coturn, datadir, servicefile, targets, turndb
+from turnctl.coturn import database, rendering, versions
+from turnctl.deployment import datadir, scraping, servicefile
 from turnctl.deployment.placement import Placement
 from turnctl.deployment.relays import Relay
+from turnctl.host import files
 
 __all__ = ["KEY_FILES", "Installation", "install"]
 
@@ -22,26 +25,26 @@ KEY_FILES = ("api-key", "token-key", "id-key")
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
-    own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
+    """What this host will run. Clients are sent to the relay `handed_out`. `http` is the service's
+    own address and port; `edge_http` and `edge_https` are the edge's ports with a domain."""
 
-    version: coturn.Version
+    version: versions.Version
     realm: str
     where: Placement
     relays: tuple[Relay, ...]
     handed_out: Relay
-    limits: coturn.Limits
+    limits: rendering.Limits
     http: tuple[str, int]
     domain: str | None
     edge_http: int
     edge_https: int
-    figures: dict[str, int] = field(default_factory=lambda: dict(targets.PORTS))
-    """Job → port where Prometheus finds it."""
+    figures: dict[str, int] = field(default_factory=lambda: dict(scraping.PORTS))
+    """Prometheus job → port of its metrics."""
     only: tuple[str, ...] = ()
-    """The relays whose files are written; none named means all of them."""
+    """The relays whose files are written; empty for all of them."""
 
-    def configuration(self, relay: Relay, home: Path) -> coturn.Configuration:
-        return coturn.Configuration(
+    def configuration(self, relay: Relay, home: Path) -> rendering.Configuration:
+        return rendering.Configuration(
             version=self.version,
             realm=self.realm,
             addresses=self.where.listen,
@@ -70,9 +73,9 @@ class Installation:
 def install(
     directory: Path, wanted: Installation, *, force: bool, now: datetime.datetime
 ) -> dict[str, str]:
-    """Write everything; file → what was done with it. The caller holds the directory.
+    """Write everything; return file → what was done with it. The caller has locked the directory.
 
-    `force` replaces settings that somebody edited. `now` is in UTC. Raises datadir.Unusable.
+    `force` replaces settings that somebody edited. `now` is in UTC. Raises files.Unusable.
     """
     done = {}
     turn_secrets, made = datadir.secrets_in(directory / "turn-secret")
@@ -91,10 +94,10 @@ def install(
     )
     if (probe := directory / "probe").is_dir():
         key = datadir.secrets_in(directory / "api-key")[0][0]
-        datadir.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
+        files.write(probe / "api-key", key.reveal() + "\n", mode=datadir.secret_mode(probe))
         done["probe/api-key"] = "copied"
     if (prometheus := directory / "prometheus").is_dir():
-        datadir.write(prometheus / "targets.json", targets.render(wanted.figures), mode=0o644)
+        files.write(prometheus / "targets.json", scraping.render(wanted.figures), mode=0o644)
         done["prometheus/targets.json"] = "written"
     if wanted.domain is not None:
         done["certificates/edge.pem"] = _certificate(directory / "certificates", wanted.domain, now)
@@ -104,29 +107,29 @@ def install(
 def _relay(
     home: Path, wanted: Installation, relay: Relay, secrets: tuple[Secret, ...]
 ) -> dict[str, str]:
-    datadir.make_directory(home)
-    with datadir.owned(home):
-        changed = turndb.put(home / "turndb", wanted.realm, secrets)
-    configuration = coturn.render(wanted.configuration(relay, home))
-    datadir.write(home / "turnserver.conf", configuration, mode=0o400)
+    files.make_directory(home)
+    with files.owned(home):
+        changed = database.put(home / "turndb", wanted.realm, secrets)
+    configuration = rendering.render(wanted.configuration(relay, home))
+    files.write(home / "turnserver.conf", configuration, mode=0o400)
     return {
-        f"{relay.name}/turndb": "given the secrets" if changed else "kept",
+        f"{relay.name}/turndb": "updated" if changed else "kept",
         f"{relay.name}/turnserver.conf": f"written for coturn {wanted.version}",
     }
 
 
 def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
-    """The edge starts with whatever it can read; `turnctl edge certify` brings it up to date, but
-    not before the edge has started."""
-    # Imported here: it costs 30 ms, and a host without a domain shall not pay.
-    from turnctl.edge.certificate import Bad, read
-    from turnctl.edge.placeholder import placeholder
+    """Make sure that there is a certificate with which the edge can start. `turnctl edge certify`
+    replaces it, but only once the edge has started."""
+    # Imported here: the import takes 30 ms, and a host without a domain doesn't need it.
+    from turnctl.deployment.edge.certificate import Bad, read
+    from turnctl.deployment.edge.placeholder import placeholder
 
     path = home / "edge.pem"
-    datadir.make_directory(home)
+    files.make_directory(home)
     wrong = ""
     try:
-        with datadir.owned(home):
+        with files.owned(home):
             content = path.read_bytes()
         read(content, content)
         return "kept"
@@ -136,5 +139,5 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
         wrong = f"{error.strerror}: "
     except Bad as error:
         wrong = f"{error}: "
-    datadir.write(path, placeholder(domain, now), mode=0o440)
-    return f"{wrong}self-signed, until the edge has a certificate"
+    files.write(path, placeholder(domain, now), mode=0o440)
+    return f"{wrong}self-signed, until the edge gets a real one"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from turnctl import relayports
-from turnctl.case import Case
-from turnctl.observations import (
-    Address,
+from turnctl.diagnosis import relayports
+from turnctl.diagnosis.case import Case
+from turnctl.diagnosis.observations import (
     Allocation,
     Alpn,
     Binding,
@@ -17,11 +16,12 @@ from turnctl.observations import (
     Echo,
     IceLeg,
     Inbound,
-    Outcome,
     Refresh,
     TlsHandshake,
 )
-from turnctl.reports import Report
+from turnctl.diagnosis.report import Report
+from turnctl.host.addresses import host_port
+from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["SCHEMA", "document", "render"]
 
@@ -148,10 +148,7 @@ def _leg(leg: IceLeg) -> dict[str, Any]:
 
 
 def _address(address: Address | None) -> str | None:
-    if address is None:
-        return None
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_port(*address) if address else None
 
 
 def _ms(value: float | None) -> float | None:

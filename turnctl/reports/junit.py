@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from turnctl.case import Case
-from turnctl.findings import Finding, Severity
-from turnctl.reports import Report
+from turnctl.diagnosis.case import Case
+from turnctl.diagnosis.catalogue import Finding, Severity
+from turnctl.diagnosis.report import Report
 
 __all__ = ["render"]
 

@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from turnctl.observations import CandidateSeen, Observation
-from turnctl.reports import Report
+from turnctl.diagnosis.observations import CandidateSeen, Observation
+from turnctl.diagnosis.report import Report
 from turnctl.reports.text import (
     CANDIDATE_COLUMNS,
     URL_COLUMNS,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from turnctl.findings import Severity
-from turnctl.observations import Echo
-from turnctl.reports import Report
+from turnctl.diagnosis.catalogue import Severity
+from turnctl.diagnosis.observations import Echo
+from turnctl.diagnosis.report import Report
 
 __all__ = ["STATUS", "render"]
 

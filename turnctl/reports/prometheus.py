@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from turnctl.observations import Allocation, Binding, Echo, TlsHandshake
-from turnctl.reports import Report
+from turnctl.diagnosis.observations import Allocation, Binding, Echo, TlsHandshake
+from turnctl.diagnosis.report import Report
 
 __all__ = ["Metric", "exposition", "metrics", "render", "success"]
 

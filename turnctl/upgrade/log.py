@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnctl.inside.log import judge
+from turnctl.coturn import log
 
 __all__ = ["complaints", "sections", "tail"]
 
@@ -25,12 +25,12 @@ def sections(text: str) -> dict[str, str]:
 def complaints(text: str) -> list[str]:
     """What the relays refused of their configuration, or could not listen on."""
     return [
-        f"{name}: {finding.summary}"
-        for name, log in sections(text).items()
-        for finding in judge(name, log)
+        f"{name}: coturn says: {one.text}"
+        for name, written in sections(text).items()
+        for one in log.complaints(written)
     ]
 
 
 def tail(text: str) -> list[str]:
     """The last lines of each relay's log."""
-    return [line for log in sections(text).values() for line in log.splitlines()[-TAIL:]]
+    return [line for written in sections(text).values() for line in written.splitlines()[-TAIL:]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from turnctl.deployment.coturn import Version, parse_version
+from turnctl.coturn.versions import Version, parse_version
 from turnctl.upgrade.facts import Facts, Note
 from turnctl.upgrade.moves import Move, Step
 

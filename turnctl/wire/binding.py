@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import cast
 
-from turnctl.observations import Address, Family
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, Silent, from_os_error
+from turnctl.wire.outcome import Address, Family
 from turnctl.wire.retransmission import pauses
 from turnctl.wire.stun import Attribute, Class, Message, Method
 

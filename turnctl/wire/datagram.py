@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from turnctl.observations import Address, RelayProtocol
 from turnctl.wire.errors import WireError, from_os_error
+from turnctl.wire.outcome import Address, RelayProtocol
 
 __all__ = ["DatagramLink", "HopLimits", "family_of", "open_datagram"]
 

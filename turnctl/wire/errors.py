@@ -18,7 +18,7 @@ import errno
 import os
 from typing import ClassVar, Literal
 
-from turnctl.observations import Address, Outcome
+from turnctl.wire.outcome import Address, Outcome
 from turnctl.wire.stun import Attribute, Message
 
 __all__ = [

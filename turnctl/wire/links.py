@@ -16,10 +16,10 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import tls
 from turnctl.wire.datagram import family_of, open_datagram
 from turnctl.wire.errors import Closed, NotStun, Silent, Stalled, WireError, from_os_error
+from turnctl.wire.outcome import Address, RelayProtocol
 from turnctl.wire.retransmission import connects
 from turnctl.wire.stun import COOKIE, HEADER
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from turnctl.observations import Family, Outcome
 from turnctl.wire import background
 from turnctl.wire.errors import WireError
+from turnctl.wire.outcome import Family, Outcome
 
 __all__ = ["NO_ADDRESS", "ResolutionFailed", "resolve"]
 

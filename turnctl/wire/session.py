@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from aioice.turn import make_integrity_key
 
-from turnctl.observations import Address
 from turnctl.wire import stun
 from turnctl.wire.datagram import DatagramLink, HopLimits
 from turnctl.wire.errors import Elsewhere, ErrorResponse, NotStun, Silent, Stalled, WireError
 from turnctl.wire.links import Link
+from turnctl.wire.outcome import Address
 from turnctl.wire.retransmission import pauses
 from turnctl.wire.stun import Attribute, Class, Message, Method
 

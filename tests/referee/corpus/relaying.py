@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.referee.configuration import SECRET, STUN, TCP, UDP, rest
-from turnctl.addresses import DENIED
+from turnctl.host.addresses import DENIED
 
 __all__ = ["CONFIGURATIONS"]
 

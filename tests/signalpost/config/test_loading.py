@@ -225,7 +225,7 @@ logs: {}
         ("turn: {secrets_file: nowhere}", "nowhere cannot be read: No such file or directory"),
         ("turn: {secrets_file: .}", "is not a regular file"),
         ("turn: {secrets_file: empty}", "empty is empty"),
-        ("turn: {secrets_file: open}", "readable by other users (mode 0644): chmod 600"),
+        ("turn: {secrets_file: open}", "open to other users (mode 0644): chmod 600"),
         ("turn: {secrets_file: weak}", "weak, value 2 is refused: it has 4 characters"),
         ("auth: {id_key_file: two}", "two must have one line, but has 2"),
         ("turn: {secrets_file: fifo}", "is not a regular file"),

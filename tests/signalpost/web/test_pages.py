@@ -13,7 +13,7 @@ import pytest
 from signalpost.web.pages import PAGES, POLICY
 from tests.browser.npm import node
 from tests.signalpost.running import SETTINGS, running, settings
-from turnctl.findings import FIXES
+from turnctl.diagnosis.catalogue import CHECK
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ROOT = Path(__file__).parents[3]
@@ -166,4 +166,4 @@ def test_every_cause_is_documented() -> None:
     """A cause has turnctl's code, or stands in docs/client.md among the browser's own."""
     page = {word[6:] for word in _words("check")["en"] if word.startswith("cause-")}
     own = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "client.md").read_text(), re.M))
-    assert page - FIXES.keys() == own
+    assert page - CHECK.keys() == own

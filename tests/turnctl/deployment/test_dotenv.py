@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.docker import ROOT
-from turnctl.deployment import datadir
 from turnctl.deployment.dotenv import follow_domain, keep, put
+from turnctl.host import files
 
 
 def test_other_lines_stay() -> None:
@@ -66,7 +66,7 @@ def test_a_copy_of_the_example_keeps_its_words(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A folder under its name, and a folder that is not there."""
     (tmp_path / ".env").mkdir()
-    with pytest.raises(datadir.Unusable, match=r"\.env: Is a directory"):
+    with pytest.raises(files.Unusable, match=r"\.env: Is a directory"):
         keep(tmp_path / ".env", {"DOMAIN": "a.example"})
-    with pytest.raises(datadir.Unusable, match="absent: No such file"):
+    with pytest.raises(files.Unusable, match="absent: No such file"):
         keep(tmp_path / "absent" / ".env", {"DOMAIN": "a.example"})

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from turnctl.deployment.coturn import Version
-from turnctl.deployment.placement import NoPlace, Own, Placement, Seen, place
+from turnctl.coturn.versions import Version
+from turnctl.deployment.placement import NoPlace, Placement, place
+from turnctl.host.addresses import MappedAddress, OwnAddresses
 
 CURRENT, OLD = Version(4, 18, 0), Version(4, 6, 1)
-LAPTOP = Own(("192.168.1.5", "172.17.0.1"))
-PUBLIC = Own(("10.0.0.5", "8.8.4.4"), ("2a00:1450::5",))
-SEEN = Seen("8.8.4.4", "stun.example.org:3478")
+LAPTOP = OwnAddresses(("192.168.1.5", "172.17.0.1"))
+PUBLIC = OwnAddresses(("10.0.0.5", "8.8.4.4"), ("2a00:1450::5",))
+SEEN = MappedAddress("8.8.4.4", "stun.example.org:3478")
 
 
-def placed(own: Own, *, version: Version = CURRENT, **options: object) -> Placement:
+def placed(own: OwnAddresses, *, version: Version = CURRENT, **options: object) -> Placement:
     """A decision for a host that STUN does not see and no packet comes back to."""
     defaults = {"ask": lambda: "nobody answers", "comes_back": lambda public, own: False}
     return place(own, version=version, **(defaults | options))  # type: ignore[arg-type]
@@ -67,7 +68,7 @@ def test_stun_address_without_a_way_back_is_for_the_local_network() -> None:
     placement = placed(LAPTOP, ask=lambda: SEEN)
     assert (placement.listen, placement.external) == (("192.168.1.5",), None)
     assert "local network only" in placement.note
-    assert "did not come back" in placement.note
+    assert "didn't come back" in placement.note
 
 
 def test_without_stun_the_local_network() -> None:
@@ -79,7 +80,7 @@ def test_without_stun_the_local_network() -> None:
 
 def test_documentation_address_is_not_called_local() -> None:
     """A lab's documentation address works for whoever routes there."""
-    assert "hosts that can reach it" in placed(Own(("203.0.113.1",))).note
+    assert "hosts that can reach it" in placed(OwnAddresses(("203.0.113.1",))).note
 
 
 def test_named_listeners() -> None:
@@ -89,7 +90,7 @@ def test_named_listeners() -> None:
 
 def test_named_listener_behind_nat() -> None:
     """With both named, as in a bridge network, the pair is exactly these."""
-    placement = placed(Own(()), listen=("172.30.77.2",), external_ip="192.168.1.5")
+    placement = placed(OwnAddresses(()), listen=("172.30.77.2",), external_ip="192.168.1.5")
     assert (placement.listen, placement.external) == (("172.30.77.2",), "192.168.1.5")
 
 
@@ -116,15 +117,15 @@ def test_old_coturn_takes_the_private_address() -> None:
 def test_old_coturn_on_a_public_host_alone_is_refused() -> None:
     """A host with nothing but a public address does not run an old coturn."""
     with pytest.raises(NoPlace, match=r"8\.8\.4\.4"):
-        placed(Own(("8.8.4.4",)), version=OLD)
+        placed(OwnAddresses(("8.8.4.4",)), version=OLD)
 
 
 def test_loopback_alone_is_refused() -> None:
     """A host without a network cannot relay."""
     with pytest.raises(NoPlace, match="--listen"):
-        placed(Own(()))
+        placed(OwnAddresses(()))
 
 
 def test_ipv6_alone() -> None:
     """A host with IPv6 only relays on that."""
-    assert placed(Own((), ("2a00:1450::5",))).listen == ("2a00:1450::5",)
+    assert placed(OwnAddresses((), ("2a00:1450::5",))).listen == ("2a00:1450::5",)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from signalpost.iceservers import IceServer
-from turnctl.case import Record
-from turnctl.findings import Finding, Severity, finding
-from turnctl.judge import overall, url_verdict
-from turnctl.observations import (
-    Address,
+from turnctl.diagnosis.case import Record
+from turnctl.diagnosis.catalogue import Finding, Severity, finding
+from turnctl.diagnosis.judge import overall, url_verdict
+from turnctl.diagnosis.observations import (
     Allocation,
     Alpn,
     Binding,
@@ -17,14 +16,13 @@ from turnctl.observations import (
     IceLeg,
     Inbound,
     Observation,
-    Outcome,
     Refresh,
-    RelayProtocol,
     Resolution,
     TlsHandshake,
 )
-from turnctl.plan import make_plan
-from turnctl.reports import Report
+from turnctl.diagnosis.plan import make_plan
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Address, Outcome, RelayProtocol
 
 __all__ = ["BROKEN", "EMPTY", "HEALTHY", "HOSTILE", "STUN", "TLS", "UDP", "report"]
 

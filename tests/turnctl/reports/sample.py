@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from signalpost.iceservers import IceServer
-from turnctl.case import Record
-from turnctl.findings import Finding, Severity, finding
-from turnctl.observations import (
+from turnctl.diagnosis.case import Record
+from turnctl.diagnosis.catalogue import Finding, Severity, finding
+from turnctl.diagnosis.observations import (
     Allocation,
     Binding,
     CandidateSeen,
@@ -16,13 +16,13 @@ from turnctl.observations import (
     Echo,
     IceLeg,
     Observation,
-    Outcome,
     Refresh,
     Resolution,
     TlsHandshake,
 )
-from turnctl.plan import make_plan
-from turnctl.reports import Report
+from turnctl.diagnosis.plan import make_plan
+from turnctl.diagnosis.report import Report
+from turnctl.wire.outcome import Outcome
 
 __all__ = [
     "FINDINGS",

@@ -8,8 +8,8 @@ import re
 from rich.console import Console
 
 from tests.turnctl.reports.sample import SEEN, SHOWN_WORDS, UDP, hostile, report
-from turnctl.observations import CandidateSeen
-from turnctl.reports import Report
+from turnctl.diagnosis.observations import CandidateSeen
+from turnctl.diagnosis.report import Report
 from turnctl.reports.live import Terminal
 from turnctl.reports.text import (
     CANDIDATE_COLUMNS,

@@ -10,7 +10,8 @@ import pytest
 
 from tests.lab.prober import TURNCTL
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY
-from turnctl.reports import Report, nagios
+from turnctl.diagnosis.report import Report
+from turnctl.reports import nagios
 
 PERFORMANCE = re.compile(r"^[a-z0-9]+=[0-9.]+(s|ms|%)?(;[0-9.]*){0,4}$")
 

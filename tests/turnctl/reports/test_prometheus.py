@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY, HOSTILE, TLS, UDP
-from turnctl.reports import Report, prometheus
+from turnctl.diagnosis.report import Report
+from turnctl.reports import prometheus
 
 Labels = frozenset[tuple[str, str]]
 

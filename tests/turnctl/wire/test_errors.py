@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from turnctl.observations import Outcome
 from turnctl.wire import stun
 from turnctl.wire.errors import ErrorResponse, NotStun, from_os_error
+from turnctl.wire.outcome import Outcome
 from turnctl.wire.stun import Class, Method
 
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from tests.lab.certs import Authority
 from tests.lab.ports import free_port
-from turnctl.observations import Address
 from turnctl.wire import links, stun
 from turnctl.wire.datagram import HopLimits
 from turnctl.wire.errors import Closed, NotStun, Refused, Silent, TlsFailed, WireError
 from turnctl.wire.links import Frames
+from turnctl.wire.outcome import Address
 from turnctl.wire.stun import Attribute, Class, Method
 
 CASES = 100_000 if os.environ.get("SOAK") else 2_000

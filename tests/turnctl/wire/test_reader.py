@@ -9,11 +9,11 @@ import random
 import tracemalloc
 from collections.abc import Awaitable, Callable
 
-from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import stun
 from turnctl.wire.binding import BindingSocket
 from turnctl.wire.errors import NotStun, WireError
 from turnctl.wire.links import Frames
+from turnctl.wire.outcome import Address, RelayProtocol
 from turnctl.wire.session import Login, Session
 from turnctl.wire.stun import Attribute, Class, Method
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from turnctl.observations import Family
+from turnctl.wire.outcome import Family
 from turnctl.wire.resolve import ResolutionFailed, resolve
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

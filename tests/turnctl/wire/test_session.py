@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from aioice.turn import make_integrity_key
 
-from turnctl.observations import Address, RelayProtocol
 from turnctl.wire import session as turn
 from turnctl.wire import stun
 from turnctl.wire.errors import Closed, ErrorResponse, NotStun, Silent, Stalled
+from turnctl.wire.outcome import Address, RelayProtocol
 from turnctl.wire.session import Allocated, Login, Session
 from turnctl.wire.stun import Attribute, Class, Message, Method
 

@@ -1,0 +1,234 @@
+"""The closing legs: pairs of ICE agents (RFC 8445) that must connect, with data both ways.
+
+One leg may use nothing but relay candidates. The other must use a srflx candidate on one side; the
+other side offers srflx and relay, since two agents behind one NAT reach each other's mapped address
+only where that NAT hairpins (RFC 4787 section 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+
+from aioice import Candidate, Connection, TransportPolicy
+
+from turnctl.check.probes.attempt import Attempt, OutOfTime
+from turnctl.diagnosis.observations import IceLeg
+from turnctl.wire import retransmission
+from turnctl.wire.errors import Silent, WireError
+from turnctl.wire.outcome import Address, Outcome
+
+__all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
+
+PLACES = 2
+"""Allocations a leg may hold."""
+
+FAREWELL = 0.4
+"""Seconds to release: aioice itself would retransmit for a minute to a server that is gone."""
+
+MESSAGE = b"signalpost"
+
+retransmission.hasten_ice()
+
+
+class _Agent(Connection):
+    """A Connection that gathers on one address and within the check's patience.
+
+    aioice gathers on every interface and waits 5 s for the slowest: a Docker bridge from which
+    the server cannot be reached would cost the whole of it.
+    """
+
+    base: str
+    gather_timeout: float
+
+    async def get_component_candidates(
+        self, component: int, addresses: list[str], timeout: int = 5
+    ) -> list[Candidate]:
+        chosen = [self.base] if addresses or self._transport_policy is TransportPolicy.ALL else []
+        return await super().get_component_candidates(
+            component,
+            chosen,
+            timeout=self.gather_timeout,  # type: ignore[arg-type]  # asyncio.wait takes a float
+        )
+
+    def selected(self) -> tuple[Address, Address, str] | None:
+        """The nominated pair: local and remote address, and the remote candidate's type."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return None
+        return pair.local_addr, pair.remote_addr, pair.remote_candidate.type
+
+
+class _NothingGathered(ConnectionError):
+    """An agent has no candidate to offer."""
+
+
+def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> _Agent:
+    login = attempt.login()
+    context: ssl.SSLContext | bool = False
+    # TLS needs the name, and aioice takes the host it connects to for it.
+    host = attempt.address
+    if attempt.probe.protocol == "tls":
+        context = attempt.tls(not attempt.insecure)
+        host = attempt.probe.uri.host.rstrip(".")
+    agent = _Agent(
+        ice_controlling=controlling,
+        stun_server=(attempt.address, attempt.probe.stun_port) if srflx else None,
+        turn_server=(host, attempt.probe.uri.port) if relay and login else None,
+        turn_username=login.username if login else None,
+        turn_password=login.password if login else None,
+        turn_ssl=context,  # type: ignore[arg-type]  # asyncio takes a context here, aioice says bool
+        turn_transport="udp" if attempt.probe.protocol == "udp" else "tcp",
+        transport_policy=TransportPolicy.ALL if srflx else TransportPolicy.RELAY,
+    )
+    agent.base = attempt.local
+    agent.gather_timeout = attempt.patience()
+    return agent
+
+
+def can_relay(attempt: Attempt) -> bool:
+    """Whether aioice can get this relay: it never asks for a family, and that means IPv4."""
+    return attempt.relayed is not None and ":" not in attempt.relayed[0]
+
+
+async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
+    """relay ↔ relay through the attempt's URL."""
+    if not can_relay(attempt):
+        detail = "not tried: aioice cannot ask for an IPv6 relay"
+        attempt.emit(IceLeg, kind="relay", outcome=Outcome.UNKNOWN, detail=detail)
+        return
+    await _run(
+        attempt,
+        "relay",
+        lambda: [
+            _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
+        ],
+        ({"relay"}, {"relay"}),
+    )
+
+
+async def srflx_leg(attempt: Attempt, relay: bool) -> None:
+    """srflx ↔ srflx, or srflx ↔ relay when `relay` allows the second agent an allocation.
+
+    IPv4 only, as aioice gathers no other srflx candidates.
+    """
+    await _run(
+        attempt,
+        "srflx",
+        lambda: [
+            _agent(attempt, controlling=True, relay=False, srflx=True),
+            _agent(attempt, controlling=False, relay=relay, srflx=True),
+        ],
+        ({"srflx"}, {"srflx", "relay"}),
+    )
+
+
+async def _run(
+    attempt: Attempt,
+    kind: str,
+    make: Callable[[], Sequence[_Agent]],
+    types: Sequence[set[str]],
+) -> None:
+    """Two agents; and two more when the first gathered nothing and there is time.
+
+    aioice asks from one port, which the server may know from whoever had it before, and takes its
+    unsigned 437 for silence (RFC 8656 section 7.4: ask from another port).
+    """
+    begun = attempt.clock()
+    failed = await _meet(attempt, kind, make(), types, begun)
+    if isinstance(failed, _NothingGathered):
+        with contextlib.suppress(OutOfTime):  # as making them asks for time
+            failed = await _meet(attempt, kind, make(), types, begun)
+    if failed is not None:
+        silent = Silent(str(failed) or "no pair of candidates connected in time")
+        attempt.emit(IceLeg, kind=kind, **attempt.ending(silent, begun))
+
+
+async def _meet(
+    attempt: Attempt,
+    kind: str,
+    agents: Sequence[_Agent],
+    types: Sequence[set[str]],
+    begun: float,
+) -> Exception | None:
+    """Reports a pair that connected; gives what kept two agents from it."""
+    try:
+        async with asyncio.timeout(attempt.patience()):
+            local, remote, via = await _connect(agents, types)
+    except (TimeoutError, ConnectionError, OSError, WireError) as error:
+        lacking = _lacking(agents, types)
+        return _NothingGathered(lacking) if lacking else error
+    else:
+        attempt.emit(
+            IceLeg,
+            kind=kind,
+            local=local,
+            remote=remote,
+            via=via,
+            **attempt.ending(None, begun),
+        )
+        return None
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(agent.close() for agent in agents))
+
+
+async def _gather(agents: Sequence[_Agent]) -> None:
+    """Gather to the end even when cancelled: aioice forgets an allocation that is on its way,
+    and nobody could release it.
+    """
+    gathering = asyncio.gather(*(agent.gather_candidates() for agent in agents))
+    try:
+        await asyncio.shield(gathering)
+    except asyncio.CancelledError:
+        await asyncio.wait([gathering], timeout=FAREWELL)
+        raise
+
+
+async def _connect(
+    agents: Sequence[_Agent], types: Sequence[set[str]]
+) -> tuple[Address, Address, str]:
+    await _gather(agents)
+    if lacking := _lacking(agents, types):
+        raise _NothingGathered(lacking)
+    for agent, other, offered in zip(agents, reversed(agents), types, strict=True):
+        for candidate in _offered(agent, offered):
+            await other.add_remote_candidate(candidate)
+        await other.add_remote_candidate(None)
+        other.remote_username = agent.local_username
+        other.remote_password = agent.local_password
+    await asyncio.gather(*(agent.connect() for agent in agents))
+    for sender, receiver in (agents, reversed(agents)):
+        if await _deliver(sender, receiver) != MESSAGE:
+            raise ConnectionError("what arrived is not what was sent")
+    selected = agents[0].selected()
+    if selected is None:
+        raise ConnectionError("no pair was nominated")
+    return selected
+
+
+def _offered(agent: _Agent, types: set[str]) -> list[Candidate]:
+    return [one for one in agent.local_candidates if one.type in types]
+
+
+def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
+    """What the first agent that has no candidate to offer lacks, or nothing."""
+    for agent, offered in zip(agents, types, strict=True):
+        if not _offered(agent, offered):
+            return f"no {' or '.join(sorted(offered))} candidate was gathered"
+    return ""
+
+
+async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
+    """What arrives first: one lost packet is no broken pair."""
+    receiving = asyncio.ensure_future(receiver.recv())
+    try:
+        while not receiving.done():
+            await sender.send(MESSAGE)
+            await asyncio.wait([receiving], timeout=retransmission.INTERVAL)
+        return receiving.result()
+    finally:
+        receiving.cancel()

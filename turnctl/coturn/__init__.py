@@ -1,0 +1,1 @@
+"""coturn: its versions, options, configuration files, command line, log and database."""

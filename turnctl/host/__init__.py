@@ -1,0 +1,1 @@
+"""This machine: its addresses, its ports and its files."""

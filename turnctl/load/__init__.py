@@ -1,0 +1,1 @@
+"""Load through one relay, for `turnctl bench`."""

@@ -1,0 +1,1 @@
+"""Replacing a secret while calls go on."""
