@@ -1,4 +1,4 @@
-"""Replies over UDP that not everybody would get, and allocations that come late."""
+"""Replies over UDP that not everybody would get, and handshakes that fail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from turnctl.diagnosis.observations import (
     Allocation,
     Binding,
     Challenge,
-    Echo,
     Observation,
     PlainBinding,
     ReplyHops,
@@ -149,44 +148,6 @@ def test_an_answer_from_this_machines_own_network(local: str, source: str, sever
     facts: dict[str, Any] = {"came_from": (source, 3478), "local": (local, 5000)}
     seen = story(step(Binding, outcome=Outcome.ELSEWHERE, **facts))
     assert [("reply-from-other-address", severity)] == codes(plan(UDP), seen)
-
-
-@pytest.mark.parametrize(
-    ("slow", "loss", "expected"),
-    [
-        ([2_600.0], False, [("allocation-slow", "fail")]),
-        ([1_200.0], False, []),
-        ([2_600.0], True, [("relay-data-lost", "warn")]),
-        ([6_600.0], True, [("allocation-slow", "fail")]),
-        ([1_200.0, 1_300.0], False, [("allocation-slow", "fail")]),
-        ([1_200.0, 1_300.0], True, [("relay-data-lost", "warn")]),
-    ],
-)
-def test_slow_allocations(slow: list[float], loss: bool, expected: Codes) -> None:
-    """One that is very slow, or two that are rather slow where nothing gets lost."""
-    asked = [
-        step(Allocation, elapsed_ms=ms, label=label) for ms, label in zip(slow, "ab", strict=False)
-    ]
-    echo = step(Echo, rtts_ms=(1.0,) * (15 if loss else 20))
-    assert expected == codes(plan(UDP), story(*asked, echo))
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [({"resent": 1}, []), ({"outcome": ERROR, "code": 508}, [("relay-ports-exhausted", "fail")])],
-)
-def test_what_makes_an_allocation_late(change: dict[str, Any], expected: Codes) -> None:
-    """Segments that TCP sent again excuse it; 508 names the relay address."""
-    seen = story(step(Allocation, TCP, elapsed_ms=4_000.0, **change), url=TCP)
-    found = codes(plan(TCP), seen)
-    assert expected == found
-
-
-def test_a_slow_path_is_no_slow_server() -> None:
-    """Where every answer takes long, so may an allocation."""
-    slow = [step(kind, elapsed_ms=900.0) for kind in (Binding, Challenge)]
-    seen = story(*slow, step(Allocation, elapsed_ms=2_700.0))
-    assert [] == codes(plan(UDP), seen)
 
 
 @pytest.mark.parametrize(
