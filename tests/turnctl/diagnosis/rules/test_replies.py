@@ -123,8 +123,8 @@ def _moved(one: Any, url: str) -> Any:
 def test_a_version_behind_silent_udp(software: str, expected: str) -> None:
     """Where everything over UDP is lost, the version in an answer over TCP is the only trace."""
     silent = story(step(Binding, outcome=SILENT, mapped=None))
-    told = story(step(Binding, TCP, software=software), url=TCP)
-    found = codes(plan(UDP, TCP), [*silent, control("tcp"), *told])
+    answered = story(step(Binding, TCP, software=software), url=TCP)
+    found = codes(plan(UDP, TCP), [*silent, control("tcp"), *answered])
     assert [expected] == [code for code, _ in found]
 
 
@@ -162,7 +162,7 @@ def test_an_answer_from_this_machines_own_network(local: str, source: str, sever
 def test_a_handshake_that_fails(
     url: str, endless: bool, plain: Outcome, beside: list[str], expected: str
 ) -> None:
-    """What the port answers without TLS tells coturn from somebody else."""
+    """The port's answer without TLS shows whether it is coturn."""
     handshake = step(
         TlsHandshake, url, outcome=Outcome.TLS_FAILED, problem="refused", endless=endless
     )
@@ -172,7 +172,7 @@ def test_a_handshake_that_fails(
 
 
 def test_roots_of_apps() -> None:
-    """Names of the chain decide, wherever they stand in it; without names nothing is said."""
+    """Names decide, anywhere in the chain; without names there is no finding."""
     lets_encrypt = (
         "CN=turn.example.org",
         "CN=R12,O=Let's Encrypt,C=US",
