@@ -30,8 +30,8 @@ from tests.lab.names import names
 from tests.lab.netns import SERVER, SERVER6, Internet, Namespace, Site
 from tests.lab.prober import check
 from tests.lab.programs import accepts
+from turnctl.deployment.edge.placeholder import placeholder
 from turnctl.deployment.edge.source import utc_now
-from turnctl.deployment.placeholder import placeholder
 from turnctl.wire import stun
 
 BOTH = ["coturn 4.18.0, HAProxy 2.6.12", "coturn 4.6.1, HAProxy 3.2.26"]

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import options
 from turnctl.commands.errors import Failure, Misuse
-from turnctl.commands.options import Whole
+from turnctl.commands.options import CheckOptions, Seconds, Whole, target_options
 from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ Progress = Callable[["Measured"], None]
 
 
 @click.command()
-@options.options
+@target_options(without={"relay_only", "stun_echo", "audit"})
 @click.option("--pairs", type=Whole(1, MAX_PAIRS), help="Pairs of allocations.")
 @click.option(
     "--size",
@@ -55,7 +54,7 @@ Progress = Callable[["Measured"], None]
 @click.option("--rate", type=Whole(1, 10_000), help="Packets a second and pair, instead.")
 @click.option(
     "--duration",
-    type=options.Seconds(0.2, MAX_DURATION),
+    type=Seconds(0.2, MAX_DURATION),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -64,6 +63,7 @@ Progress = Callable[["Measured"], None]
 @click.option("--yes", is_flag=True, help="The server is mine, and may be loaded.")
 @report_options("text", "json")
 def bench(
+    options: CheckOptions,
     pairs: int | None,
     size: int,
     window: int | None,
@@ -72,7 +72,6 @@ def bench(
     yes: bool,
     format_: str,
     output: Path | None,
-    **given: Any,
 ) -> int:
     """Send load through a relay, URL by URL: allocations and packets a second, round trips, loss.
 
@@ -91,7 +90,7 @@ def bench(
 
     if window is not None and rate is not None:
         raise Misuse("give --window or --rate, not both")
-    request = options.request_from({**_UNUSED, **given})
+    request = options.request()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     rows = _run(request, Wanted(pairs, size, window, rate, duration), yes)
     if format_ == "json":
@@ -103,14 +102,8 @@ def bench(
     return 1 if failed or any(row.broke for row in rows) else 0
 
 
-_UNUSED = {"relay_only": True, "stun_echo": None, "audit": False}
-"""Options of `check` that say nothing here."""
-
-bench.params = [one for one in bench.params if one.name not in _UNUSED]
-
-
 def _run(request: Request, wanted: Wanted, sure: bool) -> list[Measured]:
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import TargetError
     from turnctl.load.pairs import Limit
 
     async def run() -> list[Measured]:
@@ -123,7 +116,7 @@ def _run(request: Request, wanted: Wanted, sure: bool) -> list[Measured]:
 
     try:
         return asyncio.run(run())
-    except (SourceError, Limit) as error:
+    except (TargetError, Limit) as error:
         raise Misuse(str(error)) from error
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)
@@ -159,14 +152,14 @@ async def _measure(
 
 
 async def _probes(request: Request) -> list[Probe]:
-    """The relays of all targets. Raises SourceError or Failure."""
-    from turnctl.check import sources
+    """The relays of all targets. Raises TargetError or Failure."""
+    from turnctl.check import targets
     from turnctl.diagnosis.plan import make_plan
     from turnctl.wire.outcome import Outcome
 
     servers: list[IceServer] = []
     for target in request.targets:
-        source = await sources.load(
+        source = await targets.read_target(
             target, request.access, context=request.context, patience=request.options.timeout
         )
         if source.issuer is not None and source.issuer.outcome is not Outcome.OK:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from turnctl.commands import options
 from turnctl.commands.errors import Misuse
+from turnctl.commands.options import CheckOptions, target_options
 from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ __all__ = ["check"]
 
 
 @click.command()
-@options.options
+@target_options()
 @report_options("text", "json", "junit", "prometheus", "nagios")
 @click.option("-v", "--verbose", is_flag=True, help="Every step as it is made, on standard error.")
-def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int:
+def check(options: CheckOptions, format_: str, output: Path | None, verbose: bool) -> int:
     """Prove that STUN and TURN work and carry data, or name why not.
 
     TARGET is a service's URL, a stun:, turn: or turns: URI, or a JSON file with iceServers (- is
@@ -44,7 +44,7 @@ def check(format_: str, output: Path | None, verbose: bool, **given: Any) -> int
     """
     from turnctl.reports import nagios
 
-    request = options.request_from(given)
+    request = options.request()
     if format_ != "text":
         report = _run(request, lambda _: None, verbose)
         deliver(_render(format_, report), output)
@@ -99,7 +99,7 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
     from turnctl.check.examine import NothingLeft, examine
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import TargetError
     from turnctl.reports.text import printable
 
     def record(one: Observation) -> None:
@@ -113,7 +113,7 @@ def _run(request: Request, observe: Callable[[Observation], None], verbose: bool
 
     try:
         return asyncio.run(run())
-    except (SourceError, NothingLeft) as error:
+    except (TargetError, NothingLeft) as error:
         raise Misuse(str(error)) from error
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)

@@ -1,7 +1,4 @@
-"""The edge: HAProxy in front of service and relay, its certificate, and where it sends TURN.
-
-Its commands are imported when they run, as those of turnctl.
-"""
+"""`turnctl edge`: the commands for HAProxy in front of the service and the relay."""
 
 from __future__ import annotations
 
@@ -28,4 +25,4 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy)
 def edge() -> None:
-    """The TLS edge of a deployment with a domain: its certificate, and where TURN goes."""
+    """The TLS edge of a deployment with a domain: its certificate and its TURN server."""

@@ -10,9 +10,9 @@ import click
 
 from signalpost import credentials
 from signalpost.credentials import Verdict
+from signalpost.secretfile import SecretFileError, read_secrets
 from turnctl.commands.errors import Misuse
 from turnctl.diagnosis import mistakes
-from turnctl.host.secretfile import SecretFileError, read_secrets
 from turnctl.reports.text import printable
 
 __all__ = ["inspect"]

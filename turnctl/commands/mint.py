@@ -10,9 +10,9 @@ import click
 
 from signalpost import credentials
 from signalpost.iceservers import IceServer, IceUriError, parse_uri
+from signalpost.secretfile import SecretFileError, read_secrets
 from turnctl.commands.errors import Misuse
 from turnctl.commands.options import Whole
-from turnctl.host.secretfile import SecretFileError, read_secrets
 
 __all__ = ["mint"]
 

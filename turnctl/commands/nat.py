@@ -7,20 +7,20 @@ import datetime
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from signalpost.iceservers import DEFAULT_PORTS, IceUri, IceUriError, parse_uri
-from turnctl.commands import options
 from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.options import MAX_TIMEOUT, CheckOptions, Seconds, target_options
 from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
-    from turnctl.diagnosis.nat import Behaviour, Seen
+    from turnctl.diagnosis.nat import Behaviour, NatEvidence
     from turnctl.wire.outcome import Address, Family
 
 __all__ = ["nat"]
@@ -30,23 +30,13 @@ SCHEMA = "signalpost.nat/1"
 MOST_SERVERS = 6
 """Two are enough to tell; more only make a busy list slow."""
 
-_UNASKED: dict[str, Any] = {
-    "secret_file": None,
-    "username": None,
-    "credential": None,
-    "relay_only": False,
-    "audit": False,
-    "stun_echo": None,
-}
-"""Options of `check` that have no meaning here: Binding takes no credential."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Result:
     """One family: what was seen and judged, or why nothing was (`skipped`)."""
 
     family: Family
-    seen: Seen | None = None
+    seen: NatEvidence | None = None
     behaviour: Behaviour | None = None
     skipped: str = ""
 
@@ -61,38 +51,39 @@ def _only_uris(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@target_options(
+    without={"secret_file", "username", "credential", "relay_only", "stun_echo", "audit"},
+    instead={
+        "api_key_file": click.option(
+            "--api-key-file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="An API key of the service that issues the iceServers.",
+        ),
+        "timeout": click.option(
+            "--timeout",
+            type=Seconds(0.5, MAX_TIMEOUT),
+            default=2.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait before silence counts.",
+        ),
+    },
+)
 @click.option(
     "--stun",
     multiple=True,
     metavar="URI",
     callback=_only_uris,
-    help="A STUN server to ask, such as stun:stun.example.org; may be repeated.",
+    help="A STUN server to ask, such as stun:stun.example.org; can be repeated.",
 )
-@click.option(
-    "--api-key-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A key of the service that hands out the iceServers.",
-)
-@click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6.")
-@click.option(
-    "--timeout",
-    type=options.Seconds(0.5, options.MAX_TIMEOUT),
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to listen before silence counts.",
-)
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="PEM bundle to trust instead of the system's.",
-)
-@click.option("--insecure", is_flag=True, help="Go on although a certificate is not trusted.")
 @report_options("text", "json")
-def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) -> int:
+def nat(
+    options: CheckOptions,
+    stun: tuple[str, ...],
+    format_: str,
+    output: Path | None,
+) -> int:
     """Tell how the NAT in front of this machine maps and filters, and what that means for calls.
 
     TARGET as in check: a service's URL, a stun:, turn: or turns: URI, or a JSON file with
@@ -105,8 +96,7 @@ def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) 
       2  wrong usage
       3  no server could be asked
     """
-    targets = tuple(given.pop("targets")) + stun
-    request = options.request_from({**_UNASKED, **given, "targets": targets})
+    request = replace(options, targets=options.targets + stun).request()
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     results = asyncio.run(_examine(request))
     tested = [one for one in results if one.behaviour]
@@ -124,15 +114,15 @@ def nat(stun: tuple[str, ...], format_: str, output: Path | None, **given: Any) 
     else:
         text = "\n\n".join("\n".join(_as_text(one)) for one in tested)
     deliver(f"{text}\n", output)
-    return 0 if any(one.behaviour and one.behaviour.told for one in tested) else 1
+    return 0 if any(one.behaviour and one.behaviour.is_known for one in tested) else 1
 
 
 async def _examine(request: Request) -> list[_Result]:
-    from turnctl.check.sources import SourceError
+    from turnctl.check.targets import TargetError
 
     try:
         loaded = await asyncio.gather(*(_uris(target, request) for target in request.targets))
-    except SourceError as error:
+    except TargetError as error:
         raise Misuse(str(error)) from error
     endpoints = _endpoints([uri for uris in loaded for uri in uris])
     if not endpoints:
@@ -146,16 +136,18 @@ async def _examine(request: Request) -> list[_Result]:
 
 async def _uris(target: str, request: Request) -> list[IceUri]:
     """The target's URIs. Those of its list that cannot be read are check's business."""
-    from turnctl.check import sources
+    from turnctl.check import targets
     from turnctl.wire.outcome import Outcome
 
     if target.partition(":")[0].lower() in DEFAULT_PORTS:
         try:
             return [parse_uri(target)]
         except IceUriError as error:
-            raise sources.SourceError(f"target {error}") from error
+            raise targets.TargetError(f"target {error}") from error
     patience = request.options.timeout
-    source = await sources.load(target, request.access, context=request.context, patience=patience)
+    source = await targets.read_target(
+        target, request.access, context=request.context, patience=patience
+    )
     if source.issuer and source.issuer.outcome is not Outcome.OK:
         status = f"HTTP {source.issuer.code}" if source.issuer.code else ""
         said = ": ".join(filter(None, [status, source.issuer.detail]))

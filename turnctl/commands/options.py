@@ -1,28 +1,57 @@
-"""What `check` and `watch` have in common on the command line: targets, and ways to reach them.
+"""The command-line options that several commands share: targets, and how to reach them.
 
-Owns the reading and the refusal of these options; what they mean is the examination's business.
+`options_of` turns a command's options into one dataclass, so that a command takes a typed object
+and a command with fewer options has the defaults of the rest.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceUri, IceUriError, parse_uri
+from signalpost.secretfile import SecretFileError, read_secrets
 from turnctl.commands.errors import Misuse
-from turnctl.host.secretfile import SecretFileError, read_secrets
 
-__all__ = ["MAX_TIMEOUT", "Seconds", "Whole", "options", "request_from"]
+if TYPE_CHECKING:
+    from turnctl.check.examine import Request
+    from turnctl.check.targets import Access
+
+__all__ = ["MAX_TIMEOUT", "CheckOptions", "Seconds", "Whole", "options_of", "target_options"]
 
 MAX_TIMEOUT = 120.0
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., Any]
+Option = Callable[[Command], Command]
+"""One of click's decorators: an option or an argument."""
+
+
+def options_of(kind: Callable[..., Any], declared: Mapping[str, Option]) -> Option:
+    """Give a command the declared options, and pass them to it as one object, its first argument.
+
+    `kind` is a dataclass; `declared` has click's decorators by the names of its fields.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def filled(**given: Any) -> Any:
+            mine = {name: given.pop(name) for name in declared}
+            return command(kind(**mine), **given)
+
+        made: Command = filled
+        for option in reversed([*declared.values()]):
+            made = option(made)
+        return made
+
+    return decorate
 
 
 class Seconds(click.FloatRange):
@@ -40,7 +69,7 @@ class Seconds(click.FloatRange):
 
 
 class Whole(click.IntRange):
-    """A whole number within bounds; what is no number is told the bounds too."""
+    """A whole number within bounds. The error names the bounds."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
@@ -58,93 +87,131 @@ class _StunUri(click.ParamType[IceUri]):
         except IceUriError as error:
             self.fail(str(error), param, ctx)
         if uri.transport != "udp" or uri.secure:
-            self.fail(f"{value!r}: must be asked over UDP, as in stun:HOST:3478", param, ctx)
+            self.fail(
+                f"{value!r}: must be a STUN server over UDP, such as stun:HOST:3478", param, ctx
+            )
         return uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """The options of `check`, as typed. `family` is "4" or "6", None for both."""
+
+    targets: tuple[str, ...] = ()
+    secret_file: Path | None = None
+    username: str | None = None
+    credential: str | None = None
+    api_key_file: Path | None = None
+    relay_only: bool = False
+    family: str | None = None
+    timeout: float = 5.0
+    stun_echo: IceUri | None = None
+    ca: Path | None = None
+    audit: bool = False
+    insecure: bool = False
+
+    def request(self) -> Request:
+        """What these options ask for; reads the secret and key files. Raises Misuse."""
+        from turnctl.check.engine import Options
+        from turnctl.check.examine import Request
+        from turnctl.check.targets import DEFAULT_TARGET
+
+        return Request(
+            targets=self.targets or (DEFAULT_TARGET,),
+            access=self._access(),
+            options=Options(
+                timeout=self.timeout,
+                relay_only=self.relay_only,
+                audit=self.audit,
+                insecure=self.insecure,
+                ca=self.ca,
+                reference=self.stun_echo,
+            ),
+            families=(4, 6) if self.family is None else (4,) if self.family == "4" else (6,),
+            context=_context(self.ca, verify=not self.insecure),
+        )
+
+    def _access(self) -> Access:
+        from turnctl.check.targets import Access
+
+        if (self.username is None) != (self.credential is None):
+            raise Misuse("--username and --credential go together: give both")
+        for name, value in (("username", self.username), ("credential", self.credential)):
+            if not (value or "").isprintable():
+                raise Misuse(f"--{name} has characters that can't be printed or aren't UTF-8")
+        secrets, api_keys = _secrets(self.secret_file), _secrets(self.api_key_file)
+        return Access(
+            secret=secrets[0] if secrets else None,
+            login=(self.username, self.credential or "") if self.username else None,
+            api_key=api_keys[0] if api_keys else None,
+        )
 
 
 _FILE = click.Path(path_type=Path)
 
-_OPTIONS = (
-    click.argument("targets", nargs=-1, metavar="[TARGET]..."),
-    click.option(
+_DECLARED: dict[str, Option] = {
+    "targets": click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+    "secret_file": click.option(
         "--secret-file",
         type=_FILE,
         metavar="FILE",
-        help="coturn's static-auth-secret: mints credentials for a URI, tells causes of a 401.",
+        help="coturn's static-auth-secret: makes credentials for a URI, and explains a 401.",
     ),
-    click.option("--username", metavar="NAME", help="A fixed credential for stun:/turn: targets."),
-    click.option("--credential", metavar="PASSWORD", help="What goes with --username."),
-    click.option(
+    "username": click.option(
+        "--username", metavar="NAME", help="A fixed credential for stun:/turn: targets."
+    ),
+    "credential": click.option(
+        "--credential", metavar="PASSWORD", help="The password for --username."
+    ),
+    "api_key_file": click.option(
         "--api-key-file",
         type=_FILE,
         metavar="FILE",
-        help="A key of the service that hands out the iceServers; tells causes of a 401 too.",
+        help="An API key of the service that issues the iceServers; helps to explain a 401.",
     ),
-    click.option("--relay-only", is_flag=True, help="Leave out STUN URLs and the srflx leg."),
-    click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6."),
-    click.option(
+    "relay_only": click.option(
+        "--relay-only", is_flag=True, help="Skip STUN URLs and the srflx test."
+    ),
+    "family": click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or IPv6."),
+    "timeout": click.option(
         "--timeout",
         type=Seconds(0.5, MAX_TIMEOUT),
         default=5.0,
         show_default=True,
         metavar="SECONDS",
-        help="For each URL.",
+        help="Time limit for each URL.",
     ),
-    click.option(
+    "stun_echo": click.option(
         "--stun-echo",
         type=_StunUri(),
-        help="An independent STUN server: tells this network's blocks from the server's.",
+        help="An independent STUN server. Shows whether this network or the server blocks.",
     ),
-    click.option(
-        "--ca", type=_FILE, metavar="FILE", help="PEM bundle to trust instead of the system's."
+    "ca": click.option(
+        "--ca",
+        type=_FILE,
+        metavar="FILE",
+        help="CA certificates (PEM) to trust instead of the system's.",
     ),
-    click.option(
+    "audit": click.option(
         "--audit",
         is_flag=True,
-        help="Also: peers a relay must refuse, amplification, versions with known holes.",
+        help="Also look for peers a relay must refuse, amplification, and vulnerable versions.",
     ),
-    click.option("--insecure", is_flag=True, help="Go on although a certificate is not trusted."),
-)
+    "insecure": click.option(
+        "--insecure", is_flag=True, help="Continue if a certificate isn't trusted."
+    ),
+}
 
 
-def options(command: F) -> F:
-    """Give a command the arguments and options above."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def target_options(
+    *, without: Collection[str] = (), instead: Mapping[str, Option] | None = None
+) -> Option:
+    """Give a command the options of `check`, as one CheckOptions.
 
-
-def request_from(given: dict[str, Any]) -> Any:
-    """The Request that these options ask for. Raises Misuse."""
-    from turnctl.check.engine import Options
-    from turnctl.check.examine import Request
-    from turnctl.check.sources import DEFAULT_TARGET, Access
-
-    if (given["username"] is None) != (given["credential"] is None):
-        raise Misuse("--username and --credential go together: give both")
-    for name in ("username", "credential"):
-        if not (given[name] or "").isprintable():
-            raise Misuse(f"--{name} holds characters that cannot be printed, or is not UTF-8")
-    secrets, api_keys = _secrets(given["secret_file"]), _secrets(given["api_key_file"])
-    family = given["family"]
-    return Request(
-        targets=given["targets"] or (DEFAULT_TARGET,),
-        access=Access(
-            secret=secrets[0] if secrets else None,
-            login=(given["username"], given["credential"]) if given["username"] else None,
-            api_key=api_keys[0] if api_keys else None,
-        ),
-        options=Options(
-            timeout=given["timeout"],
-            relay_only=given["relay_only"],
-            audit=given["audit"],
-            insecure=given["insecure"],
-            ca=given["ca"],
-            reference=given["stun_echo"],
-        ),
-        families=(4, 6) if family is None else (4,) if family == "4" else (6,),
-        context=_context(given["ca"], verify=not given["insecure"]),
-    )
+    `without` names fields that keep their defaults; `instead` has options of the command's own.
+    """
+    declared = {name: one for name, one in _DECLARED.items() if name not in without}
+    return options_of(CheckOptions, declared | dict(instead or {}))
 
 
 def _secrets(path: Path | None) -> list[Secret]:
@@ -160,5 +227,5 @@ def _context(ca: Path | None, *, verify: bool) -> ssl.SSLContext:
     try:
         return tls.context(ca, verify=verify)
     except OSError as error:
-        reason = error.strerror if not isinstance(error, ssl.SSLError) else "holds no certificate"
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else "it has no certificate"
         raise Misuse(f"--ca {ca}: {reason}; give a PEM file with CA certificates") from error

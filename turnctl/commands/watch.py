@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnctl.commands import options, stunservers
+from turnctl.commands import stunservers
 from turnctl.commands.errors import Failure, Misuse
+from turnctl.commands.options import CheckOptions, Seconds, target_options
 from turnctl.commands.stunservers import Server
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class _Listen(click.ParamType[tuple[str, int]]):
 
 
 @click.command()
-@options.options
+@target_options()
 @click.option(
     "--interval",
-    type=options.Seconds(1, MAX_INTERVAL),
+    type=Seconds(1, MAX_INTERVAL),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -85,12 +86,12 @@ class _Listen(click.ParamType[tuple[str, int]]):
     help="Where /metrics and /healthz are served; port 0 takes a free one.",
 )
 def watch(
+    options: CheckOptions,
     interval: float,
     listen: tuple[str, int],
     own_relay: bool,
     stun: tuple[Server, ...],
     no_stun: bool,
-    **given: Any,
 ) -> int:
     """Check TARGETs again and again, until SIGTERM or Ctrl-C.
 
@@ -107,10 +108,10 @@ def watch(
     """
     from turnctl.reports.exporter import Exporter, listening_socket
 
-    if "-" in given["targets"]:
+    if "-" in options.targets:
         raise Misuse("standard input can be read only once: give watch a file instead of -")
     asked = stunservers.chosen(stun, no_stun)
-    request = options.request_from(given)  # refuses what is mistyped, before a port is taken
+    request = options.request()  # refuses what is mistyped, before a port is taken
     host, port = listen
     try:
         sock = listening_socket(host, port)
@@ -123,8 +124,8 @@ def watch(
     log = Log(sys.stdout.isatty())
     with sock:
         here = _endpoint(*sock.getsockname()[:2])
-        beside = [_address_watch(given, asked, log)] if own_relay and asked else []
-        loop = Loop(_checks(given), exporter, log, interval)
+        beside = [_address_watch(options, asked, log)] if own_relay and asked else []
+        loop = Loop(_checks(options), exporter, log, interval)
         started = partial(log.started, request.targets, interval, here)
         asyncio.run(_watch(loop, exporter, sock, beside, started))
     return 0
@@ -134,22 +135,22 @@ def _endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _checks(given: dict[str, Any]) -> Callable[[], Awaitable[Report]]:
+def _checks(options: CheckOptions) -> Callable[[], Awaitable[Report]]:
     """Reads secret and key files anew for each check: they may be rotated in the meantime."""
     from turnctl.check.examine import examine
 
-    return lambda: examine(options.request_from(given), lambda _: None)
+    return lambda: examine(options.request(), lambda _: None)
 
 
-def _address_watch(given: dict[str, Any], asked: tuple[Server, ...], log: Log) -> AddressWatch:
-    from turnctl.check import sources
+def _address_watch(options: CheckOptions, asked: tuple[Server, ...], log: Log) -> AddressWatch:
+    from turnctl.check import targets
     from turnctl.host import interfaces
     from turnctl.host.ownaddress import AddressWatch
 
     async def servers() -> list[IceServer]:
-        request = options.request_from(given)
+        request = options.request()
         loaded = [
-            await sources.load(
+            await targets.read_target(
                 target, request.access, context=request.context, patience=request.options.timeout
             )
             for target in request.targets
@@ -201,7 +202,7 @@ class Loop:
     async def forever(self) -> None:
         """Check, tell, wait. The first check may still find that the targets are wrong: Misuse."""
         from turnctl.check.examine import NothingLeft
-        from turnctl.check.sources import SourceError
+        from turnctl.check.targets import TargetError
 
         known: dict[Key, Standing] = {}
         trouble = ""
@@ -212,7 +213,7 @@ class Loop:
                 async with asyncio.timeout(LONGEST_CHECK):
                     report = await self.check()
             except Exception as error:
-                if first and isinstance(error, SourceError | NothingLeft):
+                if first and isinstance(error, TargetError | NothingLeft):
                     raise Misuse(str(error)) from error
                 self.exporter.broke_off()
                 if (said := _said(error)) != trouble:

@@ -1,7 +1,4 @@
-"""Whether a secret counts where it has to: a real allocation at a relay, a real answer of the
-service. Owns the questions, and how long they are asked before the answer is no; refuses to decide
-what follows.
-"""
+"""Ask the relays and the service whether a secret works: a real allocation, a real credential."""
 
 from __future__ import annotations
 
@@ -20,71 +17,81 @@ from urllib.parse import urlencode
 from signalpost import credentials
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceServersError, parse_ice_servers
-from turnctl.rotation.keyring import Relay
+from turnctl.rotation.keyring import ConfiguredRelay
 from turnctl.wire import http
 from turnctl.wire.errors import ErrorResponse, WireError
 from turnctl.wire.links import Link, connect_stream, open_datagram, open_stream
 from turnctl.wire.session import Login, Session
 
-__all__ = ["USER", "Answer", "Minted", "NoAnswer", "Reception", "Service", "offer", "token"]
+__all__ = [
+    "USER",
+    "Acceptance",
+    "Minted",
+    "RelayAnswer",
+    "ServiceClient",
+    "ServiceError",
+    "join_token",
+    "try_secret",
+]
 
 USER = "turnctl-rotate"
-"""In whose name is asked: coturn and the service count by user, and nobody else pays for it."""
+"""The user that these questions are asked for. coturn and the service count by user, so they use up
+nobody else's quota."""
 
 STEP = 3.0
 """Seconds for one question; on one host the answer takes milliseconds."""
 
 PAUSE = 0.5
-"""Seconds from question to question."""
+"""Seconds between two questions."""
 
 LONGEST = 999_999_999
-"""Seconds asked for: the service grants its longest lifetime instead."""
+"""The lifetime that is asked for, in seconds: the service grants its longest instead."""
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
 """PROXY protocol v2, command LOCAL: the connection is the proxy's own, as a health check is."""
 
-TAKES_IT = {486, 508}
-"""What coturn says once it knows the user: quota, no port left."""
+AUTHENTICATED = {486, 508}
+"""Errors that coturn sends once it has authenticated the user: quota reached, no free port."""
 
 
-class Reception(Enum):
-    """What a relay made of a credential."""
+class Acceptance(Enum):
+    """What a relay did with a credential."""
 
-    TAKEN = "takes it"
-    REFUSED = "refuses it"
-    OUT = "gives no allocation, whatever the credential"
+    ACCEPTED = "accepts it"
+    REJECTED = "rejects it"
+    UNKNOWN = "gives no allocation, whatever the credential"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`code` is a STUN error response's."""
+class RelayAnswer:
+    """`code` is the STUN error response's."""
 
-    relay: Relay
-    reception: Reception
+    relay: ConfiguredRelay
+    acceptance: Acceptance
     detail: str
     code: int | None = None
 
     @property
     def drains(self) -> bool:
-        """Whether the relay knows the user, and waits for its last call to end. coturn says 403
-        then; to others it goes on saying 401."""
+        """Whether the relay accepted the credential but waits for its last call to end. coturn
+        answers 403 then; a wrong credential still gets 401."""
         return self.code == 403
 
 
-def offer(
-    relays: Sequence[Relay],
+def try_secret(
+    relays: Sequence[ConfiguredRelay],
     secret: Secret,
     *,
-    enough: Callable[[Sequence[Answer]], bool],
+    enough: Callable[[Sequence[RelayAnswer]], bool],
     patience: float,
-) -> tuple[Answer, ...]:
-    """A new credential of this secret, shown to each relay, again and again until the answers are
-    enough or `patience` seconds are over. Gives the last answers."""
+) -> tuple[RelayAnswer, ...]:
+    """Ask each relay for an allocation with a new credential from this secret. Repeat until the
+    answers are `enough` or `patience` seconds are over, and return the last answers."""
 
-    async def ask() -> tuple[Answer, ...]:
+    async def ask() -> tuple[RelayAnswer, ...]:
         deadline = time.monotonic() + patience
         while True:
-            answers = tuple(await asyncio.gather(*(_show(relay, secret) for relay in relays)))
+            answers = tuple(await asyncio.gather(*(_try(relay, secret) for relay in relays)))
             if enough(answers) or time.monotonic() > deadline:
                 return answers
             await asyncio.sleep(PAUSE)
@@ -92,27 +99,28 @@ def offer(
     return asyncio.run(ask())
 
 
-async def _show(relay: Relay, secret: Secret) -> Answer:
+async def _try(relay: ConfiguredRelay, secret: Secret) -> RelayAnswer:
     made = credentials.mint([secret], USER, now=time.time(), ttl=60)
     session = Session(Login(made.username, made.password))
     try:
         await session.dial(lambda: _link(relay, session))
-        # coturn without an IPv4 relay address would otherwise grant 0.0.0.0.
+        # Without an IPv4 relay address, coturn would otherwise grant 0.0.0.0.
         granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
     except ErrorResponse as error:
         if error.code == 401:
-            return Answer(relay, Reception.REFUSED, str(error), error.code)
-        taken = Reception.TAKEN if error.code in TAKES_IT else Reception.OUT
-        return Answer(relay, taken, str(error), error.code)
+            return RelayAnswer(relay, Acceptance.REJECTED, str(error), error.code)
+        accepted = error.code in AUTHENTICATED
+        acceptance = Acceptance.ACCEPTED if accepted else Acceptance.UNKNOWN
+        return RelayAnswer(relay, acceptance, str(error), error.code)
     except WireError as error:
-        return Answer(relay, Reception.OUT, str(error))
+        return RelayAnswer(relay, Acceptance.UNKNOWN, str(error))
     finally:
         await session.close()
     host, port = granted.relayed
-    return Answer(relay, Reception.TAKEN, f"relayed address {host} port {port}")
+    return RelayAnswer(relay, Acceptance.ACCEPTED, f"relayed address {host} port {port}")
 
 
-async def _link(relay: Relay, session: Session) -> Link:
+async def _link(relay: ConfiguredRelay, session: Session) -> Link:
     server = relay.address, relay.port
     if not relay.proxied:
         return await open_datagram(server, session)
@@ -125,9 +133,9 @@ async def _link(relay: Relay, session: Session) -> Link:
     return await open_stream(sock, session, patience=STEP)
 
 
-class NoAnswer(Exception):
-    """The service is not there (then there is no status), or says something else than asked for;
-    the text tells which and why."""
+class ServiceError(Exception):
+    """The service doesn't answer (then there is no status), or its answer isn't a credential. The
+    text says which and why."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -136,15 +144,15 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A TURN credential as the service makes it now, and for which URLs; `ttl` in seconds."""
+    """A TURN credential that the service minted, and its URLs. `ttl` is in seconds."""
 
     urls: tuple[str, ...]
     username: str
     password: str = field(repr=False)
     ttl: int
 
-    def by(self, secrets: Sequence[Secret]) -> bool:
-        """Whether one of these minted it."""
+    def made_with(self, secrets: Sequence[Secret]) -> bool:
+        """Whether it was made with one of these secrets."""
         return any(
             hmac.compare_digest(credentials.password_for(secret, self.username), self.password)
             for secret in secrets
@@ -156,62 +164,69 @@ class Minted:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceClient:
     """The service at a URL such as http://127.0.0.1:8080."""
 
     url: str
 
-    def minted(self, bearer: str, *, user: bool = True) -> Minted:
-        """Ask for a credential with an API key, in the name of USER, or with a token. Its lifetime
-        is the longest that the service grants. Raises NoAnswer."""
+    def mint(self, bearer: str, *, user: bool = True) -> Minted:
+        """Get a credential with an API key (for USER) or, without `user`, with a token. It has the
+        longest lifetime that the service grants. Raises ServiceError."""
         query = {"ttl": LONGEST} | ({"user": USER} if user else {})
         url = f"{self.url}/v1/ice-servers?{urlencode(query)}"
         headers = {"Authorization": f"Bearer {bearer}", "User-Agent": "turnctl"}
         context = ssl.create_default_context()
         try:
-            said = asyncio.run(
+            response = asyncio.run(
                 http.get(url, headers, context=context, patience=STEP, through_proxy=False)
             )
         except http.FetchFailed as error:
-            raise NoAnswer(f"the service at {self.url} does not answer: {error}") from error
+            raise ServiceError(f"the service at {self.url} doesn't answer: {error}") from error
         try:
-            document = json.loads(said.body or b"")
+            document = json.loads(response.body or b"")
         except ValueError:
             document = None
-        if said.status != 200:
+        if response.status != 200:
             detail = document.get("detail") if isinstance(document, dict) else None
-            raise NoAnswer(
-                f"the service at {self.url} says {said.status}: {detail or 'no reason'}",
-                said.status,
+            raise ServiceError(
+                f"the service at {self.url} answers {response.status}: {detail or 'no reason'}",
+                response.status,
             )
         try:
             servers = parse_ice_servers(document)
             ttl = int(document["ttl"])
         except (IceServersError, KeyError, TypeError, ValueError):
-            raise NoAnswer(f"what answers at {self.url} is not Signalpost", said.status) from None
+            raise ServiceError(
+                f"the program at {self.url} isn't Signalpost", response.status
+            ) from None
         for server in servers:
             if server.username is not None and server.credential is not None:
                 return Minted(server.urls, server.username, server.credential, ttl)
-        raise NoAnswer(f"the service at {self.url} hands out no TURN server", said.status)
+        raise ServiceError(f"the service at {self.url} hands out no TURN server", response.status)
 
-    def comes_to(self, question: Callable[[], bool], *, patience: float, insist: bool) -> bool:
-        """Ask until the answer is yes, or `patience` seconds are over; False when it was no. Raises
-        NoAnswer when the last one was none; without `insist` as soon as nobody is there."""
+    def wait_for(
+        self, condition: Callable[[], bool], *, patience: float, must_answer: bool
+    ) -> bool:
+        """Ask until the condition holds or `patience` seconds are over; whether it held.
+
+        Raises ServiceError if the last answer was one; at once if nothing answers and nothing
+        `must_answer`.
+        """
         deadline = time.monotonic() + patience
         while True:
             try:
-                if question():
+                if condition():
                     return True
-            except NoAnswer as error:
+            except ServiceError as error:
                 absent = error.status is None
-                if time.monotonic() > deadline or (absent and not insist):
+                if time.monotonic() > deadline or (absent and not must_answer):
                     raise
             if time.monotonic() > deadline:
                 return False
             time.sleep(PAUSE)
 
 
-def token(key: Secret, now: float) -> str:
+def join_token(key: Secret, now: float) -> str:
     """A join token (RFC 7519) for a minute, as the service signs them."""
     header = {"alg": "HS256", "typ": "join+jwt"}
     claims = {"sub": USER, "aud": "signalpost", "exp": int(now) + 60}

@@ -1,9 +1,9 @@
-"""A secret's file, the note of its rotation, and the databases of the relays, changed in an order
-that may be cut off anywhere.
+"""The files of a rotation: the secret's own file, the note about the rotation, and the relays'
+databases. They are written in an order that may be interrupted anywhere.
 
-The note comes first, then the secret's file, then the databases: what the file says is the truth,
-and whoever comes next, `turnctl rotate` or `turnctl init`, makes the databases follow it. Each
-change holds the data directory and looks first whether it is still due, so that two at once agree.
+The note comes first, then the secret's file, then the databases. The file decides: the next run of
+`turnctl rotate` or `turnctl init` updates the databases from it. Each change locks the data
+directory and first checks whether it is still due, so that two runs at once agree.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from turnctl.host.files import Unusable
 from turnctl.rotation import steps
 from turnctl.rotation.steps import Kind, Rotation, Step
 
-__all__ = ["NOTE", "Keyring", "Relay", "Standing", "finish_overdue", "relays"]
+__all__ = ["NOTE", "ConfiguredRelay", "Keyring", "Progress", "configured_relays", "finish_overdue"]
 
 NOTE = "rotation.json"
-"""In the data directory while a rotation is under way."""
+"""In the data directory during a rotation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
-    """A coturn of this deployment, as its configuration has it. Clients know it by one of
-    `addresses`. At a `proxied` one the first bytes of a connection are a PROXY header."""
+class ConfiguredRelay:
+    """A coturn of this deployment, as its configuration file describes it. Clients reach it at one
+    of `addresses`. If it is `proxied`, a connection starts with a PROXY header."""
 
     name: str
     home: Path
@@ -44,21 +44,22 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a rotation is. `values` are the file's."""
+class Progress:
+    """How far a rotation has come. `values` are the file's, in its order."""
 
     step: Step
     values: tuple[Secret, ...]
     rotation: Rotation | None
 
     @property
-    def incoming(self) -> Secret:
-        """The new value. Only while a rotation is under way."""
+    def new(self) -> Secret:
+        """The new value. Only during a rotation."""
         wanted = self.rotation.incoming if self.rotation else ""
         return next(value for value in self.values if steps.digest(value) == wanted)
 
     @property
-    def outgoing(self) -> tuple[Secret, ...]:
+    def old(self) -> tuple[Secret, ...]:
+        """The values that the rotation removes."""
         if self.rotation is None:
             return ()
         kept = steps.rest(self.rotation, self.values)
@@ -67,7 +68,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The values of one kind. Every method raises Unusable for files that cannot serve."""
+    """The secrets of one kind. Every method raises Unusable for files that can't be used."""
 
     directory: Path
     kind: Kind
@@ -76,17 +77,17 @@ class Keyring:
     def path(self) -> Path:
         return self.directory / self.kind
 
-    def standing(self, now: float) -> Standing:
+    def progress(self, now: float) -> Progress:
         values = self._values()
         noted = _notes(self.directory).get(self.kind)
-        return Standing(steps.next_step(noted, values, now), values, noted)
+        return Progress(steps.next_step(noted, values, now), values, noted)
 
     def begin(self, longest: int, *, first: bool) -> None:
-        """A new value beside the others: first where one reader knows all of them, else last, so
-        that nothing is made with it before every relay has it. `longest` as in Rotation."""
+        """Add a new value: as the first if one program reads them all, else as the last, so that
+        nothing is made with it before every relay has it. `longest` as in Rotation."""
         new = Secret(secrets.token_hex(datadir.SECRET_BYTES))
 
-        def change(now: Standing) -> None:
+        def change(now: Progress) -> None:
             old = tuple(map(steps.digest, now.values))
             self._note(Rotation(steps.digest(new), old, longest))
             self._write((new, *now.values) if first else (*now.values, new))
@@ -94,53 +95,53 @@ class Keyring:
         self._when({Step.BEGIN}, change)
 
     def switch(self) -> None:
-        """The new value first."""
+        """Put the new value first."""
 
-        def change(now: Standing) -> None:
+        def change(now: Progress) -> None:
             if now.rotation is not None:
                 self._write(steps.switched(now.rotation, now.values))
 
         self._when({Step.SWITCH}, change)
 
     def settle(self, at: float, longest: int) -> None:
-        """Write down when the old ones have run out: what was made with them is of `at` or earlier
-        and good for `longest` seconds."""
+        """Note when the old values expire: nothing was made with them after `at`, and it is valid
+        for `longest` seconds."""
 
-        def change(now: Standing) -> None:
+        def change(now: Progress) -> None:
             if now.rotation is not None:
                 self._note(now.rotation.settled(at, longest))
 
         self._when({Step.SETTLE}, change)
 
     def remove(self) -> None:
-        """The old ones go, due or not; never before the new one is the first."""
+        """Remove the old values, expired or not, but never before the new one is the first."""
         self._when({Step.SETTLE, Step.WAIT, Step.REMOVE}, self._remove)
 
     def replace(self) -> None:
-        """A new value in place of all others, at once."""
+        """Replace all values by a new one at once."""
         with files.locked(self.directory):
             self._write((Secret(secrets.token_hex(datadir.SECRET_BYTES)),))
 
-    def share(self) -> None:
-        """The probe has a copy of the API key that is to be used."""
+    def copy_to_probe(self) -> None:
+        """Give the probe a copy of the first API key."""
         probe = self.directory / "probe"
         if self.kind is Kind.API and probe.is_dir():
             key = self._values()[0].reveal()
             files.write(probe / self.kind, key + "\n", mode=datadir.secret_mode(probe))
 
-    def follow(self) -> None:
-        """Make the databases follow the file."""
+    def update_databases(self) -> None:
+        """Give the relays' databases the values in the file."""
         with files.locked(self.directory):
-            self._tell_relays(self._values())
+            self._update_databases(self._values())
 
-    def _when(self, due: set[Step], change: Callable[[Standing], None]) -> None:
+    def _when(self, due: set[Step], change: Callable[[Progress], None]) -> None:
         with files.locked(self.directory):
-            # Time alone leads from WAIT to REMOVE, and who asks for one accepts the other.
-            if (now := self.standing(0)).step in due:
+            # Only time leads from WAIT to REMOVE, and a caller that accepts one accepts the other.
+            if (now := self.progress(0)).step in due:
                 change(now)
 
-    def _remove(self, now: Standing) -> None:
-        """The caller holds the directory."""
+    def _remove(self, now: Progress) -> None:
+        """The caller has locked the directory."""
         if now.rotation is not None:
             self._write(steps.rest(now.rotation, now.values))
             self._note(None)
@@ -149,7 +150,7 @@ class Keyring:
         with files.owned(self.directory):
             if not self.path.exists():
                 raise Unusable(
-                    f"{self.path}: is not there; give the data directory with --dir, or run "
+                    f"{self.path} doesn't exist; give the data directory with --dir, or run "
                     "`turnctl init`, which makes the file"
                 )
         return datadir.secrets_in(self.path)[0]
@@ -157,11 +158,11 @@ class Keyring:
     def _write(self, values: tuple[Secret, ...]) -> None:
         text = "".join(value.reveal() + "\n" for value in values)
         files.write(self.path, text, mode=datadir.secret_mode(self.directory))
-        self._tell_relays(values)
+        self._update_databases(values)
 
-    def _tell_relays(self, values: tuple[Secret, ...]) -> None:
+    def _update_databases(self, values: tuple[Secret, ...]) -> None:
         if self.kind is Kind.TURN:
-            for relay in relays(self.directory):
+            for relay in configured_relays(self.directory):
                 with files.owned(relay.home):
                     database.put(relay.home / "turndb", relay.realm, values)
 
@@ -179,15 +180,15 @@ class Keyring:
 
 
 def finish_overdue(directory: Path, now: float) -> list[Kind]:
-    """Remove what has run out by the Unix time `now`; of which kinds. For `turnctl init`.
+    """Remove the values that have expired at the Unix time `now`; return their kinds.
 
-    The caller holds the directory. Raises Unusable.
+    For `turnctl init`. The caller has locked the directory. Raises Unusable.
     """
     finished = []
     for kind in _notes(directory):
         ring = Keyring(directory, kind)
-        if (standing := ring.standing(now)).step is Step.REMOVE:
-            ring._remove(standing)
+        if (progress := ring.progress(now)).step is Step.REMOVE:
+            ring._remove(progress)
             finished.append(kind)
     return finished
 
@@ -202,13 +203,13 @@ def _notes(directory: Path) -> dict[Kind, Rotation]:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise Unusable(
-                f"{path}: {reason}; remove it to have rotations begin anew: the old values stay "
-                "valid until you take their lines out"
+                f"{path}: {reason}. Remove the file to start rotations over: the old values then "
+                "stay valid until you delete their lines"
             ) from error
 
 
-def relays(directory: Path) -> tuple[Relay, ...]:
-    """The relays that were configured in this data directory. Raises Unusable."""
+def configured_relays(directory: Path) -> tuple[ConfiguredRelay, ...]:
+    """The relays that have a configuration in this data directory. Raises Unusable."""
     found = []
     for name in SHARES:
         home = directory.resolve() / name
@@ -228,14 +229,14 @@ def _configuration(home: Path) -> Conf | None:
             raise Unusable(f"{path}: {error}") from error
 
 
-def _relay(name: str, home: Path, conf: Conf) -> Relay:
+def _relay(name: str, home: Path, conf: Conf) -> ConfiguredRelay:
     realms, addresses = conf.values("realm"), conf.values("listening-ip")
     if not realms or not addresses:
         missing = "listening-ip" if realms else "realm"
-        raise Unusable(f"{conf.place}: has no {missing}; run `turnctl init`, which writes it anew")
+        raise Unusable(f"{conf.place} has no {missing}; run `turnctl init`, which rewrites it")
     proxy_port = conf.number("tcp-proxy-port", 0)
     outside = (value.partition("/")[0] for value in conf.values("external-ip"))
-    return Relay(
+    return ConfiguredRelay(
         name=name,
         home=home,
         realm=realms[-1],

@@ -1,8 +1,7 @@
-"""What has to be proven before a rotation may go on, for each kind of secret.
+"""What has to be proved before a rotation continues, for each kind of secret.
 
-A proof is a real allocation or a real answer of the service; what fails becomes one message that
-says what is still valid, which is everything. Owns the expectations and the words. Refuses to
-change anything.
+A proof is a real allocation or a real answer of the service. A proof that fails raises
+RotationError, which also says what is valid now: everything that was valid before.
 """
 
 from __future__ import annotations
@@ -12,227 +11,251 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import click
-
 from signalpost.credentials import Secret, opaque_user_id
 from signalpost.iceservers import parse_uri
-from turnctl.commands.errors import Failure
-from turnctl.host import files
 from turnctl.rotation.confirm import (
     USER,
-    Answer,
+    Acceptance,
     Minted,
-    NoAnswer,
-    Reception,
-    Service,
-    offer,
-    token,
+    RelayAnswer,
+    ServiceClient,
+    ServiceError,
+    join_token,
+    try_secret,
 )
-from turnctl.rotation.keyring import Keyring, Relay, relays
+from turnctl.rotation.keyring import ConfiguredRelay, Keyring, configured_relays
 from turnctl.rotation.steps import LONGEST_TOKEN, Kind
 
-__all__ = ["PATIENCE", "QUICK", "Asking", "IdProof", "KeyProof", "Proof", "TurnProof"]
+__all__ = [
+    "PATIENCE",
+    "QUICK",
+    "IdProof",
+    "KeyProof",
+    "Proof",
+    "RotationError",
+    "ServiceCheck",
+    "TurnProof",
+]
 
 PATIENCE = 20.0
-"""Seconds for the service to notice a changed file, which it looks for every two, and for it and
+"""Seconds for the service to notice a changed file (it looks every two), and for the service and
 the relays to come back from a restart."""
 
 QUICK = 3.0
-"""Seconds before anything was changed: whoever has typed the command waits, and loses nothing."""
+"""Seconds for proofs before anything has changed: the operator waits, and nothing can be lost."""
 
-UNCHANGED = "nothing was changed"
-NOT_THERE = "the service does not answer; it reads its files when it starts"
-BOTH = "the old and the new one are both valid; run this again to go on"
+UNCHANGED = "Nothing was changed."
+BOTH = "The old and the new one are both valid. Run this again to continue."
+NOT_RUNNING = "the service doesn't answer; it reads its files when it starts"
+
+Say = Callable[[str], None]
+"""Prints one line for the operator."""
+
+
+class RotationError(Exception):
+    """The rotation can't continue. The text says why, what to do and what is valid now."""
 
 
 class Proof(Protocol):
-    """Of one kind. Each raises Failure."""
+    """The proofs for one kind of secret, in the order of the rotation. Each raises RotationError or
+    files.Unusable. Lifetimes are in seconds."""
 
     def ready(self, values: Sequence[Secret]) -> int:
-        """Everything that a rotation needs is there. The longest lifetime of what is made with
-        the values, in seconds."""
+        """Before anything changes: all programs run and use `values`. Returns the longest lifetime
+        of what they make with them."""
         ...
 
     def verified(self, new: Secret) -> None:
-        """Whoever verifies takes what is made with the new value."""
+        """The relays accept what is made with the new value."""
         ...
 
     def adopted(self, new: Secret) -> int:
-        """From now on nothing is made with another value. The longest lifetime, in seconds."""
+        """Nothing is made with another value any more. Returns the longest lifetime."""
         ...
 
-    def gone(self, old: Sequence[Secret]) -> None:
-        """Nobody takes what is made with the old values any more."""
+    def removed(self, old: Sequence[Secret]) -> None:
+        """Nothing accepts what was made with the old values any more."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Questions to the service. Without `strict`, an absent part is told and passed: it reads the
-    files when it starts."""
+class ServiceCheck:
+    """Checks what the service does. Unless `strict`, a stopped service or relay is passed over: it
+    reads the files when it starts."""
 
     directory: Path
-    service: Service
+    client: ServiceClient
+    say: Say
     strict: bool = True
 
     @property
-    def api_key(self) -> str:
-        """Read anew each time: it may be rotated meanwhile."""
-        try:
-            return Keyring(self.directory, Kind.API).standing(0).values[0].reveal()
-        except files.Unusable as error:
-            raise Failure(str(error)) from error
+    def url(self) -> str:
+        return self.client.url
 
-    def accepted(self, bearer: str, *, user: bool) -> bool:
-        """Whether the service takes this key or token. Raises NoAnswer."""
+    def mint(self) -> Minted:
+        """A credential from the service. The API key is read again each time, since it may be
+        rotated meanwhile. Raises ServiceError and files.Unusable."""
+        key = Keyring(self.directory, Kind.API).progress(0).values[0]
+        return self.client.mint(key.reveal())
+
+    def accepts(self, bearer: str, *, user: bool) -> bool:
+        """Whether the service accepts this key or token. Raises ServiceError."""
         try:
-            self.service.minted(bearer, user=user)
-        except NoAnswer as error:
+            self.client.mint(bearer, user=user)
+        except ServiceError as error:
             if error.status == 401:
                 return False
             raise
         return True
 
-    def comes_to(
-        self, question: Callable[[], bool], no: str, standing: str, patience: float
+    def require(
+        self, condition: Callable[[], bool], problem: str, state: str, patience: float
     ) -> bool:
-        """Wait for a yes. Raises Failure, which says `no` and how things stand; False when the
-        service is not there and need not be."""
+        """Wait until the condition holds. False if the service is stopped and may be.
+
+        Raises RotationError with the problem and the state if the condition never holds.
+        """
         try:
-            if self.service.comes_to(question, patience=patience, insist=self.strict):
+            if self.client.wait_for(condition, patience=patience, must_answer=self.strict):
                 return True
-        except NoAnswer as error:
+        except ServiceError as error:
             if self.strict or error.status is not None:
-                raise Failure(f"{error}; {_cure(error)}; {standing}") from error
+                raise RotationError(f"{error}. {_remedy(error)} {state}") from error
             return False
-        raise Failure(f"{no}; {standing}")
+        raise RotationError(f"{problem}. {state}")
 
 
-def _cure(error: NoAnswer) -> str:
+def _remedy(error: ServiceError) -> str:
     if error.status is None:
-        return "start it and run this again, or tell where it is with --service URL"
+        return "Start it and run this again, or give its address with --service URL."
     if error.status == 401:
-        return "it has other keys than this data directory: give its own with --dir"
-    return "its log tells more"
+        return "It has other keys than this data directory: give its own directory with --dir."
+    return "See its log."
 
 
 @dataclass(slots=True)
 class TurnProof:
-    """A credential of the new secret gets an allocation, then the service mints with it."""
+    """Each relay grants an allocation to a credential from the new secret, then the service mints
+    with it."""
 
-    asking: Asking
+    service: ServiceCheck
     _minted: Minted | None = None
-    """What the service handed out last."""
+    """The service's last credential."""
 
     def ready(self, values: Sequence[Secret]) -> int:
-        no = (
-            f"the service at {self.asking.service.url} mints with a secret that is not in "
-            f"{self.asking.directory / Kind.TURN}: it reads another file"
+        problem = (
+            f"the service at {self.service.url} mints with a secret that isn't in "
+            f"{self.service.directory / Kind.TURN}: it reads another file"
         )
-        self.asking.comes_to(lambda: self._mint().by(values), no, UNCHANGED, QUICK)
-        answers = self._offer(
-            values[0], lambda answers: not self._lacking(answers, _running), QUICK
+        self.service.require(lambda: self._mint().made_with(values), problem, UNCHANGED, QUICK)
+        answers = self._try(
+            values[0], lambda answers: not self._unserved(answers, _is_running), QUICK
         )
-        self._demand(answers, _running, UNCHANGED)
+        self._require_served(answers, _is_running, UNCHANGED)
         return self._minted.ttl if self._minted else 0
 
     def verified(self, new: Secret) -> None:
         if self._minted is None:
-            self.asking.comes_to(lambda: bool(self._mint()), "", BOTH, PATIENCE)
-        answers = self._offer(
+            self.service.require(lambda: bool(self._mint()), "", BOTH, PATIENCE)
+        answers = self._try(
             new,
-            lambda answers: any(map(_refusing, answers)) or not self._lacking(answers, _taking),
+            lambda answers: any(map(_rejects, answers)) or not self._unserved(answers, _accepts),
             PATIENCE,
         )
         for answer in answers:
-            name, how = answer.relay.name, answer.reception
-            if how is Reception.REFUSED:
-                raise Failure(
-                    f"{name} refuses the new secret ({answer.detail}): it does not read "
-                    f"{answer.relay.home}/turndb, or that was replaced while it ran; restart it; "
-                    f"{BOTH}"
+            name = answer.relay.name
+            if _rejects(answer):
+                raise RotationError(
+                    f"{name} rejects the new secret ({answer.detail}): it doesn't read "
+                    f"{answer.relay.home}/turndb, or that file was replaced while it ran. "
+                    f"Restart {name}. {BOTH}"
                 )
-            if how is Reception.TAKEN:
-                click.echo(f"{name} takes it: {answer.detail}")
-        self._demand(answers, _taking, BOTH)
-        if not any(map(_taking, answers)):
-            click.echo("no relay answers; each has it in its database for when it starts")
+            if _accepts(answer):
+                self.service.say(f"{name} accepts the new secret: {answer.detail}")
+        self._require_served(answers, _accepts, BOTH)
+        if not any(map(_accepts, answers)):
+            self.service.say(
+                "no relay answers; each has the new secret in the database that it reads when it "
+                "starts"
+            )
 
     def adopted(self, new: Secret) -> int:
-        no = f"the service at {self.asking.service.url} goes on minting with the old secret"
-        adopted = self.asking.comes_to(lambda: self._mint().by([new]), no, BOTH, PATIENCE)
-        click.echo("the service mints with it" if adopted else NOT_THERE)
+        adopted = self.service.require(
+            lambda: self._mint().made_with([new]),
+            f"the service at {self.service.url} still mints with the old secret",
+            BOTH,
+            PATIENCE,
+        )
+        self.service.say("the service mints with the new secret" if adopted else NOT_RUNNING)
         return self._minted.ttl if self._minted else 0
 
-    def gone(self, old: Sequence[Secret]) -> None:
+    def removed(self, old: Sequence[Secret]) -> None:
         for secret in old:
-            for answer in self._offer(
-                secret, lambda answers: not any(map(_taking, answers)), PATIENCE
+            for answer in self._try(
+                secret, lambda answers: not any(map(_accepts, answers)), PATIENCE
             ):
                 name = answer.relay.name
-                if _taking(answer):
-                    raise Failure(
-                        f"{name} still takes the removed secret: its database is another one, or a "
-                        "static-auth-secret stands in its configuration; run `turnctl init` and "
-                        f"restart {name}"
+                if _accepts(answer):
+                    raise RotationError(
+                        f"{name} still accepts the removed secret: it reads another database, or "
+                        "its configuration has a static-auth-secret. Run `turnctl init` and "
+                        f"restart {name}."
                     )
-                if answer.reception is Reception.REFUSED:
-                    click.echo(f"{name} refuses the old secret")
+                if _rejects(answer):
+                    self.service.say(f"{name} rejects the old secret")
 
     def _mint(self) -> Minted:
-        self._minted = self.asking.service.minted(self.asking.api_key)
+        self._minted = self.service.mint()
         return self._minted
 
-    def _offer(
-        self, secret: Secret, enough: Callable[[Sequence[Answer]], bool], patience: float
-    ) -> tuple[Answer, ...]:
-        try:
-            found = relays(self.asking.directory)
-        except files.Unusable as error:
-            raise Failure(str(error)) from error
-        return offer(found, secret, enough=enough, patience=patience if self.asking.strict else 0)
+    def _try(
+        self, secret: Secret, enough: Callable[[Sequence[RelayAnswer]], bool], patience: float
+    ) -> tuple[RelayAnswer, ...]:
+        relays = configured_relays(self.service.directory)
+        patience = patience if self.service.strict else 0
+        return try_secret(relays, secret, enough=enough, patience=patience)
 
-    def _lacking(
-        self, answers: Sequence[Answer], fit: Callable[[Answer], bool]
-    ) -> list[tuple[str, list[Answer]]]:
-        """The URLs that clients are given and behind which no relay is fit, with its answers."""
-        lacking = []
+    def _unserved(
+        self, answers: Sequence[RelayAnswer], serves: Callable[[RelayAnswer], bool]
+    ) -> list[tuple[str, list[RelayAnswer]]]:
+        """The clients' URLs that no relay serves, each with the answers of the relays behind it."""
+        unserved = []
         for url in self._minted.urls if self._minted else ():
-            behind = [answer for answer in answers if _serves(answer.relay, url)]
-            if not any(map(fit, behind)):
-                lacking.append((url, behind))
-        return lacking
+            behind = [answer for answer in answers if _is_behind(answer.relay, url)]
+            if not any(map(serves, behind)):
+                unserved.append((url, behind))
+        return unserved
 
-    def _demand(
-        self, answers: Sequence[Answer], fit: Callable[[Answer], bool], standing: str
+    def _require_served(
+        self, answers: Sequence[RelayAnswer], serves: Callable[[RelayAnswer], bool], state: str
     ) -> None:
-        if not self.asking.strict:
+        if not self.service.strict:
             return
-        for url, behind in self._lacking(answers, fit):
+        for url, behind in self._unserved(answers, serves):
             if not behind:
-                raise Failure(
-                    f"clients are sent to {url}, and no relay of {self.asking.directory} is there: "
-                    f"its secret cannot be changed from here; {standing}"
+                raise RotationError(
+                    f"clients use {url}, but no relay in {self.service.directory} serves it: its "
+                    f"secret can't be changed from here. {state}"
                 )
-            told = ", ".join(f"{answer.relay.name}: {answer.detail}" for answer in behind)
-            raise Failure(f"no relay for {url} answers ({told}); start it; {standing}")
+            details = ", ".join(f"{answer.relay.name}: {answer.detail}" for answer in behind)
+            raise RotationError(f"no relay for {url} answers ({details}). Start it. {state}")
 
 
-def _running(answer: Answer) -> bool:
-    return answer.reception is not Reception.OUT
+def _is_running(answer: RelayAnswer) -> bool:
+    return answer.acceptance is not Acceptance.UNKNOWN
 
 
-def _refusing(answer: Answer) -> bool:
-    return answer.reception is Reception.REFUSED
+def _rejects(answer: RelayAnswer) -> bool:
+    return answer.acceptance is Acceptance.REJECTED
 
 
-def _taking(answer: Answer) -> bool:
-    return answer.reception is Reception.TAKEN
+def _accepts(answer: RelayAnswer) -> bool:
+    return answer.acceptance is Acceptance.ACCEPTED
 
 
-def _serves(relay: Relay, url: str) -> bool:
-    """Whether clients that follow this URL end at this relay: over TLS they come by the edge. A
-    name is taken to lead to this host."""
+def _is_behind(relay: ConfiguredRelay, url: str) -> bool:
+    """Whether clients with this URL reach this relay. Those with TLS come through the edge. A name
+    is taken to mean this host."""
     uri = parse_uri(url)
     if uri.address is not None and str(uri.address) not in relay.addresses:
         return False
@@ -241,65 +264,59 @@ def _serves(relay: Relay, url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class KeyProof:
-    """The service accepts what the new key, of kind API or TOKEN, stands for."""
+    """The service accepts the new API key, or tokens that the new token key signed."""
 
-    asking: Asking
+    service: ServiceCheck
     kind: Kind
     now: Callable[[], float]
 
-    @property
-    def what(self) -> str:
-        return "the {} key" if self.kind is Kind.API else "tokens that the {} key signed"
-
     def ready(self, values: Sequence[Secret]) -> int:
-        self._accepts(values[0], "first", UNCHANGED, QUICK)
+        self._require_accepted(values[0], "first", UNCHANGED, QUICK)
         return self._longest
 
     def verified(self, new: Secret) -> None:
-        """There is nobody else to ask."""
+        """No relay reads these keys."""
 
     def adopted(self, new: Secret) -> int:
-        adopted = self._accepts(new, "new", BOTH, PATIENCE)
-        click.echo(f"the service accepts {self.what.format('new')}" if adopted else NOT_THERE)
+        adopted = self._require_accepted(new, "new", BOTH, PATIENCE)
+        self.service.say(f"the service accepts {self._what('new')}" if adopted else NOT_RUNNING)
         return self._longest
 
-    def gone(self, old: Sequence[Secret]) -> None:
-        what = self.what.format("old")
-        if self.asking.comes_to(
-            lambda: not any(map(self._accepted, old)),
-            f"the service at {self.asking.service.url} still accepts {what}: restart it",
-            f"it is out of {self.kind}",
+    def removed(self, old: Sequence[Secret]) -> None:
+        if self.service.require(
+            lambda: not any(map(self._is_accepted, old)),
+            f"the service at {self.service.url} still accepts {self._what('old')}: restart it",
+            f"{self.kind} no longer holds it.",
             PATIENCE,
         ):
-            click.echo(f"the service refuses {what}")
+            self.service.say(f"the service rejects {self._what('old')}")
 
     @property
     def _longest(self) -> int:
         return LONGEST_TOKEN if self.kind is Kind.TOKEN else 0
 
-    def _accepts(self, key: Secret, which: str, standing: str, patience: float) -> bool:
-        no = f"the service at {self.asking.service.url} refuses {self.what.format(which)}"
-        return self.asking.comes_to(
-            lambda: self._accepted(key), f"{no} of {self.kind}", standing, patience
-        )
+    def _what(self, which: str) -> str:
+        key = f"the {which} key"
+        return key if self.kind is Kind.API else f"tokens signed with {key}"
 
-    def _accepted(self, key: Secret) -> bool:
+    def _require_accepted(self, key: Secret, which: str, state: str, patience: float) -> bool:
+        problem = f"the service at {self.service.url} rejects {self._what(which)} in {self.kind}"
+        return self.service.require(lambda: self._is_accepted(key), problem, state, patience)
+
+    def _is_accepted(self, key: Secret) -> bool:
         if self.kind is Kind.API:
-            return self.asking.accepted(key.reveal(), user=True)
-        return self.asking.accepted(token(key, self.now()), user=False)
+            return self.service.accepts(key.reveal(), user=True)
+        return self.service.accepts(join_token(key, self.now()), user=False)
 
 
 @dataclass(frozen=True, slots=True)
 class IdProof:
-    """The service makes users' ids with the key."""
+    """The service makes users' ids with the key in the file."""
 
-    asking: Asking
+    service: ServiceCheck
 
-    def holds(self, key: Secret, standing: str, patience: float) -> None:
-        """Raises Failure when it makes them with another one."""
-        asking = self.asking
+    def used(self, key: Secret, state: str, patience: float) -> None:
+        """Raises RotationError if it makes them with another one."""
         expected = opaque_user_id(key, f"user:{USER}")
-        no = f"the service at {asking.service.url} makes user ids with another key than id-key's"
-        asking.comes_to(
-            lambda: asking.service.minted(asking.api_key).user == expected, no, standing, patience
-        )
+        problem = f"the service at {self.service.url} makes user ids with another key than id-key's"
+        self.service.require(lambda: self.service.mint().user == expected, problem, state, patience)

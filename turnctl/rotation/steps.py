@@ -1,8 +1,7 @@
-"""Rotation of a secret: what its file holds at each step, and which step comes next.
+"""Which step of a secret's rotation comes next, from what its file holds. Pure.
 
-Owns the order of steps, and what of it has to be written down. Pure: it refuses to know files,
-clocks and networks. The rule: whatever was made with a value is honoured until it has run out, so
-a value leaves the file only after the last thing made with it, or when somebody revokes it.
+Anything made with a secret is honored until it expires. A secret therefore leaves the file only
+after the last thing made with it has expired, or when somebody revokes it.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ LONGEST_TOKEN = 86_400
 """Seconds: the service issues no join token for longer."""
 
 MARGIN = 5
-"""Seconds beyond the longest lifetime: for a clock that is set back a little meanwhile. Service and
-relays share this host's."""
+"""Seconds beyond the longest lifetime, in case the clock is set back a little meanwhile. The
+service and the relays share this host's clock."""
 
 
 class Kind(StrEnum):
@@ -47,18 +46,18 @@ class Kind(StrEnum):
 
 
 class Step(Enum):
-    BEGIN = "nothing is under way"
-    SWITCH = "the new value verifies everywhere, or will; the old one is still the first"
-    SETTLE = "the new one is the first, and nobody has written down when the old one runs out"
-    WAIT = "things made with the old one may still be in use"
-    REMOVE = "nothing made with the old one is valid any more"
+    BEGIN = "no rotation has begun"
+    SWITCH = "every relay has the new value, or will; the old one is still the first"
+    SETTLE = "the new value is the first; when the old one expires isn't noted yet"
+    WAIT = "things made with the old value may still be in use"
+    REMOVE = "everything made with the old value has expired"
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One that is under way. Values stand in it by their digests: the secret's file is the only
-    one that holds them. `longest` is the longest lifetime, in seconds, that was granted when it
-    began. `until` is the Unix time at which the outgoing ones have run out, None until known.
+    """A rotation that has begun. It holds the digests of the new and the old values; only the
+    secret's file holds the values. `longest` is the longest lifetime, in seconds, that was granted
+    when it began. `until` is the Unix time at which the old values expire, None until it is known.
     """
 
     incoming: str
@@ -67,19 +66,19 @@ class Rotation:
     until: int | None = None
 
     def settled(self, now: float, longest: int) -> Rotation:
-        """The old ones were last used at `now`, for at most `longest` seconds from then."""
+        """The old values were last used at `now`, for at most `longest` seconds from then."""
         return replace(self, until=int(now) + max(longest, self.longest) + MARGIN)
 
 
 def digest(secret: Secret) -> str:
-    """Tells a value from others without telling it: secrets are too long to be guessed."""
+    """Identifies a value without revealing it: secrets are too long to be guessed."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()[:16]
 
 
 def next_step(rotation: Rotation | None, secrets: Sequence[Secret], now: float) -> Step:
-    """What is to be done, by the file's values in their order, at the Unix time `now`.
+    """The next step, by the file's values in their order, at the Unix time `now`.
 
-    A rotation whose new value is not in the file was killed before it began.
+    A rotation whose new value isn't in the file was killed before it began.
     """
     digests = list(map(digest, secrets))
     if rotation is None or rotation.incoming not in digests:
@@ -92,17 +91,17 @@ def next_step(rotation: Rotation | None, secrets: Sequence[Secret], now: float) 
 
 
 def switched(rotation: Rotation, secrets: Sequence[Secret]) -> tuple[Secret, ...]:
-    """The new value first, the others behind it as they stood."""
+    """The new value first, the others after it in their order."""
     return tuple(sorted(secrets, key=lambda secret: digest(secret) != rotation.incoming))
 
 
 def rest(rotation: Rotation, secrets: Sequence[Secret]) -> tuple[Secret, ...]:
-    """Without the outgoing ones; what somebody added by hand meanwhile stays."""
+    """Without the old values. A value that somebody added by hand meanwhile stays."""
     return tuple(secret for secret in secrets if digest(secret) not in rotation.outgoing)
 
 
 def dump(rotations: Mapping[Kind, Rotation]) -> str:
-    """The rotations under way, as they are kept in a file."""
+    """The rotations as JSON text for a file."""
     return json.dumps({kind.value: asdict(one) for kind, one in rotations.items()}, indent=2) + "\n"
 
 
@@ -110,7 +109,7 @@ def load(text: str) -> dict[Kind, Rotation]:
     """What `dump` wrote. Raises ValueError for anything else."""
     document = json.loads(text)
     if not isinstance(document, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("isn't a JSON object")
     return {Kind(name): _rotation(fields) for name, fields in document.items()}
 
 
@@ -123,4 +122,4 @@ def _rotation(fields: object) -> Rotation:
             "until": int() | None as until,
         } if all(isinstance(one, str) for one in outgoing):
             return Rotation(incoming, tuple(outgoing), longest, until)
-    raise ValueError("lacks a field, or has one of another type")
+    raise ValueError("a field is missing or has the wrong type")

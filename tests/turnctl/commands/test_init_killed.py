@@ -17,8 +17,8 @@ KEYS = ("turn-secret", "api-key", "token-key", "id-key")
 
 RUNS = """
 import os, shutil, signal, sys
-import sqlite3, turnctl.deployment.placeholder, turnctl.host.interfaces
-from turnctl.init import init
+import sqlite3, turnctl.deployment.edge.placeholder, turnctl.host.interfaces
+from turnctl.commands.init import init
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.chmod", "sqlite3.connect"}
 

@@ -21,7 +21,7 @@ import pytest
 from signalpost.credentials import Secret, mint
 from tests.lab.host import RELAYS, Credential, Host, hosted
 from tests.lab.prober import TURNCTL
-from turnctl.rotation.confirm import token
+from turnctl.rotation.confirm import join_token
 from turnctl.rotation.keyring import NOTE
 
 KILLED = 137
@@ -114,9 +114,9 @@ def test_from_one_secret_to_the_next(host: Host) -> None:
     (old,) = host.secrets()
     done = host.rotate(hurry=False)
     assert done.returncode == 0, done.stderr
-    assert "the service mints with it" in done.stdout
-    assert "the old one is valid until 2" in done.stdout
-    assert "coturn-edge refuses the old secret" in done.stdout
+    assert "the service mints with the new secret" in done.stdout
+    assert "The old secret is valid until 2" in done.stdout
+    assert "coturn-edge rejects the old secret" in done.stdout
     assert_done(host, old, host.secrets()[0])
 
 
@@ -205,7 +205,7 @@ def test_ctrl_c_says_that_nothing_is_lost(host: Host) -> None:
     assert "nothing is lost" in said
     assert old in host.secrets()
     done = host.rotate("--revoke")
-    assert "going on with the rotation that was begun before" in done.stdout
+    assert "continuing the rotation that an earlier run began" in done.stdout
     assert_done(host, old, host.secrets()[0])
 
 
@@ -225,7 +225,7 @@ def test_revoke_takes_it_back_at_once(host: Host) -> None:
     (old,) = host.secrets()
     done = host.rotate("--revoke")
     assert done.returncode == 0, done.stderr
-    assert "Running allocations go on until they end" in done.stdout
+    assert "Running allocations continue until they end" in done.stdout
     assert_done(host, old, host.secrets()[0])
 
 
@@ -249,7 +249,7 @@ def test_an_api_key_and_its_copy(host: Host) -> None:
     assert [200, 200] == [host.ask(key)[0] for key in (old, new)]
     assert f"{new}\n" == (host.data / "probe" / "api-key").read_text()
     again = host.rotate("api")
-    assert "going on" in again.stdout
+    assert "continuing the rotation" in again.stdout
     assert [new, old] == host.secrets("api-key")
     assert host.rotate("api", "--revoke").returncode == 0
     assert [401, 200] == [host.ask(key)[0] for key in (old, new)]
@@ -266,7 +266,7 @@ def test_a_token_key(host: Host) -> None:
     new = host.secrets("token-key")[0]
     until = json.loads((host.data / NOTE).read_text())["token-key"]["until"]
     assert begun + 86_400 < until < time.time() + 86_400 + 60
-    assert [200, 200] == [host.ask(token(Secret(key), time.time()))[0] for key in (old, new)]
+    assert [200, 200] == [host.ask(join_token(Secret(key), time.time()))[0] for key in (old, new)]
     let_run_out(host)
     host.init()
     assert [new] == host.secrets("token-key")
@@ -278,7 +278,7 @@ def test_the_id_key_only_with_yes(host: Host) -> None:
     user = host.credential("somebody").username.partition(":")[2]
     asked = host.rotate("id")
     assert 2 == asked.returncode
-    assert "begin anew" in asked.stdout
+    assert "start over" in asked.stdout
     assert [old] == host.secrets("id-key")
     done = host.rotate("id", "--yes")
     assert done.returncode == 0, done.stderr
@@ -302,8 +302,8 @@ def test_no_service(host: Host) -> None:
     host.stop("signal")
     try:
         said = refused(host)
-        assert f"the service at {host.url} does not answer: Connection refused" in said
-        assert "--service URL; nothing was changed" in said
+        assert f"the service at {host.url} doesn't answer: Connection refused" in said
+        assert "--service URL. Nothing was changed." in said
     finally:
         host.start("signal")
 
@@ -314,7 +314,7 @@ def test_no_relay(host: Host) -> None:
     try:
         said = refused(host)
         assert f"no relay for turn:{host.address}:{host.ports['turn']}" in said
-        assert "(coturn: Connection refused); start it; nothing was changed" in said
+        assert "(coturn: Connection refused). Start it. Nothing was changed." in said
     finally:
         host.start("coturn")
 
@@ -328,7 +328,7 @@ def test_a_relay_elsewhere(host: Host) -> None:
         host.restart("signal")
         said = refused(host)
         assert f"turn:198.51.100.7:{host.ports['turn']}" in said
-        assert "its secret cannot be changed from here; nothing was changed" in said
+        assert "its secret can't be changed from here. Nothing was changed." in said
     finally:
         settings.write_text(before)
         host.restart("signal")
@@ -342,7 +342,7 @@ def test_revoke_needs_nobody(host: Host) -> None:
         done = host.rotate("--revoke")
         assert done.returncode == 0, done.stderr
         assert "no relay answers" in done.stdout
-        assert "the service does not answer; it reads its files when it starts" in done.stdout
+        assert "the service doesn't answer; it reads its files when it starts" in done.stdout
     finally:
         host.start("signal", *RELAYS)
     assert_done(host, old, host.secrets()[0])
@@ -357,15 +357,15 @@ def copied(host: Host, home: Path) -> Host:
 @pytest.mark.parametrize(
     ("name", "content", "mode", "said"),
     [
-        ("turn-secret", None, 0o600, "is not there; give the data directory with --dir"),
+        ("turn-secret", None, 0o600, "doesn't exist; give the data directory with --dir"),
         ("turn-secret", "0123456789abcdef0123456789abcdef\n", 0o644, "chmod 600"),
         ("turn-secret", "short\n", 0o600, "at least 16"),
         ("turn-secret", '"0123456789abcdef0123456789abcdef"\n', 0o600, "quotes"),
         ("turn-secret", "", 0o600, "is empty"),
-        ("turn-secret", "0123456789abcdef0123456789abcdef\n", 0o600, "a secret that is not in"),
+        ("turn-secret", "0123456789abcdef0123456789abcdef\n", 0o600, "a secret that isn't in"),
         ("api-key", "0123456789abcdef0123456789abcdef\n", 0o600, "has other keys than this"),
-        ("signalpost.yaml", "http: [", 0o644, "give --service"),
-        (NOTE, "half", 0o600, "remove it to have rotations begin anew"),
+        ("signalpost.yaml", "http: [", 0o644, "give its address with --service"),
+        (NOTE, "half", 0o600, "Remove the file to start rotations over"),
         ("coturn-edge/turnserver.conf", "realm=signalpost\n", 0o600, "has no listening-ip"),
         ("coturn/turndb", "no database" * 100, 0o600, "remove the file and run `turnctl init`"),
     ],
@@ -401,8 +401,8 @@ def test_a_database_that_was_replaced(host: Host) -> None:
         path.unlink()
     done = host.rotate("--no-wait")
     assert 3 == done.returncode
-    assert "coturn refuses the new secret" in done.stderr
-    assert "run this again to go on" in done.stderr
+    assert "coturn rejects the new secret" in done.stderr
+    assert "Run this again to continue" in done.stderr
     assert old == host.secrets()[0]
     host.restart("coturn")
     new = in_use(host, old)
@@ -414,9 +414,9 @@ def test_a_database_that_was_replaced(host: Host) -> None:
     ("arguments", "said"),
     [
         (("tea",), "'tea' is not one of"),
-        (("id", "--revoke"), "takes neither of these options"),
-        (("turn", "--yes"), "for `turnctl rotate id` alone"),
-        (("--service", "calls.example.org"), "no URL such as"),
+        (("id", "--revoke"), "leave out --revoke and --no-wait"),
+        (("turn", "--yes"), "only for `turnctl rotate id`"),
+        (("--service", "calls.example.org"), "isn't a URL such as"),
     ],
 )
 def test_wrong_usage(host: Host, arguments: tuple[str, ...], said: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.auth import MAX_TOKEN_TTL
+from signalpost.access.auth import MAX_TOKEN_TTL
 from signalpost.credentials import Secret
 from turnctl.rotation.steps import (
     LONGEST_TOKEN,
@@ -79,7 +79,7 @@ ENTRY = '{"turn-secret": {"incoming": "a", "outgoing": %s, "longest": %s, "until
     [
         ("", "Expecting value"),
         ("[]", "no JSON object"),
-        ('{"turn-secret": {}}', "lacks a field"),
+        ('{"turn-secret": {}}', "a field is missing"),
         ('{"tea": {}}', "tea"),
         (ENTRY % ("[1]", "1"), "another type"),
         (ENTRY % ("[]", '"1"'), "another type"),

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from signalpost.iceservers import DEFAULT_PORTS
-from turnctl.deployment.placeholder import ISSUER
+from turnctl.deployment.edge.issuer import ISSUER
 from turnctl.diagnosis.approots import TAKEN, known_to_apps
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding

@@ -1,0 +1,1 @@
+"""The TLS edge: its certificate, and the running HAProxy."""
