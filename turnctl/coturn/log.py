@@ -1,5 +1,5 @@
 """coturn's log: what it refused of its configuration, what it couldn't listen on, and its version.
-coturn keeps running after most of these errors, so only the log shows them.
+coturn keeps running after most of these errors, so only the log shows them. Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 most of them, and then refuses clients or lets them reach too much. Each was tried with 4.6.1 and
 4.18.0; docs/coturn-options.md has the results.
 
-Pure: a parsed file and the version that reads it in, findings out.
+No file is read here: a parsed configuration and its version go in, and findings come out.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SNMP6 = (
 
 
 def test_the_files() -> None:
-    """Names and values of both families; text without them is no counter at all."""
+    """Names and values of both families. A text without them is an error."""
     assert {"InDatagrams": 1000, "RcvbufErrors": 6}.items() <= read_snmp(SNMP).items()
     assert {"InDatagrams": 1383, "RcvbufErrors": 1} == read_snmp6(SNMP6)
     with pytest.raises(ValueError, match="unpack"):
