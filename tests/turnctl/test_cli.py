@@ -360,7 +360,7 @@ def test_a_terminal_of_another_alphabet() -> None:
         env=os.environ | {"PYTHONIOENCODING": "latin-1"},
     )
     assert (1, b"") == (done.returncode, done.stderr)
-    assert b"\n  ? See that the server runs" in done.stdout
+    assert b"\n  ? " in done.stdout
     assert done.stdout.splitlines()[-1].startswith(b"FAIL  0 of 1 relay paths carry data")
 
 
