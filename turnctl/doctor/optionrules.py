@@ -26,7 +26,6 @@ __all__ = ["judge"]
 
 FAIL, WARN = Severity.FAIL, Severity.WARN
 
-COMMENT = re.compile(r"[ \t]#")
 READ = re.compile(r"\d+[ \t]")
 """A number with text after it. coturn reads only the number."""
 NOT_UTF8 = re.compile(r"\\x[89a-f][0-9a-f]")
@@ -129,7 +128,7 @@ def _value(conf: Conf, line: Line) -> Finding | None:
     name, value, place = line.option, line.value, conf.at(line)
     if name not in KNOWN:
         return None
-    if len(f"{name}{line.raw}".encode()) >= LONGEST:
+    if line.cut:
         text = f"{name} has more than {LONGEST} bytes: coturn cuts the line there"
         return found("line-too-long", FAIL, place, text)
     if name in VALUELESS:
@@ -137,7 +136,7 @@ def _value(conf: Conf, line: Line) -> Finding | None:
             text = f"{name}={value} switches it on, as any value does"
             return found("value-invalid", FAIL, place, text)
         return None
-    if not _is_quoted(line) and COMMENT.search(line.raw):
+    if line.commented:
         if name in NUMBERS | LIFETIMES and READ.match(value):
             text = (
                 f"coturn reads {name} up to the blank, but in other options such text is part of "
@@ -156,11 +155,6 @@ def _value(conf: Conf, line: Line) -> Finding | None:
     if name in {"denied-peer-ip", "allowed-peer-ip"}:
         return _peer_range(conf, line)
     return None
-
-
-def _is_quoted(line: Line) -> bool:
-    written = line.raw.lstrip(" =\t").rstrip()
-    return len(written) > 1 and written[0] == written[-1] == '"'
 
 
 def _ends(line: Line) -> str | None:

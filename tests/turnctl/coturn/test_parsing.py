@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from turnctl.coturn.parsing import Line, parse
+import pytest
+
+from turnctl.coturn.parsing import LONGEST, Line, parse
 from turnctl.coturn.versions import Version
 
 TEXT = """# Made by `turnctl init`, which overwrites it on each run: don't edit it.
@@ -55,3 +57,30 @@ def test_use_auth_secret_cannot_be_switched_off() -> None:
     conf = parse("f", "use-auth-secret=no\nno-auth=no\n")
     assert Line(1, "use-auth-secret", "no") == conf.line_of("use-auth-secret")
     assert conf.line_of("no-auth") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted", "commented"),
+    [
+        ("realm=r", False, False),
+        ('realm = "r"  ', True, False),
+        ('realm="r', False, False),
+        ("realm=r # text", False, True),
+        ("realm=r#text", False, False),
+        ('realm="r # text"', True, False),
+        ('realm="r" # text', False, True),
+        ("fingerprint #yes", False, True),
+    ],
+)
+def test_quotes_and_comments(text: str, quoted: bool, commented: bool) -> None:
+    """coturn drops double quotes around a whole value, and has no comments behind one."""
+    (line,) = parse("f", text).lines
+    assert (quoted, commented) == (line.quoted, line.commented)
+
+
+def test_a_line_that_coturn_cuts() -> None:
+    """The rest is another line to coturn."""
+    first, *rest = parse("f", f"realm={'x' * LONGEST}").lines
+    assert first.cut
+    assert ["x" * len("realm=")] == [line.option for line in rest]
+    assert not parse("f", "realm=x").lines[0].cut
