@@ -20,7 +20,7 @@ from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import addressrules, authrules, certificates
 from turnctl.doctor.addressrules import address_of, is_name
 from turnctl.doctor.catalogue import found
-from turnctl.host.addresses import DENIED, Range, is_private
+from turnctl.host.addresses import DENIED, AddressRange, is_private
 
 __all__ = ["judge"]
 
@@ -229,12 +229,12 @@ def _peer_range(conf: Conf, line: Line) -> Finding | None:
     return None
 
 
-def _range(text: str) -> Range | None:
+def _range(text: str) -> AddressRange | None:
     low, _, high = text.partition("-")
     first, last = address_of(low), address_of(high or low)
     if first is None or last is None or first.version != last.version:
         return None
-    return Range(first, last, "") if int(first) <= int(last) else None
+    return AddressRange(first, last, "") if int(first) <= int(last) else None
 
 
 def _repeated(conf: Conf) -> Iterator[Finding]:
@@ -288,7 +288,7 @@ def _peers(conf: Conf) -> Iterator[Finding]:
         yield found("deny-list-incomplete", severity, conf.place, text, missing=missing)
 
 
-def _covered(wanted: Range, denied: list[Range]) -> bool:
+def _covered(wanted: AddressRange, denied: list[AddressRange]) -> bool:
     """Whether the ranges together cover all of it."""
     at = int(wanted.first)
     mine = (one for one in denied if one.first.version == wanted.first.version)
