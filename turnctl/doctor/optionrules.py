@@ -95,7 +95,9 @@ def _option(conf: Conf, line: Line, version: Version | None) -> Iterator[Finding
     name, place = line.option, conf.at(line)
     match support(name, version):
         case Support.UNKNOWN:
-            yield found("option-unknown", FAIL, place, f"coturn has no {name!r:.60}{_hint(line)}")
+            yield found(
+                "option-unknown", FAIL, place, f"coturn has no option {name!r:.60}{_hint(line)}"
+            )
         case Support.LATER:
             text = f"coturn {version} doesn't have {name} yet: a newer version does"
             yield found("option-unknown", FAIL, place, text)
