@@ -162,7 +162,7 @@ class DnsAnswer:
 
     addresses: tuple[str, ...] = ()
     alias: str | None = None
-    problem: str = ""
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def test_the_limit_is_evidence() -> None:
     """So are the lost and all packets."""
     (one,) = judge({6: {"InDatagrams": 1, "RcvbufErrors": 1}}, {"net.core.rmem_max": 212992})
     assert {"lost": 1, "total": 1, "net.core.rmem_max": 212992} == one.evidence
-    assert "50.00% of all received" in one.summary
+    assert "50.00% of all packets received" in one.summary
+    assert "(1 of 2)" in one.summary
 
 
 def test_this_kernel() -> None:
