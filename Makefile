@@ -1,7 +1,9 @@
 # Every target sets up what it needs and can be run again at any time.
 
 PYTHON := .venv/bin/python
-PYTEST := .venv/bin/pytest
+PYTEST := .venv/bin/pytest --durations=25
+# More workers than cores: most tests wait.
+WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up test soak lint bench parts clean
@@ -16,7 +18,7 @@ up: setup ## service and TURN server, checked; ENGINE=docker|local, PORT, TURN_P
 	@$(PYTHON) -m deploy.up
 
 test: lint parts ## lint, types and every test, with the real coturn, NAT and Docker suites
-	@$(PYTEST)
+	@$(PYTEST) $(WORKERS)
 
 soak: setup parts ## the long tests: 100,000 cases, ten-minute loads
 	@SOAK=1 $(PYTEST)

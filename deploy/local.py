@@ -18,8 +18,8 @@ from deploy.packages import install
 from deploy.ports import require_free
 from deploy.processes import Child, Failed, kept, output_of, run
 from deploy.running import Running, Say, accepts_tcp, is_ready
-from signalpost.config import ConfigError, load
-from signalpost.settings import Http, Settings
+from signalpost.config.loading import ConfigError, load
+from signalpost.config.settings import Http, Settings
 
 __all__ = ["local"]
 

@@ -1,10 +1,13 @@
-"""Fixtures that every suite may use, and the rule about skips under CI."""
+"""Fixtures that every suite may use, how tests are shared among workers, and the rule about skips
+under CI.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Generator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -14,11 +17,31 @@ from tests.lab.certs import Authority
 from tests.lab.matrix import table
 from tests.lab.parts import MISSING
 
-OUTCOMES = pytest.StashKey[list[tuple[str, str, str]]]()
-"""(code, how, outcome) of each test that injected a fault."""
+FAULT = "fault"
+"""The property of a report that says a fault was injected: code, how, outcome."""
 
 WORDS = {"passed": "found", "skipped": "skipped", "failed": "NOT FOUND"}
 """Outcomes of a test in the fault matrix, the worst last: that of several tests counts."""
+
+
+SLOWEST: tuple[str, ...] = ()
+"""Folders and files that take long, the longest first: they start first, so that no worker is left
+with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file's tests with one worker, which makes the file's fixtures once. A test's own
+    mark `xdist_group` wins. The slow ones start first.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    order = [f"tests/{place}" for place in SLOWEST]
+
+    def rank(item: pytest.Item) -> int:
+        return next((n for n, place in enumerate(order) if item.nodeid.startswith(place)), 99)
+
+    items.sort(key=rank)
 
 
 def pytest_configure() -> None:
@@ -45,16 +68,28 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid}: {reason} (a failure, since CI=true)"
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        item.config.stash.setdefault(OUTCOMES, []).extend(
-            (str(mark.args[0]), str(mark.args[1]), report.outcome)
-            for mark in item.iter_markers("fault")
-        )
+        # A worker's report reaches the process that prints the summary with these alone.
+        report.user_properties += [
+            (FAULT, [*mark.args, report.outcome]) for mark in item.iter_markers("fault")
+        ]
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the fault matrix: each cause that was injected, and whether it was found."""
-    outcomes = terminalreporter.config.stash.get(OUTCOMES, [])
+    """Print what tests measured, and the fault matrix: each cause that was injected, and whether it
+    was found.
+    """
+    reports = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+    ]
+    told: list[tuple[str, Any]] = [each for report in reports for each in report.user_properties]
+    for title, text in {key: value for key, value in told if key != FAULT}.items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
+    outcomes = [value for key, value in told if key == FAULT]
     if outcomes:
         worst: dict[tuple[str, str], str] = {}
         for code, how, outcome in outcomes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab.matrix import document, marks
-from turnctl.diagnosis.catalogue import FIXES
+from turnctl.diagnosis.catalogue import CHECK
 
 
 def test_every_cause_is_injected() -> None:
     """Each code of the catalogue has a test that makes it happen."""
-    assert set(FIXES) == {code for code, _, _ in marks()}
+    assert set(CHECK) == {code for code, _, _ in marks()}
 
 
 def test_the_document_is_the_matrix() -> None:

@@ -13,10 +13,10 @@ import click
 import yaml
 
 import signalpost
-from signalpost import readers
-from signalpost.config import ConfigError, find_config, load, show
-from signalpost.settings import Settings
-from signalpost.sources import Sources
+from signalpost.config import readers
+from signalpost.config.files import SettingsFiles
+from signalpost.config.loading import ConfigError, find_config, load, show
+from signalpost.config.settings import Settings
 
 __all__ = ["Failure", "command"]
 
@@ -93,7 +93,7 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         )
         return dataclasses.replace(settings, http=http)
 
-    sources = Sources(read)
+    sources = SettingsFiles(read)
     settings = _settings(sources.load)
 
     # Imported late: `signalpost config` and --help need none of it, and `pip install signalpost`
@@ -102,7 +102,7 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         import uvloop
 
         from signalpost import logs
-        from signalpost.web import server
+        from signalpost.server import process as server
     except ModuleNotFoundError as error:
         raise Failure(
             f"{error.name} is not installed: pip install 'signalpost[server]' brings the service"

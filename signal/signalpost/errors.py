@@ -37,7 +37,7 @@
     │   └── NoRelays          no-relays
     └── NotConfigured       not-configured: the operator has not set this up
 
-`web/problems.py` is the one place that makes an HTTP status or a close code of them.
+`web/problems.py` makes an HTTP status of them, `websocket/closing.py` a close code.
 """
 
 from __future__ import annotations

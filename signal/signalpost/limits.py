@@ -7,12 +7,24 @@ can only be kind.
 
 from __future__ import annotations
 
-from signalpost.settings import Rate
+from dataclasses import dataclass
 
-__all__ = ["Bucket", "Buckets", "Places"]
+__all__ = ["Bucket", "Buckets", "Quota", "Rate"]
 
 MAX_KEYS = 50_000
 """Remembered keys of one kind: some 8 MB at worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` events in `seconds`, refilled evenly; `count` is also the burst."""
+
+    count: int
+    seconds: int
+
+    def __str__(self) -> str:
+        unit = {1: "s", 60: "min", 3600: "h"}[self.seconds]
+        return f"{self.count}/{unit}"
 
 
 class Bucket:
@@ -86,7 +98,7 @@ class Buckets:
         self._full_at = kept
 
 
-class Places:
+class Quota:
     """Counted places: so many in all, so many a key."""
 
     __slots__ = ("_each", "_taken", "_total", "total")

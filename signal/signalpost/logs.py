@@ -14,7 +14,7 @@ from typing import TextIO
 
 import msgspec
 
-from signalpost.settings import Log, LogFormat
+from signalpost.config.settings import Log, LogFormat
 
 __all__ = ["LOGGER", "Entry", "Field", "configure", "emit", "emit_all"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -36,6 +37,7 @@ def package(name: str, version: str) -> Path:
                 timeout=PATIENCE,
                 capture_output=True,
             )
-            Path(scratch).rename(place)
-            Path(scratch).mkdir()  # for its owner to remove
+            with contextlib.suppress(OSError):  # another worker was faster
+                Path(scratch).rename(place)
+                Path(scratch).mkdir()  # for its owner to remove
     return place / "node_modules" / name

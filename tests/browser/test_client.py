@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from signalpost.auth import Authenticator
+from signalpost.access.auth import Authenticator
+from signalpost.config.settings import Auth
 from signalpost.credentials import Secret
-from signalpost.settings import Auth
 from tests.browser import stand
 from tests.browser.line import line
 from tests.browser.stand import Person, Service, until

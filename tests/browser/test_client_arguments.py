@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from signalpost import grammar, messages
 from signalpost.client import PeerJoined, PeerLeft, State, connect
 from signalpost.client.session import MAX_FRAME
+from signalpost.config.settings import Limits
+from signalpost.dialects.native import grammar, messages
 from signalpost.errors import Malformed
-from signalpost.settings import Limits, Rate
+from signalpost.limits import Rate
 from tests.browser.npm import node
 from tests.signalpost.running import Running, running, settings
 
@@ -312,6 +313,6 @@ def test_any_arguments() -> None:
             heard = {type(event) for event in lobby.events._unread}
             assert not {PeerJoined, PeerLeft} & heard
             assert {peer} == set(lobby.peers)
-            assert 2 == len(list(made.service.service.lines))
+            assert 2 == len(list(made.service.service.sessions))
         finally:
             runner.run(stack.aclose())

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from signalpost.settings import Limits, Rate
+from signalpost.config.settings import Limits
+from signalpost.limits import Rate
 from tests.browser.npm import node
 from tests.signalpost.between import silent, slamming
 from tests.signalpost.running import running, settings

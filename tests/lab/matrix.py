@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from turnctl.diagnosis.catalogue import FIXES
+from turnctl.diagnosis.catalogue import CHECK
 
 __all__ = ["Fault", "document", "fault", "marks", "table"]
 
@@ -34,7 +34,7 @@ def marks() -> Iterator[Fault]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 where = f"{path.relative_to(TESTS)}::{node.name}"
                 found += [(*words, where) for words in _faults(node)]
-    order = list(FIXES)
+    order = list(CHECK)
     return iter(sorted(found, key=lambda one: order.index(one[0])))
 
 
@@ -66,9 +66,9 @@ def document() -> str:
     rows += [(f"`{code}`", how, f"`{where}`") for code, how, where in marks()]
     return (
         "# The fault matrix\n\n"
-        "Every cause that `turnctl check` names, how the tests make it happen, and where. Each is "
-        "found as the\nonly finding of its severity; `make test` prints the outcome. Made by "
-        "`python -m tests.lab.matrix`.\n\n" + table(rows) + "\n"
+        "Every cause that `turnctl check` can name, how a test makes it happen, and which test. "
+        "Each is found as\nthe only finding of its severity. `make test` prints the outcome, and "
+        "`python -m tests.lab.matrix` writes this page.\n\n" + table(rows) + "\n"
     )
 
 

@@ -202,9 +202,9 @@ def render(matrix: Mapping[tuple[Kind, Kind], Meeting]) -> str:
     lines = [
         "# NAT × NAT",
         "",
-        "How two ICE agents (aioice) connect that have one coturn for STUN and TURN, each behind a",
-        "NAT of its own, in network namespaces. `tests/test_nat_matrix.py` measures it, and",
-        "`python -m tests.lab meetings` writes this file. [lab.md](lab.md) says what each kind is.",
+        "How two ICE agents (aioice) connect. They share one coturn for STUN and TURN, and each is",
+        "behind a NAT of its own, in network namespaces. `tests/test_nat_matrix.py` measures it.",
+        "`python -m tests.lab meetings` writes this page. [lab.md](lab.md) describes each kind.",
         "",
     ]
     rows: list[tuple[str, ...]] = [("", *KINDS)]

@@ -58,6 +58,5 @@ def _etc(namespace: Namespace, files: Mapping[str, str]) -> Iterator[None]:
             (folder / file).write_text(text)
         yield
     finally:
+        # The empty /etc/netns stays: another process may be about to make its folder in it.
         shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # somebody else's namespace still has names
-            folder.parent.rmdir()

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import secrets
 import socket
 
-__all__ = ["candidates", "free_port"]
+__all__ = ["candidates", "free_port", "share"]
 
-candidates = itertools.cycle(secrets.SystemRandom().sample(range(21_000, 32_768), 11_768))
-"""None twice, and none that the kernel gives to whoever asks for any port: it would be taken again
-before the program that it was chosen for has it."""
+ALL = range(21_000, 32_768)
+"""Below the relay range, and none that the kernel gives to a program that asks for any port: the
+port would be taken again before the program that it was chosen for has it."""
+
+
+def share(worker: str, workers: int) -> range:
+    """The ports of one of pytest-xdist's workers, which no other worker uses; nor does another one
+    use the port above each.
+    """
+    size = len(ALL) // workers
+    begin = int(worker.removeprefix("gw")) % workers * size
+    return ALL[begin : begin + size - 1]
+
+
+_own = share(
+    os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+)
+candidates = itertools.cycle(secrets.SystemRandom().sample(_own, len(_own)))
+"""In random order, none twice before each was used once."""
 
 
 def free_port() -> int:
-    """A port free for TCP and UDP on every IPv4 address, below the relay range."""
+    """A port free for TCP and UDP on every IPv4 address."""
     for port in candidates:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,

@@ -16,10 +16,14 @@ from signalpost.iceservers import IceServer
 from tests.lab.clocks import shifted
 from tests.lab.netns import Namespace
 
-__all__ = ["TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
+__all__ = ["GRACE", "TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
 TIMEOUT = "10"
 """Seconds a URL unless a test says otherwise: of a busy machine's delay nothing shall come."""
+
+GRACE = 30.0
+"""Seconds within which something ends at once, or when its time is over, also on a busy machine.
+It's no measure of speed: the tests that use it set up waits that are far longer."""
 
 TURNCTL = str(Path(sys.executable).with_name("turnctl"))
 

@@ -437,15 +437,15 @@ def verdict(findings: tuple[list[str], ...]) -> str:
 
 INTRODUCTION = """# What coturn does with its options
 
-Made by `python -m tests.lab.trials`, which starts coturn 4.6.1 and 4.18.0 with each line and asks
-them what came of it. `make test` tries some of the rows again, `make soak` all of them.
+`python -m tests.lab.trials` writes this page. It starts coturn 4.6.1 and 4.18.0 with each line and
+records what they do. `make test` tries some of the rows again, `make soak` all of them.
 
 The rest of the file has a realm, a secret, `listening-port=20478`, `listening-ip=203.0.113.1` and
-the relay ports 40000 to 40019; the host has 203.0.113.1 and 203.0.113.2. `·` is a blank at the end
+the relay ports 40000 to 40019. The host has 203.0.113.1 and 203.0.113.2. `·` is a blank at the end
 of a line, `\\t` a tab, `\\r` a carriage return, `\\n` the next line, `%cert%` a good certificate.
-Parentheses hold what coturn wrote to its log. The last column is what `turnctl doctor --config`
-says of the line: something wherever a version does not do what was meant, and no failure where
-both do."""
+The text in parentheses is what coturn wrote to its log. The last column is what
+`turnctl doctor --config` says about the line. It reports something wherever a version doesn't do
+what was meant, and no failure where both do."""
 
 
 if __name__ == "__main__":

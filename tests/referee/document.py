@@ -14,41 +14,42 @@ __all__ = ["PATH", "read", "render"]
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "browsers.md"
 
-HEAD = """# What browsers make of a TURN server, and what `turnctl check` says of it
+HEAD = """# What browsers do with a TURN server, and what `turnctl check` says about it
 
-Made by `python -m tests.referee` with {browsers}; don't edit it.
-Each row is one URL of one server, tried alone by both browsers and by the check. The clients stand
-behind a symmetric NAT, a router or two away from the servers. `make test` tries a tenth of the rows
-again, `make soak` all of them.
+`python -m tests.referee` writes this page, so don't edit it.
+The browsers were {browsers}.
+Each row is one URL of one server, tried alone by both browsers and by the check. The clients are
+behind a symmetric NAT, one or two routers away from the servers. `make test` tries a tenth of the
+rows again, `make soak` all of them.
 
-**{urls} URLs of {configurations} configurations, in coturn {versions}.** A browser's result means:
+**{urls} URLs of {configurations} configurations, in coturn {versions}.** A browser's results mean:
 
 | result | what was seen |
 | --- | --- |
-| relay and data | A relay candidate came from this URL alone; data went as below |
-| data between relays alone | The same, but nothing passed between a relay and a peer without one |
-| data to direct peers alone | The same, but nothing passed between two relays |
-| relay, no data | A relay candidate was gathered, and nothing passed |
+| relay and data | This URL alone gave a relay candidate, and data passed as described below |
+| data between relays alone | The same, but no data passed between a relay and a peer without one |
+| data to direct peers alone | The same, but no data passed between two relays |
+| relay, no data | A relay candidate was gathered, but no data passed |
 | srflx | A server-reflexive candidate was gathered (`stun:` URLs) |
 | nothing | No candidate was gathered within twelve seconds |
 | throws … | `new RTCPeerConnection` threw this error |
 
 Data is a message on a data channel and its echo. It has to pass between two relays of this URL, and
-between a relay and a peer that has none.
+between a relay and a peer without one.
 
-The check's verdict is `fail` when it ends with status 1; its failing and warning codes follow. One
-row stands for both coturn versions where they gave the same results. `tests/referee/corpus` holds
-the configurations.
+The check's verdict is `fail` if it ends with status 1. Its failing and warning codes follow. If
+both coturn versions gave the same results, they share a row. The configurations are in
+`tests/referee/corpus`.
 
 ## The rule
 
-The check passes only where both browsers carry data between relays. It fails only where one of them
+The check passes only if both browsers carry data between relays. It fails only if one of them
 carries none, or none to a peer without a relay.
-It isn't applied to {chance}: some of their
-`relay-ip`, which allocations get by turns, are not the host's, so that each client meets another
+The rule isn't applied to {chance}. There, some
+`relay-ip` are not the host's and allocations use them in turn, so each client sees a different
 server.
 
-{disagreements} of {urls} rows break it, all of them for these reasons:
+{disagreements} of {urls} rows break the rule, all for one of these reasons:
 
 """
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from signalpost.auth import Authenticator
+from signalpost.access.auth import Authenticator
+from signalpost.config.settings import Auth
 from signalpost.credentials import Secret
-from signalpost.settings import Auth
 from tests.lab.ports import free_port
 
 __all__ = ["Process"]

@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.auth import Permission
+from signalpost.access.auth import Permission
+from signalpost.config.settings import Auth, Http, MetricsListener, Settings, Turn
 from signalpost.credentials import Secret
 from signalpost.iceservers import Relay
-from signalpost.settings import Auth, Http, Metrics, Settings, Turn
-from signalpost.web.server import Listening, listening
+from signalpost.server.process import Listening, listening
 from signalpost.web.service import Service
 
 TURN_SECRET = "a-turn-secret-0123456789"
@@ -30,7 +30,7 @@ PATIENCE = 60
 
 SETTINGS = Settings(
     http=Http(port=0),
-    metrics=Metrics(port=None),
+    metrics=MetricsListener(port=None),
     turn=Turn(secrets=(Secret(TURN_SECRET),), relays=(Relay("turn.example.org"),)),
     auth=Auth(api_keys=(Secret(API_KEY),), token_keys=(Secret(TOKEN_KEY),), id_key=Secret(ID_KEY)),
 )

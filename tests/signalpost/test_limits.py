@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.limits import Bucket, Buckets, Places
-from signalpost.settings import Rate
+from signalpost.limits import Bucket, Buckets, Quota, Rate
 
 
 def _taken(buckets: Buckets, key: str, now: float) -> bool:
@@ -62,8 +61,8 @@ def test_bucket_with_its_own_burst() -> None:
 
 
 def test_places() -> None:
-    """Places end in all and for each key; a place given back can be taken again."""
-    places = Places(total=3, each=2)
+    """Quota end in all and for each key; a place given back can be taken again."""
+    places = Quota(total=3, each=2)
     assert [places.take(key) for key in ("a", "a", "a", "b", "c")] == [
         True,
         True,
@@ -91,7 +90,7 @@ def test_another_rate() -> None:
 
 def test_other_places() -> None:
     """New numbers hold for who comes; who has a place keeps it."""
-    places = Places(total=2, each=2)
+    places = Quota(total=2, each=2)
     assert places.take("a")
     places.change(1, 1)
     assert not places.take("b")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from signalpost import logs
-from signalpost.settings import Log, LogFormat, LogLevel
+from signalpost.config.settings import Log, LogFormat, LogLevel
 from tests.signalpost.running import (
     API_KEY,
     BEARER,

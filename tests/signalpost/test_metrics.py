@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
-from signalpost.web.metrics import Metrics, Reload
+from signalpost.metrics import Metrics, Reload
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -18,10 +18,11 @@ import aiohttp
 import pytest
 
 from signalpost import logs
+from signalpost.config.settings import Hooks, Limits, Log
 from signalpost.credentials import Secret
-from signalpost.settings import Hooks, Limits, Log, Rate
-from signalpost.web import arrivals, ws
-from signalpost.web.outbox import MAX_QUEUED, WATCHED
+from signalpost.limits import Rate
+from signalpost.web import accepted, ws
+from signalpost.websocket.outbox import MAX_QUEUED, WATCHED
 from tests.signalpost.running import (
     API_KEY,
     BEARER,
@@ -144,7 +145,7 @@ async def test_connections_of_a_user() -> None:
         assert aiohttp.WSCloseCode.TRY_AGAIN_LATER == await third.closed()
         await run.peer(run.token("bob"))
         await first.socket.close()
-        await run.until(lambda: run.service.places.total == 2)
+        await run.until(lambda: run.service.connection_quota.total == 2)
         await run.peer(run.token("ann"))
 
 
@@ -162,9 +163,9 @@ async def test_a_resume_is_no_further_device() -> None:
 # --- who is in the way -------------------------------------------------------------------------
 
 
-async def _p99(one: Peer, two: Peer) -> float:
-    """Seconds of this thread's work until a signal is across, at the 99th percentile: both ends and
-    the service are in one loop.
+async def _most_work(one: Peer, two: Peer) -> float:
+    """Seconds that this thread's CPU works at most until a signal is across: both ends and the
+    service are in one loop. Other programs on the machine don't count.
     """
     times = []
     for number in range(200):
@@ -172,17 +173,17 @@ async def _p99(one: Peer, two: Peer) -> float:
         await one.send(type="signal", to=two.id, data=number)
         assert number == (await two.receive())["data"]
         times.append(time.thread_time() - started)
-    return sorted(times)[-2]
+    return max(times)
 
 
 async def test_a_flood_is_its_senders_alone() -> None:
     """Ten clients that flood are each closed with 1008, while two others talk as before. The bound
-    is wide: it tells a held-up service, and no more.
+    is wide: it only shows whether the service was held up.
     """
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
-        quiet = await _p99(one, two)
+        quiet = await _most_work(one, two)
         flooders = [await run.peer() for _ in range(10)]
 
         async def flood(peer: Peer) -> int | None:
@@ -191,7 +192,7 @@ async def test_a_flood_is_its_senders_alone() -> None:
             return await peer.closed()
 
         floods = asyncio.gather(*map(flood, flooders))
-        busy = await _p99(one, two)
+        busy = await _most_work(one, two)
         assert [1008] * 10 == await floods
         assert busy < max(0.5, 10 * quiet)
 
@@ -212,7 +213,7 @@ async def test_a_client_that_does_not_read_costs_a_bounded_amount() -> None:
         text = json.dumps({"type": "signal", "to": two.id, "data": "x" * 65_000})
         while not heard.done():
             await one.socket.send_str(text)
-            sockets = (line.socket for line in run.service.lines)
+            sockets = (line.socket for line in run.service.sessions)
             most = max([most, *(socket.waiting for socket in sockets if socket is not None)])
         assert "peer-left" == heard.result()["type"]
         transport.abort()  # or the client would wait for an answer to its close
@@ -224,13 +225,13 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
     """A thousand whose first request does not end are closed in time, and nobody waits for them:
     two others talk as before. The bound is as wide as that of a flood.
     """
-    assert arrivals.FIRST_REQUEST_SECONDS + arrivals.COARSENESS <= 10
-    monkeypatch.setattr(arrivals, "FIRST_REQUEST_SECONDS", 3_600.0)
+    assert accepted.FIRST_REQUEST_SECONDS + accepted.COARSENESS <= 10
+    monkeypatch.setattr(accepted, "FIRST_REQUEST_SECONDS", 3_600.0)
     skip = skipping(monkeypatch)
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
-        quiet = await _p99(one, two)
+        quiet = await _most_work(one, two)
 
         async def dribble() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", run.ports.port)
@@ -240,13 +241,13 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
             return answer
 
         dribbling = [asyncio.create_task(dribble()) for _ in range(1_000)]
-        await run.until(lambda: len(run.service.arrivals.silent) == 1_000)
-        assert await _p99(one, two) < max(0.5, 10 * quiet)
-        assert 1_000 == len(run.service.arrivals.silent)
+        await run.until(lambda: len(run.service.accepted.silent) == 1_000)
+        assert await _most_work(one, two) < max(0.5, 10 * quiet)
+        assert 1_000 == len(run.service.accepted.silent)
         skip(3_600)
         await run.until(lambda: all(each.done() for each in dribbling))
         assert {b""} == set(await asyncio.gather(*dribbling))
-        assert 0 == len(run.service.arrivals.silent)
+        assert 0 == len(run.service.accepted.silent)
 
 
 async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,12 +260,12 @@ async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         await deaf.send_str('{"type":"hello"}')
         await deaf.receive()
-        assert 1 == run.service.places.total
+        assert 1 == run.service.connection_quota.total
         skip(26)
         assert aiohttp.WSMsgType.PING == (await deaf.receive()).type
-        assert 1 == run.service.places.total
+        assert 1 == run.service.connection_quota.total
         skip(14)
-        await run.until(lambda: run.service.places.total == 0)
+        await run.until(lambda: run.service.connection_quota.total == 0)
         await deaf.close()
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.settings import Limits, Rate
-from signalpost.web import lines
+from signalpost.config.settings import Limits
+from signalpost.limits import Rate
+from signalpost.websocket import sessions
 from tests.signalpost.killable import CONFIG, Process
 from tests.signalpost.running import running, settings
 
@@ -117,7 +118,7 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
 
 async def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """When all are gone there are no tasks, rooms, sessions or connections of theirs."""
-    monkeypatch.setattr(lines, "RESUME_SECONDS", 0.05)
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.05)
     often = Rate(1_000_000, 1)
     limits = Limits(mints_per_user=often, mints_per_address=often)
     async with running(settings(limits=limits)) as run:
@@ -128,6 +129,6 @@ async def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.wait(runs, timeout=1, return_when=asyncio.FIRST_COMPLETED)
         await _end(runs)
         service = run.service
-        await run.until(lambda: not list(service.lines) and not service.places.total)
+        await run.until(lambda: not list(service.sessions) and not service.connection_quota.total)
         assert (0, 0) == (service.hub.room_count, len(service.sockets))
         await run.until(lambda: len(asyncio.all_tasks()) == tasks)

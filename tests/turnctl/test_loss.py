@@ -100,7 +100,10 @@ def measured(runs: list[Checked]) -> list[float]:
 @pytest.mark.parametrize("percent", RATES)
 @fault("relay-data-lost", "a router that loses 5, 10, 20 or 30 % each way (warn)")
 def test_loss_is_no_cause_of_its_own_making(
-    percent: int, authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    percent: int,
+    authority: Authority,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """`relay-data-lost` with its figure, over every transport and both versions, and no more."""
     with losing(percent, authority, tmp_path) as lossy:
@@ -110,12 +113,12 @@ def test_loss_is_no_cause_of_its_own_making(
         causes = Counter(", ".join(sorted(told(run))) for run in runs)
         seconds = sorted(run.seconds for run in runs)
         lost = measured(runs)
-        with capsys.disabled():
-            print(  # noqa: T201  the table of docs/fault-matrix.md
-                f"\n{percent} %: {dict(causes)}, echoes lost {sum(lost) / len(lost):.1%} "
-                f"({min(lost):.1%} to {max(lost):.1%}), "
-                f"{seconds[len(seconds) // 2]:.1f} s, {seconds[-1]:.1f} s at most"
-            )
+        record_property(
+            f"loss of {percent} %",
+            f"{dict(causes)}, echoes lost {sum(lost) / len(lost):.1%} "
+            f"({min(lost):.1%} to {max(lost):.1%}), "
+            f"{seconds[len(seconds) // 2]:.1f} s, {seconds[-1]:.1f} s at most",
+        )
     # A stream may stall for longer than a URL's time: then that is told, never another cause.
     unknown = [run for run in runs if told(run) == {"relay-data-lost", "deadline-reached"}]
     assert len(other) == len(unknown), [

@@ -26,7 +26,7 @@ from turnctl.wire.session import Login, Session
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

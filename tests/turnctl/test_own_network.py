@@ -18,17 +18,12 @@ import pytest
 from tests.lab import coturn, netns
 from tests.lab.matrix import fault
 from tests.lab.names import resolver
-from tests.lab.prober import TURNCTL, check, write_ice_servers
+from tests.lab.prober import GRACE, TURNCTL, check, write_ice_servers
 
 ANY = ["--username", f"{time.time() + 600:.0f}:nobody", "--credential", "none"]
 
 TIMEOUT = 6.0
 """Seconds a URL, as given to the command: the interface goes before they are over."""
-
-GRACE = 15.0
-"""Seconds within which something ends at once, also on a busy machine. The resolver that hangs here
-would take sixty.
-"""
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from signalpost.credentials import Secret, mint
 from tests.lab import coturn, netns
 from tests.lab.certs import Authority
-from tests.lab.prober import check, write_ice_servers
+from tests.lab.prober import GRACE, check, write_ice_servers
 from turnctl.check.probes.relay import ECHO_PACKETS
 
 RELAYS = range(20_000, 20_101)
@@ -149,7 +149,7 @@ def test_two_faults(
 
 
 def test_a_black_hole_holds_up_nobody(tmp_path: Path) -> None:
-    """Beside a URL that swallows everything the others pass, within the timeout and a half."""
+    """Beside a URL that swallows everything the others pass, and the check ends with its time."""
     with (
         netns.site() as site,
         coturn.running(site.server.address, namespace=site.server.name) as server,
@@ -161,4 +161,4 @@ def test_a_black_hole_holds_up_nobody(tmp_path: Path) -> None:
         checked = check("--timeout", "8", path, inside=site.client)
     assert ["pass", "pass", "fail"] == checked.verdicts()
     assert [ECHO_PACKETS, ECHO_PACKETS, 0] == [url["received"] for url in checked.report["urls"]]
-    assert checked.report["elapsedMs"] < 12_000
+    assert checked.report["elapsedMs"] < (8 + GRACE) * 1000

@@ -1,7 +1,6 @@
-"""Fresh credentials, for experiments on one that was refused: minted with the secret at hand, or
-asked for at the service that issued it.
+"""Sources of other credentials: `probes.triage` tries them when a server refuses the given one.
 
-Owns where they come from. Refuses to know what they are tried for: `probes.triage` does that.
+They are made with the shared secret, or asked for at the service that issued the refused one.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from turnctl.diagnosis.mistakes import in_password
 from turnctl.diagnosis.plan import Probe
 from turnctl.wire import http
 
-__all__ = ["Fresh", "Minted", "NotIssued", "Service"]
+__all__ = ["CredentialSource", "NotIssued", "SecretSource", "ServiceSource"]
 
 Pair = tuple[str, str]
 """User name and password."""
 
 
 class NotIssued(Exception):
-    """No credential was to be had; the text is the cause."""
+    """The source gives no credential; the text is the cause."""
 
 
-class Fresh(Protocol):
-    """A source of credentials for the server of a probe."""
+class CredentialSource(Protocol):
+    """Gives credentials for a probe's server."""
 
     @property
     def kind(self) -> Literal["secret", "service"]: ...
@@ -41,22 +40,22 @@ class Fresh(Protocol):
     async def issue(
         self, probe: Probe, ttl: int, *, patience: float, user: str | None = None
     ) -> Pair:
-        """One that lasts `ttl` seconds, or less where the issuer has a cap; for the probe's own
-        user, or for `user`. Raises NotIssued.
+        """A credential for `ttl` seconds (less where the service has a cap), for `user` or else
+        for the probe's user. Raises NotIssued.
         """
 
     def sign(self, username: str) -> str | None:
-        """The password of this user name; None where only the issuer could tell."""
+        """The password of this user name, None without the secret."""
 
     def mistakes(self, username: str, password: str, realm: str) -> tuple[str, ...] | None:
-        """By which an issuer with the secret makes this password, () when by none; None when no
-        way is known, or where there is no secret.
+        """The known mistakes that make this password from the secret. () if the password is
+        right, None if no known mistake makes it or without the secret.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
-    """By this machine; `now` gives Unix time."""
+class SecretSource:
+    """Makes credentials with the shared secret; `now` gives Unix time."""
 
     secret: Secret
     now: Callable[[], float]
@@ -80,18 +79,18 @@ class Minted:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """By the service at `url`. Each question is asked once, however many probes want to know."""
+class ServiceSource:
+    """Asks the service at `url`, once for each user and lifetime, however many probes need one."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     context: ssl.SSLContext
     kind: Literal["secret", "service"] = "service"
-    _answers: dict[tuple[int, str | None], tuple[IceServer, ...]] = field(default_factory=dict)
+    _issued: dict[tuple[int, str | None], tuple[IceServer, ...]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def get(self, patience: float, **query: str) -> http.Response:
-        """What it answers to its URL with these parameters. Raises FetchFailed."""
+        """The response to its URL with these parameters. Raises FetchFailed."""
         parts = urlsplit(self.url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True)) | query
         url = parts._replace(query=urlencode(given)).geturl() if query else self.url
@@ -102,18 +101,18 @@ class Service:
     ) -> Pair:
         try:
             async with asyncio.timeout(patience), self._turn:
-                if (ttl, user) not in self._answers:
-                    self._answers[ttl, user] = await self._ask(ttl, user, patience)
+                if (ttl, user) not in self._issued:
+                    self._issued[ttl, user] = await self._ask(ttl, user, patience)
         except TimeoutError:
-            raise NotIssued(f"the service did not answer in {patience:.1f} s") from None
-        servers = self._answers[ttl, user]
+            raise NotIssued(f"the service didn't answer within {patience:.1f} s") from None
+        servers = self._issued[ttl, user]
         for server in servers:
             if probe.url in server.urls and server.username and server.credential:
                 issued_to = read_username(server.username).user
                 if user and issued_to == read_username(probe.username or "").user:
-                    raise NotIssued("the service issues for one user alone")
+                    raise NotIssued("the service issues credentials for one user only")
                 return server.username, server.credential
-        raise NotIssued("the service's answer holds the URL no more")
+        raise NotIssued("the service's response no longer has the URL")
 
     async def _ask(self, ttl: int, user: str | None, patience: float) -> tuple[IceServer, ...]:
         query = {"ttl": str(ttl)} | ({} if user is None else {"user": user})
@@ -125,7 +124,7 @@ class Service:
         except http.FetchFailed as error:
             raise NotIssued(str(error)) from error
         except (ValueError, RecursionError) as error:
-            raise NotIssued("the service's answer holds no iceServers") from error
+            raise NotIssued("the service's response has no iceServers") from error
 
     def sign(self, username: str) -> str | None:
         return None

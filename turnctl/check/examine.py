@@ -1,4 +1,4 @@
-"""One examination: targets → iceServers → plan → observations → findings → Report."""
+"""One check: targets → iceServers → plan → observations → findings → Report."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import asyncio
 import datetime
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from turnctl.check import engine, targets
 from turnctl.check.engine import Options
-from turnctl.check.targets import Access, Source
+from turnctl.check.targets import Access, Target
 from turnctl.diagnosis.case import Record
-from turnctl.diagnosis.icelist import Fault
 from turnctl.diagnosis.judge import judge, overall, url_verdict
 from turnctl.diagnosis.observations import ListFault, Observation
-from turnctl.diagnosis.plan import make_plan
+from turnctl.diagnosis.plan import Plan, make_plan
 from turnctl.diagnosis.report import Report
 from turnctl.wire.outcome import Family
 
@@ -25,7 +24,7 @@ __all__ = ["NothingLeft", "Request", "examine"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to examine and how. `context` is for the HTTP of the issuer."""
+    """What to check, and how. `context` is for HTTPS to a service."""
 
     targets: tuple[str, ...]
     access: Access
@@ -35,13 +34,13 @@ class Request:
 
 
 class NothingLeft(ValueError):
-    """The options leave none of the targets' URLs to probe."""
+    """The options exclude every URL of the targets."""
 
 
 async def examine(request: Request, observe: Callable[[Observation], None]) -> Report:
-    """Run it; each observation goes to `observe` as it is made.
+    """Check the targets; each observation goes to `observe` as it is made.
 
-    Raises SourceError or NothingLeft.
+    Raises TargetError or NothingLeft.
     """
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     seen: list[Observation] = []
@@ -50,35 +49,17 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         seen.append(one)
         observe(one)
 
-    load = (
-        targets.load(
-            target, request.access, context=request.context, patience=request.options.timeout
-        )
-        for target in request.targets
-    )
-    loaded = await asyncio.gather(*load)
-    for source in loaded:
-        if source.issuer:
-            record(source.issuer)
-        for fault in source.faults:
-            record(_about(source, fault))
-    plan = make_plan(
-        [server for source in loaded for server in source.servers],
-        families=request.families,
-        relay_only=request.options.relay_only,
-        complete=any(source.complete for source in loaded),
-        places={url: where for source in loaded for url, where in source.places.items()},
-    )
-    faulty = any(source.faults for source in loaded)
-    if not plan and not faulty and any(source.servers for source in loaded):
-        raise NothingLeft("--relay-only and --family leave no URL of the target to probe")
-    fresh = {
-        server.username: source.fresh
-        for source in loaded
-        for server in source.servers
-        if server.username is not None and source.fresh is not None
+    found = await asyncio.gather(*(_read(target, request) for target in request.targets))
+    for one in _about_lists(found):
+        record(one)
+    plan = _plan(found, request)
+    credentials = {
+        server.username: target.credentials
+        for target in found
+        for server in target.servers
+        if server.username is not None and target.credentials is not None
     }
-    await engine.run(plan, request.options, record, fresh=fresh)
+    await engine.run(plan, request.options, record, credentials=credentials)
     judged = Record.of(plan, seen)
     findings = tuple(judge(plan, seen, now=time.time()))
     return Report(
@@ -92,11 +73,38 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
     )
 
 
-def _about(source: Source, fault: Fault) -> ListFault:
-    return ListFault(
-        url=fault.urls[0] if fault.urls else source.target,
-        kind=fault.kind,
-        where=fault.where,
-        detail=fault.detail,
-        urls=fault.urls,
+async def _read(target: str, request: Request) -> Target:
+    patience = request.options.timeout
+    return await targets.read_target(
+        target, request.access, context=request.context, patience=patience
     )
+
+
+def _about_lists(found: Sequence[Target]) -> Iterator[Observation]:
+    """How each service answered, and what is wrong with the lists themselves."""
+    for target in found:
+        if target.issuer:
+            yield target.issuer
+        for fault in target.faults:
+            yield ListFault(
+                url=fault.urls[0] if fault.urls else target.name,
+                kind=fault.kind,
+                where=fault.where,
+                detail=fault.detail,
+                urls=fault.urls,
+            )
+
+
+def _plan(found: Sequence[Target], request: Request) -> Plan:
+    """Raises NothingLeft."""
+    plan = make_plan(
+        [server for target in found for server in target.servers],
+        families=request.families,
+        relay_only=request.options.relay_only,
+        complete=any(target.complete for target in found),
+        places={url: where for target in found for url, where in target.places.items()},
+    )
+    faulty = any(target.faults for target in found)
+    if not plan and not faulty and any(target.servers for target in found):
+        raise NothingLeft("--relay-only and --family exclude every URL of the target")
+    return plan

@@ -103,7 +103,7 @@ def bench(
 
 
 def _run(request: Request, wanted: Wanted, sure: bool) -> list[Measured]:
-    from turnctl.check.targets import SourceError
+    from turnctl.check.targets import TargetError
     from turnctl.load.pairs import Limit
 
     async def run() -> list[Measured]:
@@ -116,7 +116,7 @@ def _run(request: Request, wanted: Wanted, sure: bool) -> list[Measured]:
 
     try:
         return asyncio.run(run())
-    except (SourceError, Limit) as error:
+    except (TargetError, Limit) as error:
         raise Misuse(str(error)) from error
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)
@@ -152,14 +152,14 @@ async def _measure(
 
 
 async def _probes(request: Request) -> list[Probe]:
-    """The relays of all targets. Raises SourceError or Failure."""
+    """The relays of all targets. Raises TargetError or Failure."""
     from turnctl.check import targets
     from turnctl.diagnosis.plan import make_plan
     from turnctl.wire.outcome import Outcome
 
     servers: list[IceServer] = []
     for target in request.targets:
-        source = await targets.load(
+        source = await targets.read_target(
             target, request.access, context=request.context, patience=request.options.timeout
         )
         if source.issuer is not None and source.issuer.outcome is not Outcome.OK:

@@ -99,7 +99,7 @@ def _as_lines(request: Request, output: Path | None, verbose: bool) -> Report:
 
 def _run(request: Request, observe: Callable[[Observation], None], verbose: bool) -> Report:
     from turnctl.check.examine import NothingLeft, examine
-    from turnctl.check.targets import SourceError
+    from turnctl.check.targets import TargetError
     from turnctl.reports.text import printable
 
     def record(one: Observation) -> None:
@@ -113,7 +113,7 @@ def _run(request: Request, observe: Callable[[Observation], None], verbose: bool
 
     try:
         return asyncio.run(run())
-    except (SourceError, NothingLeft) as error:
+    except (TargetError, NothingLeft) as error:
         raise Misuse(str(error)) from error
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)

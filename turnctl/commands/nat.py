@@ -20,7 +20,7 @@ from turnctl.commands.output import deliver, report_options
 
 if TYPE_CHECKING:
     from turnctl.check.examine import Request
-    from turnctl.diagnosis.nat import Behaviour, Seen
+    from turnctl.diagnosis.nat import Behaviour, NatEvidence
     from turnctl.wire.outcome import Address, Family
 
 __all__ = ["nat"]
@@ -36,7 +36,7 @@ class _Result:
     """One family: what was seen and judged, or why nothing was (`skipped`)."""
 
     family: Family
-    seen: Seen | None = None
+    seen: NatEvidence | None = None
     behaviour: Behaviour | None = None
     skipped: str = ""
 
@@ -114,15 +114,15 @@ def nat(
     else:
         text = "\n\n".join("\n".join(_as_text(one)) for one in tested)
     deliver(f"{text}\n", output)
-    return 0 if any(one.behaviour and one.behaviour.told for one in tested) else 1
+    return 0 if any(one.behaviour and one.behaviour.is_known for one in tested) else 1
 
 
 async def _examine(request: Request) -> list[_Result]:
-    from turnctl.check.targets import SourceError
+    from turnctl.check.targets import TargetError
 
     try:
         loaded = await asyncio.gather(*(_uris(target, request) for target in request.targets))
-    except SourceError as error:
+    except TargetError as error:
         raise Misuse(str(error)) from error
     endpoints = _endpoints([uri for uris in loaded for uri in uris])
     if not endpoints:
@@ -143,9 +143,11 @@ async def _uris(target: str, request: Request) -> list[IceUri]:
         try:
             return [parse_uri(target)]
         except IceUriError as error:
-            raise targets.SourceError(f"target {error}") from error
+            raise targets.TargetError(f"target {error}") from error
     patience = request.options.timeout
-    source = await targets.load(target, request.access, context=request.context, patience=patience)
+    source = await targets.read_target(
+        target, request.access, context=request.context, patience=patience
+    )
     if source.issuer and source.issuer.outcome is not Outcome.OK:
         status = f"HTTP {source.issuer.code}" if source.issuer.code else ""
         said = ": ".join(filter(None, [status, source.issuer.detail]))

@@ -150,7 +150,7 @@ def _address_watch(options: CheckOptions, asked: tuple[Server, ...], log: Log) -
     async def servers() -> list[IceServer]:
         request = options.request()
         loaded = [
-            await targets.load(
+            await targets.read_target(
                 target, request.access, context=request.context, patience=request.options.timeout
             )
             for target in request.targets
@@ -202,7 +202,7 @@ class Loop:
     async def forever(self) -> None:
         """Check, tell, wait. The first check may still find that the targets are wrong: Misuse."""
         from turnctl.check.examine import NothingLeft
-        from turnctl.check.targets import SourceError
+        from turnctl.check.targets import TargetError
 
         known: dict[Key, Standing] = {}
         trouble = ""
@@ -213,7 +213,7 @@ class Loop:
                 async with asyncio.timeout(LONGEST_CHECK):
                     report = await self.check()
             except Exception as error:
-                if first and isinstance(error, SourceError | NothingLeft):
+                if first and isinstance(error, TargetError | NothingLeft):
                     raise Misuse(str(error)) from error
                 self.exporter.broke_off()
                 if (said := _said(error)) != trouble:

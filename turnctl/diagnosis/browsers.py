@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from dataclasses import dataclass, replace
+from socket import inet_aton, inet_ntoa
 
 from signalpost.iceservers import IceUri, parse_uri
 
@@ -70,6 +70,6 @@ def _legacy(host: str) -> str:
     else:
         return ""
     try:
-        return socket.inet_ntoa(socket.inet_aton(host.removesuffix(".")))
+        return inet_ntoa(inet_aton(host.removesuffix(".")))
     except (OSError, ValueError):
         return ""

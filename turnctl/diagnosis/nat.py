@@ -16,7 +16,7 @@ from typing import Literal
 from turnctl.host.addresses import is_private
 from turnctl.wire.outcome import Address, Family, Outcome
 
-__all__ = ["Answer", "Behaviour", "Filtering", "Mapping", "Seen", "judge"]
+__all__ = ["Behaviour", "BindingResult", "Filtering", "Mapping", "NatEvidence", "judge"]
 
 
 class Mapping(StrEnum):
@@ -45,7 +45,7 @@ Method = Literal["rfc5780", "two-servers", "one-server", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BindingResult:
     """What became of one Binding request; `source` is where the answer came from."""
 
     asked: Address
@@ -55,7 +55,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class NatEvidence:
     """Everything seen over one family.
 
     `answers` are to one and the same socket. `other` is the OTHER-ADDRESS of a server that has one
@@ -66,10 +66,10 @@ class Seen:
 
     family: Family
     local: Address
-    answers: tuple[Answer, ...]
+    answers: tuple[BindingResult, ...]
     other: Address | None = None
-    from_other: Answer | None = None
-    from_other_port: Answer | None = None
+    from_other: BindingResult | None = None
+    from_other_port: BindingResult | None = None
     hairpin: bool | None = None
 
 
@@ -85,12 +85,12 @@ class Behaviour:
     meaning: str
 
     @property
-    def told(self) -> bool:
+    def is_known(self) -> bool:
         """Whether it could be told how calls fare."""
         return self.mapping is not Mapping.UNKNOWN
 
 
-def judge(seen: Seen) -> Behaviour:
+def judge(seen: NatEvidence) -> Behaviour:
     """How the NAT between here and the servers behaves."""
     outside = _from_outside(seen.answers)
     mapping, filtering = _mapping(seen.local, outside), _filtering(seen)
@@ -105,13 +105,13 @@ def judge(seen: Seen) -> Behaviour:
     )
 
 
-def _from_outside(answers: Sequence[Answer]) -> list[Answer]:
+def _from_outside(answers: Sequence[BindingResult]) -> list[BindingResult]:
     """The answers that count: a server in the private network is on this side of the NAT."""
     answered = [one for one in answers if one.mapped]
     return [one for one in answered if not is_private(one.asked[0])] or answered
 
 
-def _mapping(local: Address, answers: Sequence[Answer]) -> Mapping:
+def _mapping(local: Address, answers: Sequence[BindingResult]) -> Mapping:
     mapped = {one.mapped for one in answers}
     if not mapped:
         return Mapping.UNKNOWN
@@ -134,7 +134,7 @@ def _mapping(local: Address, answers: Sequence[Answer]) -> Mapping:
     return Mapping.DEPENDENT
 
 
-def _filtering(seen: Seen) -> Filtering:
+def _filtering(seen: NatEvidence) -> Filtering:
     """RFC 5780 section 4.4."""
     other, both, port = seen.other, seen.from_other, seen.from_other_port
     if other is None or both is None or port is None:
@@ -152,7 +152,7 @@ def _filtering(seen: Seen) -> Filtering:
     return Filtering.ADDRESS_AND_PORT_DEPENDENT
 
 
-def _method(seen: Seen, outside: Sequence[Answer]) -> Method:
+def _method(seen: NatEvidence, outside: Sequence[BindingResult]) -> Method:
     if seen.other is not None:
         return "rfc5780"
     match len({one.asked[0] for one in outside}):
@@ -179,7 +179,7 @@ _DIRECT = {
 }
 
 
-def _meaning(mapping: Mapping, filtering: Filtering, outside: Sequence[Answer]) -> str:
+def _meaning(mapping: Mapping, filtering: Filtering, outside: Sequence[BindingResult]) -> str:
     if not outside:
         return (
             "No server answered over UDP: if they are up, this network blocks UDP, and calls need "

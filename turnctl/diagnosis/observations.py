@@ -31,7 +31,7 @@ __all__ = [
     "Inbound",
     "Issuer",
     "ListFault",
-    "Mapping",
+    "MappedAddresses",
     "Observation",
     "PeerPolicy",
     "Permission",
@@ -390,7 +390,7 @@ class Amplification(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping(Observation):
+class MappedAddresses(Observation):
     """One socket as two servers see it: the mapped addresses."""
 
     mapped: tuple[Address, ...]

@@ -16,6 +16,7 @@ __all__ = [
     "MappedAddress",
     "OwnAddresses",
     "Range",
+    "host_port",
     "is_beside",
     "is_denied",
     "is_documentation",
@@ -112,6 +113,11 @@ def _parse(address: str | Address) -> Address:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
     return parsed
+
+
+def host_port(host: str, port: int) -> str:
+    """HOST:PORT as people and URLs write it, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_beside(one: str, other: str) -> bool:

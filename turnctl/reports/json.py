@@ -20,6 +20,7 @@ from turnctl.diagnosis.observations import (
     TlsHandshake,
 )
 from turnctl.diagnosis.report import Report
+from turnctl.host.addresses import host_port
 from turnctl.wire.outcome import Address, Outcome
 
 __all__ = ["SCHEMA", "document", "render"]
@@ -147,10 +148,7 @@ def _leg(leg: IceLeg) -> dict[str, Any]:
 
 
 def _address(address: Address | None) -> str | None:
-    if address is None:
-        return None
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_port(*address) if address else None
 
 
 def _ms(value: float | None) -> float | None:

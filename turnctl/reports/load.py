@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from turnctl.diagnosis.catalogue import FIXES, Finding, Severity, finding
+from turnctl.diagnosis.catalogue import CHECK, Finding, Severity, finding
 from turnctl.load.pairs import Measured
 from turnctl.wire.errors import ErrorResponse, TlsFailed, WireError
 from turnctl.wire.outcome import Outcome
@@ -84,7 +84,7 @@ def _code(error: WireError) -> str:
         return ALLOCATE_CODES.get(error.code, "allocation-refused")
     if isinstance(error, TlsFailed):
         code = f"tls-{error.problem}"
-        return code if code in FIXES else "tls-refused"
+        return code if code in CHECK else "tls-refused"
     return OUTCOME_CODES.get(error.outcome, "unreachable")
 
 

@@ -20,6 +20,7 @@ from turnctl.diagnosis.observations import (
     TlsHandshake,
 )
 from turnctl.diagnosis.report import Report
+from turnctl.host.addresses import host_port
 from turnctl.wire.outcome import Address
 
 __all__ = [
@@ -89,19 +90,16 @@ def url_row(case: Case, verdict: str) -> tuple[str, ...]:
         verdict.upper(),
         case.probe.url,
         f"IPv{case.probe.family}",
-        _endpoint(binding.mapped if binding else None),
-        _endpoint(allocation.relayed if allocation else None),
+        _address(binding.mapped if binding else None),
+        _address(allocation.relayed if allocation else None),
         f"{allocation.elapsed_ms:.1f} ms" if allocation else "",
         rtt,
         f"{echo.sent - echo.received}/{echo.sent}" if echo and echo.sent else "",
     )
 
 
-def _endpoint(address: Address | None) -> str:
-    if address is None:
-        return ""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _address(address: Address | None) -> str:
+    return host_port(*address) if address else ""
 
 
 def shown_verdicts(report: Report) -> list[tuple[Case, str]]:
@@ -150,7 +148,7 @@ def _leg_line(leg: IceLeg) -> str:
     if leg.outcome != "ok":
         how = "not connected, " if leg.outcome != "unknown" else ""
         return f"ICE over {leg.kind}: {how}{leg.detail}"
-    pair = f"{_endpoint(leg.local)} ↔ {_endpoint(leg.remote)} ({leg.via})"
+    pair = f"{_address(leg.local)} ↔ {_address(leg.remote)} ({leg.via})"
     return f"ICE over {leg.kind}: connected in {leg.elapsed_ms:.0f} ms, {pair}"
 
 

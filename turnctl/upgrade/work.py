@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from signalpost.credentials import Secret
-from turnctl.check.targets import Access, load
+from turnctl.check.targets import Access, read_target
 from turnctl.coturn import parsing
 from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv
@@ -181,7 +181,7 @@ class Work:
         url = f"http://127.0.0.1:{self.http_port}"
         context = ssl.create_default_context()
         for _ in range(LOOKS):
-            source = await load(url, Access(api_key=key), context=context, patience=TIMEOUT)
+            source = await read_target(url, Access(api_key=key), context=context, patience=TIMEOUT)
             urls = [url for server in source.servers for url in server.urls]
             if any(url.startswith("turn:") and f":{port}?" in url for url in urls):
                 return True
@@ -237,7 +237,7 @@ class Work:
         if url is None:
             return
         access = Access(secret=self._secret())
-        source = await load(url, access, context=context, patience=TIMEOUT)
+        source = await read_target(url, access, context=context, patience=TIMEOUT)
         plan = make_plan(source.servers, families=(4, 6), relay_only=True)
         pairs = min(PAIRS, self._conf(name).number("user-quota", 2 * PAIRS) // 2)
         for probe in plan.probes[:1]:

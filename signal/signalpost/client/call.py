@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
-from signalpost import messages
-from signalpost.calls import CallId
 from signalpost.client.errors import CallEnded, Refused
 from signalpost.client.stream import Stream
-from signalpost.rooms import UserId
+from signalpost.dialects.native import messages
+from signalpost.ids import CallId, UserId
 
 __all__ = ["Call", "CallState"]
 

@@ -17,7 +17,6 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from signalpost import messages
 from signalpost.client.call import Call
 from signalpost.client.connection import LOGGER, Connection, State
 from signalpost.client.delivery import Addressed, Delivery
@@ -26,8 +25,9 @@ from signalpost.client.registry import Calls
 from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
 from signalpost.client.session import Message, checked, from_json, to_json
 from signalpost.client.stream import Stream
+from signalpost.dialects.native import messages
 from signalpost.iceservers import IceServer, parse_ice_servers
-from signalpost.rooms import PeerId, RoomId
+from signalpost.ids import PeerId, RoomId
 
 __all__ = ["Client", "Token", "connect"]
 

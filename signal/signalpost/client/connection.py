@@ -16,11 +16,10 @@ import aiohttp
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType
 
-from signalpost import messages
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.session import Gap, Message, Session, checked, too_large
-from signalpost.limits import Bucket
-from signalpost.settings import Rate
+from signalpost.dialects.native import messages
+from signalpost.limits import Bucket, Rate
 
 __all__ = ["Connection", "Listener", "State"]
 

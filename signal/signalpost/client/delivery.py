@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from signalpost import messages
 from signalpost.client.errors import ClientError, Refused, Undelivered
 from signalpost.client.session import checked
+from signalpost.dialects.native import messages
 
 __all__ = ["Addressed", "Delivery"]
 

@@ -13,15 +13,14 @@ from contextlib import suppress
 
 import msgspec
 
-from signalpost import messages
-from signalpost.calls import CallId
 from signalpost.client.call import Call, Order
 from signalpost.client.delivery import Delivery
 from signalpost.client.errors import CallEnded, Refused
 from signalpost.client.room import RETURN_SECONDS, Signal
 from signalpost.client.session import Message, to_json
 from signalpost.client.stream import Stream
-from signalpost.rooms import PeerId, UserId
+from signalpost.dialects.native import messages
+from signalpost.ids import CallId, PeerId, UserId
 
 __all__ = ["Calls"]
 

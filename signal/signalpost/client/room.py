@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from signalpost import messages
 from signalpost.client.session import from_json, to_json
 from signalpost.client.stream import Stream
-from signalpost.rooms import PeerId
+from signalpost.dialects.native import messages
+from signalpost.ids import PeerId
 
 __all__ = [
     "RETURN_SECONDS",

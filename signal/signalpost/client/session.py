@@ -13,10 +13,16 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from signalpost import messages
 from signalpost.client.errors import Refused
+from signalpost.dialects.native import messages
+from signalpost.dialects.native.grammar import (
+    MAX_PEER_NAME,
+    MAX_SAFE,
+    NESTED,
+    NOT_UNICODE,
+    explain,
+)
 from signalpost.errors import Malformed
-from signalpost.grammar import MAX_PEER_NAME, MAX_SAFE, NESTED, NOT_UNICODE, explain
 
 __all__ = [
     "MAX_FRAME",

@@ -14,13 +14,14 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from signalpost.bans import MAX_BAN_SECONDS, Ban
+from signalpost.access.bans import MAX_BAN_SECONDS, Ban
 from signalpost.errors import BadParameter, NoSuchRoom
-from signalpost.exchange import MAX_RECORDS
-from signalpost.hooks import call_data
-from signalpost.rooms import PeerId, Room, RoomId
+from signalpost.ids import PeerId, RoomId
+from signalpost.signaling.callregistry import MAX_RECORDS
+from signalpost.signaling.rooms import Room
 from signalpost.web.http import Handler, back_end, json_response
 from signalpost.web.service import SERVICE, Service
+from signalpost.webhooks.events import call_data
 
 __all__ = ["MAX_LISTED", "ROUTES"]
 
@@ -161,7 +162,7 @@ async def calls(request: web.Request) -> web.Response:
     user = query.get("user")
     found = (
         record
-        for record in reversed(service.hub.exchange.records)
+        for record in reversed(service.hub.calls.records)
         if (record.ended or 0) >= since and (user is None or user in (record.caller, record.callee))
     )
     return json_response({"calls": [call_data(record) for record in islice(found, limit)]})

@@ -28,7 +28,7 @@ _NOSNIFF = istr("X-Content-Type-Options")
 @web.middleware
 async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     service = request.app[SERVICE]
-    if silent := service.arrivals.silent:
+    if silent := service.accepted.silent:
         silent.pop(request.protocol, None)
     origin = request.headers.get(hdrs.ORIGIN)
     request[CLIENT] = service.network(request)

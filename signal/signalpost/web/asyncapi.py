@@ -10,7 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 import signalpost
-from signalpost import messages
+from signalpost.dialects.native import messages
 
 __all__ = ["DOCUMENT"]
 

@@ -15,10 +15,23 @@ import msgspec
 from aiohttp import hdrs, web
 
 import signalpost
-from signalpost.auth import MAX_TOKEN_TTL, Kind, Permission, Principal, RoomName, UserName
-from signalpost.errors import BadParameter, Malformed, PermissionDenied, Unauthorized, WrongKey
+from signalpost.access.auth import (
+    MAX_TOKEN_TTL,
+    Kind,
+    Permission,
+    Principal,
+    RoomName,
+    UserName,
+)
+from signalpost.access.issuer import Issued
+from signalpost.errors import (
+    BadParameter,
+    Malformed,
+    PermissionDenied,
+    Unauthorized,
+    WrongKey,
+)
 from signalpost.iceservers import SHAPES
-from signalpost.issuer import Issued
 from signalpost.web import pages
 from signalpost.web.asyncapi import DOCUMENT as ASYNCAPI
 from signalpost.web.openapi import DOCUMENT

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import signalpost
-from signalpost.auth import MAX_TOKEN_TTL, Permission
-from signalpost.bans import MAX_BAN_SECONDS
-from signalpost.calls import Outcome
+from signalpost.access.auth import MAX_TOKEN_TTL, Permission
+from signalpost.access.bans import MAX_BAN_SECONDS
+from signalpost.config.settings import HookEvent
 from signalpost.iceservers import SHAPES
-from signalpost.rooms import Role
-from signalpost.settings import HookEvent
+from signalpost.signaling.calls import Outcome
+from signalpost.signaling.rooms import Role
 
 __all__ = ["DOCUMENT"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from signalpost.settings import Http
+from signalpost.config.settings import Http
 
 __all__ = ["Origins"]
 

@@ -1,4 +1,4 @@
-"""Problems: the one table from errors to HTTP statuses and WebSocket close codes.
+"""Problems: the one table from errors to HTTP statuses.
 
 Owns RFC 9457 documents. A problem says what `errors` says and never more: no traceback, no type
 names, no path of this machine.
@@ -8,79 +8,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
-from signalpost import errors, messages
-from signalpost.rooms import Ref
+from signalpost import errors
 
-__all__ = ["ANSWERS", "Answer", "close_code", "error_message", "from_aiohttp", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An error over HTTP, and over WebSocket: the close code, None when the socket lives on."""
-
-    status: HTTPStatus
-    close: WSCloseCode | None = None
+__all__ = ["STATUSES", "from_aiohttp", "problem"]
 
 
-_POLICY = WSCloseCode.POLICY_VIOLATION
-
-ANSWERS: Mapping[type[errors.SignalpostError], Answer] = {
-    errors.SignalpostError: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, WSCloseCode.INTERNAL_ERROR),
-    errors.Malformed: Answer(HTTPStatus.BAD_REQUEST),
-    errors.BadParameter: Answer(HTTPStatus.BAD_REQUEST),
-    errors.BinaryFrame: Answer(HTTPStatus.BAD_REQUEST),
-    errors.SubprotocolMissing: Answer(HTTPStatus.BAD_REQUEST),
-    errors.UpgradeHeaderMissing: Answer(HTTPStatus.BAD_REQUEST),
-    errors.HelloExpected: Answer(HTTPStatus.BAD_REQUEST),
-    errors.HelloTimeout: Answer(HTTPStatus.REQUEST_TIMEOUT, _POLICY),
-    errors.OutOfOrder: Answer(HTTPStatus.BAD_REQUEST, _POLICY),
-    errors.Unauthorized: Answer(HTTPStatus.UNAUTHORIZED, _POLICY),
-    errors.WrongKey: Answer(HTTPStatus.FORBIDDEN, _POLICY),
-    errors.OriginRefused: Answer(HTTPStatus.FORBIDDEN, _POLICY),
-    errors.GuestRefused: Answer(HTTPStatus.FORBIDDEN, _POLICY),
-    errors.PermissionDenied: Answer(HTTPStatus.FORBIDDEN),
-    errors.Banned: Answer(HTTPStatus.FORBIDDEN),
-    errors.RoleRefused: Answer(HTTPStatus.FORBIDDEN),
-    errors.AlreadyJoined: Answer(HTTPStatus.CONFLICT),
-    errors.NotInRoom: Answer(HTTPStatus.CONFLICT),
-    errors.NoSuchPeer: Answer(HTTPStatus.NOT_FOUND),
-    errors.NoSuchRoom: Answer(HTTPStatus.NOT_FOUND),
-    errors.NoSuchBan: Answer(HTTPStatus.NOT_FOUND),
-    errors.RoomFull: Answer(HTTPStatus.CONFLICT),
-    errors.RoomLocked: Answer(HTTPStatus.CONFLICT),
-    errors.NotInCall: Answer(HTTPStatus.CONFLICT),
-    errors.CallExists: Answer(HTTPStatus.CONFLICT),
-    errors.AlreadyAnswered: Answer(HTTPStatus.CONFLICT),
-    errors.TooManyRooms: Answer(HTTPStatus.CONFLICT),
-    errors.TooManyCalls: Answer(HTTPStatus.CONFLICT),
-    errors.TooManyConnections: Answer(HTTPStatus.TOO_MANY_REQUESTS, WSCloseCode.TRY_AGAIN_LATER),
-    errors.RateLimited: Answer(HTTPStatus.TOO_MANY_REQUESTS, _POLICY),
-    errors.Draining: Answer(HTTPStatus.SERVICE_UNAVAILABLE, WSCloseCode.TRY_AGAIN_LATER),
-    errors.NoRelays: Answer(HTTPStatus.NOT_FOUND),
-    errors.NotConfigured: Answer(HTTPStatus.NOT_IMPLEMENTED),
+STATUSES: Mapping[type[errors.SignalpostError], HTTPStatus] = {
+    errors.SignalpostError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.Malformed: HTTPStatus.BAD_REQUEST,
+    errors.BadParameter: HTTPStatus.BAD_REQUEST,
+    errors.BinaryFrame: HTTPStatus.BAD_REQUEST,
+    errors.SubprotocolMissing: HTTPStatus.BAD_REQUEST,
+    errors.UpgradeHeaderMissing: HTTPStatus.BAD_REQUEST,
+    errors.HelloExpected: HTTPStatus.BAD_REQUEST,
+    errors.HelloTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    errors.OutOfOrder: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.WrongKey: HTTPStatus.FORBIDDEN,
+    errors.OriginRefused: HTTPStatus.FORBIDDEN,
+    errors.GuestRefused: HTTPStatus.FORBIDDEN,
+    errors.PermissionDenied: HTTPStatus.FORBIDDEN,
+    errors.Banned: HTTPStatus.FORBIDDEN,
+    errors.RoleRefused: HTTPStatus.FORBIDDEN,
+    errors.AlreadyJoined: HTTPStatus.CONFLICT,
+    errors.NotInRoom: HTTPStatus.CONFLICT,
+    errors.NoSuchPeer: HTTPStatus.NOT_FOUND,
+    errors.NoSuchRoom: HTTPStatus.NOT_FOUND,
+    errors.NoSuchBan: HTTPStatus.NOT_FOUND,
+    errors.RoomFull: HTTPStatus.CONFLICT,
+    errors.RoomLocked: HTTPStatus.CONFLICT,
+    errors.NotInCall: HTTPStatus.CONFLICT,
+    errors.CallExists: HTTPStatus.CONFLICT,
+    errors.AlreadyAnswered: HTTPStatus.CONFLICT,
+    errors.TooManyRooms: HTTPStatus.CONFLICT,
+    errors.TooManyCalls: HTTPStatus.CONFLICT,
+    errors.TooManyConnections: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoRelays: HTTPStatus.NOT_FOUND,
+    errors.NotConfigured: HTTPStatus.NOT_IMPLEMENTED,
 }
-
-
-def close_code(error: errors.SignalpostError) -> WSCloseCode:
-    """With which a socket closes that this error ends."""
-    return ANSWERS[type(error)].close or _POLICY
-
-
-def error_message(error: errors.SignalpostError, ref: Ref = None) -> messages.Error:
-    """The native protocol's message of an error of ours."""
-    retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
-    return messages.Error(error.code, error.message, retry_after, ref)
 
 
 def problem(error: errors.SignalpostError) -> web.Response:
     """The problem document of an error of ours."""
-    status = ANSWERS[type(error)].status
+    status = STATUSES[type(error)]
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="signalpost"'

@@ -13,25 +13,26 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from signalpost import hooks, rooms
-from signalpost.auth import Authenticator
+from signalpost.access.auth import Authenticator
+from signalpost.access.issuer import Issuer
+from signalpost.config.settings import Settings
 from signalpost.errors import RateLimited, SignalpostError, TooManyConnections
-from signalpost.exchange import Record
-from signalpost.hub import Hub
-from signalpost.issuer import Issuer
-from signalpost.limits import Places
-from signalpost.rooms import Room
-from signalpost.settings import Settings
-from signalpost.web.arrivals import Arrivals
+from signalpost.limits import Quota
+from signalpost.metrics import Metrics
+from signalpost.signaling import rooms
+from signalpost.signaling.callregistry import CallRecord
+from signalpost.signaling.hub import Hub
+from signalpost.signaling.rooms import Room
+from signalpost.web.accepted import AcceptedConnections
+from signalpost.web.addresses import client_address, network_of
 from signalpost.web.bodies import Bodies
-from signalpost.web.clients import client_address, network_of
-from signalpost.web.courier import Courier
-from signalpost.web.lines import Lines
-from signalpost.web.metrics import Metrics
 from signalpost.web.origins import Origins
-from signalpost.web.outbox import Turn
-from signalpost.web.sockets import Sockets
-from signalpost.web.unheard import Unheard
+from signalpost.web.untrusted import UntrustedProxy
+from signalpost.webhooks import events as hooks
+from signalpost.webhooks.sender import WebhookSender
+from signalpost.websocket.outbox import WriteBatch
+from signalpost.websocket.sessions import Sessions
+from signalpost.websocket.sockets import Sockets
 
 __all__ = ["CLIENT", "SERVICE", "USER", "Service"]
 
@@ -44,15 +45,15 @@ class Service:
     origins: Origins
     metrics: Metrics
     hub: Hub
-    courier: Courier
-    lines: Lines = field(init=False)
-    turn: Turn
-    places: Places
+    webhooks: WebhookSender
+    sessions: Sessions = field(init=False)
+    writes: WriteBatch
+    connection_quota: Quota
     """WebSocket connections, counted by network."""
     sockets: Sockets
     bodies: Bodies
-    arrivals: Arrivals
-    unheard: Unheard
+    accepted: AcceptedConnections
+    untrusted_proxy: UntrustedProxy
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
@@ -65,22 +66,22 @@ class Service:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Service:
         metrics = Metrics()
-        courier = Courier(settings.hooks, clock, metrics)
+        webhooks = WebhookSender(settings.hooks, clock, metrics)
 
-        def call_changed(record: Record) -> None:
+        def call_changed(record: CallRecord) -> None:
             metrics.call(record)
-            if courier.wanted:
-                courier.post(hooks.of_call(record, clock()))
+            if webhooks.wanted:
+                webhooks.post(hooks.of_call(record, clock()))
 
         def room_changed(before: Room | None, event: rooms.Event, after: Room) -> None:
-            if courier.wanted:
+            if webhooks.wanted:
                 for told in hooks.of_room(before, event, after, clock()):
-                    courier.post(told)
+                    webhooks.post(told)
 
         hub = Hub(settings.limits, clock, _later, call_changed, room_changed)
-        metrics.queued_hooks.set_function(lambda: courier.queued)
+        metrics.queued_hooks.set_function(lambda: webhooks.queued)
         metrics.rooms.set_function(lambda: hub.room_count)
-        metrics.calls.set_function(lambda: len(hub.exchange))
+        metrics.calls.set_function(lambda: len(hub.calls))
         metrics.draining.set_function(lambda: hub.draining)
         metrics.secrets.set(len(settings.turn.secrets))
         metrics.settled(clock())
@@ -91,24 +92,30 @@ class Service:
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
-            turn=Turn(),
-            courier=courier,
-            places=Places(settings.limits.connections, settings.limits.connections_per_address),
+            writes=WriteBatch(),
+            webhooks=webhooks,
+            connection_quota=Quota(
+                settings.limits.connections, settings.limits.connections_per_address
+            ),
             sockets=Sockets(),
             bodies=Bodies(),
-            arrivals=Arrivals(lambda: metrics.refused("no-request")),
-            unheard=Unheard(),
+            accepted=AcceptedConnections(lambda: metrics.refused("no-request")),
+            untrusted_proxy=UntrustedProxy(),
             clock=clock,
             monotonic=monotonic,
         )
 
     def __post_init__(self) -> None:
-        self.lines = lines = Lines(self)
-        self.metrics.away.set_function(lambda: sum(line.socket is None for line in lines))
-        self.metrics.waiting.set_function(
-            lambda: sum(line.socket.waiting for line in lines if line.socket is not None)
+        self.sessions = sessions = Sessions(
+            self.hub, self.authenticator, self.issuer, self.metrics, self.clock
         )
-        self.metrics.kept.set_function(lambda: sum(line.outgoing.size for line in lines))
+        self.metrics.away.set_function(lambda: sum(session.socket is None for session in sessions))
+        self.metrics.waiting.set_function(
+            lambda: sum(
+                session.socket.waiting for session in sessions if session.socket is not None
+            )
+        )
+        self.metrics.kept.set_function(lambda: sum(session.outgoing.size for session in sessions))
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings. Connections stay, with the limits they began with; so do
@@ -116,13 +123,13 @@ class Service:
         """
         limits = settings.limits
         # First what may refuse its settings: then nothing has changed yet.
-        authenticator, origins = Authenticator(settings.auth, self.clock), Origins(settings.http)
+        self.authenticator.change(settings.auth)
         self.issuer.change(settings.turn, limits)
-        self.settings, self.authenticator, self.origins = settings, authenticator, origins
-        self.places.change(limits.connections, limits.connections_per_address)
+        self.settings, self.origins = settings, Origins(settings.http)
+        self.connection_quota.change(limits.connections, limits.connections_per_address)
         self.hub.limits = limits
-        self.courier.change(settings.hooks)
-        self.unheard = Unheard()
+        self.webhooks.change(settings.hooks)
+        self.untrusted_proxy = UntrustedProxy()
         self.metrics.secrets.set(len(settings.turn.secrets))
 
     def network(self, request: web.BaseRequest) -> str:
@@ -137,7 +144,7 @@ class Service:
         """The error, saying so when it may come from a proxy that this service does not trust."""
         if isinstance(error, RateLimited | TooManyConnections):
             trusted = self.settings.http.trusted_proxies
-            error.message += self.unheard.hint(request.remote, request.headers, trusted)
+            error.message += self.untrusted_proxy.hint(request.remote, request.headers, trusted)
         return error
 
 

@@ -1,4 +1,4 @@
-"""The WebSocket edge of the native protocol: one session from upgrade to its one log line.
+"""The WebSocket edge of the native protocol: one session from upgrade to its one log session.
 
 Owns deadlines, sizes and close codes. Refuses to know rooms: it parses through the dialect and
 hands on to the hub. A bad message costs its sender an error and nobody else anything.
@@ -12,9 +12,10 @@ from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from signalpost import messages
-from signalpost.auth import Principal
-from signalpost.dialects.native import NATIVE
+from signalpost.access.auth import Principal
+from signalpost.dialects.native import messages
+from signalpost.dialects.native.messages import Join
+from signalpost.dialects.native.translation import NATIVE, error_message
 from signalpost.errors import (
     BinaryFrame,
     Draining,
@@ -29,13 +30,12 @@ from signalpost.errors import (
 )
 from signalpost.limits import Bucket
 from signalpost.logs import LOGGER, emit
-from signalpost.messages import Join
-from signalpost.web.handshake import require_upgrade
 from signalpost.web.http import guest
-from signalpost.web.lines import Line
-from signalpost.web.outbox import SocketOutbox
-from signalpost.web.problems import close_code, error_message
 from signalpost.web.service import CLIENT, SERVICE, Service
+from signalpost.websocket.closing import close_code
+from signalpost.websocket.handshake import require_upgrade
+from signalpost.websocket.outbox import SocketOutbox
+from signalpost.websocket.sessions import Session
 
 __all__ = ["signal"]
 
@@ -58,7 +58,7 @@ async def signal(request: web.Request) -> web.StreamResponse:
     if service.hub.draining:
         raise Draining
     network = request[CLIENT]
-    if not service.places.take(network):
+    if not service.connection_quota.take(network):
         raise TooManyConnections("no more connections: too many in all, or from this address")
     try:
         socket = web.WebSocketResponse(
@@ -76,14 +76,14 @@ async def signal(request: web.Request) -> web.StreamResponse:
         if transport is None:
             return socket  # gone already
         finish = partial(service.sockets.finish, socket)
-        outbox = SocketOutbox(transport, service.turn, service.metrics.dropped, finish)
+        outbox = SocketOutbox(transport, service.writes, service.metrics.dropped, finish)
         service.sockets.add(socket)
         try:
-            await _Session(service, request, socket, outbox, offered_token).run()
+            await _Connection(service, request, socket, outbox, offered_token).run()
         finally:
             service.sockets.discard(socket)
     finally:
-        service.places.give_back(network)
+        service.connection_quota.give_back(network)
     return socket
 
 
@@ -91,8 +91,8 @@ def _offered(request: web.Request) -> str | None:
     """The token among the subprotocols, if there is one. Raises SubprotocolMissing."""
     offered = [
         protocol.strip()
-        for line in request.headers.getall("Sec-WebSocket-Protocol", ())
-        for protocol in line.split(",")
+        for session in request.headers.getall("Sec-WebSocket-Protocol", ())
+        for protocol in session.split(",")
     ]
     if messages.SUBPROTOCOL not in offered:
         raise SubprotocolMissing(f"a WebSocket with subprotocol {messages.SUBPROTOCOL} is needed")
@@ -112,18 +112,18 @@ class _Fault(Exception):
         super().__init__()
 
 
-class _Session:
-    """One socket, from hello to its log line."""
+class _Connection:
+    """One socket, from hello to its log session."""
 
     __slots__ = (
         "_bucket",
-        "_line",
         "_offered_token",
         "_outbox",
         "_received",
         "_request",
         "_rooms",
         "_service",
+        "_session",
         "_socket",
     )
 
@@ -143,7 +143,7 @@ class _Session:
         self._outbox = outbox
         self._bucket = Bucket(limits.messages, limits.message_burst)
         self._received = 0
-        self._line: Line | None = None
+        self._session: Session | None = None
         self._rooms: list[str] = []
 
     async def run(self) -> None:
@@ -167,15 +167,15 @@ class _Session:
             await self._end(SignalpostError("something went wrong on this side"), ref)
         finally:
             self._outbox.close()
-            line = self._line
-            if line is not None and line.socket is self._outbox:
-                service.lines.lost(line, for_good=final)
+            session = self._session
+            if session is not None and session.socket is self._outbox:
+                service.sessions.lost(session, for_good=final)
             service.metrics.connections.dec()
             emit(
                 logging.INFO,
                 "session",
-                peer=line.peer if line else None,
-                user=line.principal.user_id if line else None,
+                peer=session.peer if session else None,
+                user=session.principal.user_id if session else None,
                 client=service.authenticator.log_name(self._request[CLIENT]),
                 # A room's name may be all that keeps strangers out of it.
                 rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in self._rooms],
@@ -198,31 +198,31 @@ class _Session:
         except TimeoutError:
             raise HelloTimeout(f"no hello within {HELLO_SECONDS:.0f} s") from None
 
-    def _greet(self, hello: messages.Hello) -> Line:
-        """The line that the client resumes, or a new one, welcomed. Raises SignalpostError."""
+    def _greet(self, hello: messages.Hello) -> Session:
+        """The session that the client resumes, or a new one, welcomed. Raises SignalpostError."""
         service, network = self._service, self._request[CLIENT]
-        lines = service.lines
-        peer, known = lines.find(hello)
+        sessions = service.sessions
+        peer, known = sessions.find(hello)
         # Its session proves who it was, not that it may still come in.
-        line = known or lines.open(self._admit(hello), network, hello, peer)
-        line.network = network
-        line.attach(self._outbox)
-        self._line = line
+        session = known or sessions.open(self._admit(hello), network, hello, peer)
+        session.network = network
+        session.attach(self._outbox)
+        self._session = session
         if known is None:
             try:
-                lines.issue(line)
+                sessions.issue(session)
             except RateLimited as error:
                 raise service.explained(error, self._request) from None
         else:
-            lines.watch(line)
-        welcome = messages.Welcome(line.peer, line.user, line.ice_servers, ref=hello.id)
-        if line.issued is not None:
-            expires = line.issued.credential.expires
+            sessions.watch(session)
+        welcome = messages.Welcome(session.peer, session.user, session.ice_servers, ref=hello.id)
+        if session.issued is not None:
+            expires = session.issued.credential.expires
             welcome.ttl, welcome.expires = max(0, expires - int(service.clock())), expires
-        if line.reliable:
-            welcome.session = line.session
+        if session.reliable:
+            welcome.session = session.proof
             welcome.resumed = known is not None
-            welcome.received = line.incoming.last
+            welcome.received = session.incoming.last
             limits = service.settings.limits
             welcome.limits = messages.Limits(
                 limits.message_bytes,
@@ -232,10 +232,10 @@ class _Session:
             service.metrics.greeted(resumed=welcome.resumed)
         self._outbox.send(messages.dump(welcome))
         if known is not None and hello.resume is not None:
-            service.metrics.replayed += lines.replay(line, hello.resume.received)
+            service.metrics.replayed += sessions.replay(session, hello.resume.received)
         else:
-            service.hub.arrived(line.peer)
-        return line
+            service.hub.arrived(session.peer)
+        return session
 
     def _admit(self, hello: messages.Hello) -> Principal:
         token = hello.token or self._offered_token
@@ -243,17 +243,17 @@ class _Session:
             return self._service.authenticator.bearer(token)
         return guest(self._request, self._service)
 
-    async def _serve(self, line: Line) -> None:
+    async def _serve(self, session: Session) -> None:
         """Message by message, until the client goes or an error is fatal."""
         receive, take, apply = self._socket.receive, self._take, NATIVE.apply
-        hub, peer, reliable = self._service.hub, line.peer, line.reliable
+        hub, peer, reliable = self._service.hub, session.peer, session.reliable
         outbox = self._outbox
         message: messages.ClientMessage | None
         while True:
             message = None  # the last may have been large, and the next may be long in coming
-            if (message := take(await receive())) is None or line.socket is not outbox:
+            if (message := take(await receive())) is None or session.socket is not outbox:
                 continue  # what a client says that was put out, or is on another socket, is nothing
-            if reliable and not self._is_new(line, message):
+            if reliable and not self._is_new(session, message):
                 continue
             try:
                 apply(message, hub, peer)
@@ -269,21 +269,21 @@ class _Session:
         if room not in self._rooms and len(self._rooms) < MAX_LOGGED_ROOMS:
             self._rooms.append(room)
 
-    def _is_new(self, line: Line, message: messages.ClientMessage) -> bool:
+    def _is_new(self, session: Session, message: messages.ClientMessage) -> bool:
         """Whether there is something to do: a repeat is none, an ack is done here.
 
         Raises OutOfOrder.
         """
         if isinstance(message, messages.Ack):
-            self._service.lines.acknowledged(line, message.seq)
+            self._service.sessions.acknowledged(session, message.seq)
             return False
         if isinstance(message, messages.Hello):
             return True
         if message.seq is None:
             raise OutOfOrder("a reliable client numbers its messages with seq")
-        if not line.incoming.take(message.seq):
+        if not session.incoming.take(message.seq):
             return False
-        line.taken()
+        session.taken()
         return True
 
     def _take(self, frame: WSMessage) -> messages.ClientMessage | None:
@@ -312,23 +312,23 @@ class _Session:
         """Refuse a message, and count it where its number is legible: to its client it is one that
         was sent, and what comes after it would seem to be out of order. Raises OutOfOrder.
         """
-        line = self._line
-        if line is not None and line.reliable and error.seq is not None:
-            if line.socket is not self._outbox or not line.incoming.take(error.seq):
+        session = self._session
+        if session is not None and session.reliable and error.seq is not None:
+            if session.socket is not self._outbox or not session.incoming.take(error.seq):
                 return  # a repeat was answered before
-            line.taken()
+            session.taken()
         self._error(error, error.ref)
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
-        """Tell the client; numbered once it has a line, like everything else. When the client is on
+        """Tell the client; numbered once it has a session, like everything else. When the client is on
         another socket already, this one's troubles are nothing to it.
         """
         self._service.metrics.refused(error.code)
         message = error_message(error, ref)
-        if self._line is None:
+        if self._session is None:
             self._outbox.send(messages.dump(message))
-        elif self._line.socket is self._outbox:
-            self._line.send(messages.members(message))
+        elif self._session.socket is self._outbox:
+            self._session.send(messages.members(message))
 
     async def _end(self, error: SignalpostError, ref: str | int | None = None) -> None:
         """Say why, then close."""

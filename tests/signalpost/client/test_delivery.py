@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from signalpost import messages
 from signalpost.client.delivery import MAX_SEEN, Addressed, Delivery
 from signalpost.client.errors import Closed, Refused, Undelivered
-from signalpost.rooms import PeerId, RoomId
+from signalpost.dialects.native import messages
+from signalpost.ids import PeerId, RoomId
 
 GONE = Refused("no-such-peer", "no such peer")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost import messages
 from signalpost.client.errors import Refused
 from signalpost.client.session import Gap, Message, Session
-from signalpost.rooms import RoomId
+from signalpost.dialects.native import messages
+from signalpost.ids import RoomId
 from tests.signalpost.cases import CASES
 
 

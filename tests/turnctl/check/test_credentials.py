@@ -1,4 +1,4 @@
-"""Fresh credentials: minted here, or asked for at the service, each question once."""
+"""Sources of credentials: the secret, and the service, which is asked each question once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import pytest
 from signalpost.credentials import Secret, Verdict, verify
 from signalpost.iceservers import parse_uri
 from tests.lab import web
+from tests.lab.ports import free_port
 from tests.lab.responders import issuer
-from turnctl.check.credentials import Minted, NotIssued, Service
+from turnctl.check.credentials import NotIssued, SecretSource, ServiceSource
 from turnctl.diagnosis.plan import Probe
 
 NOW = 1_700_000_000.0
-PATIENCE = 5.0
+PATIENCE = 60.0
 SECRET = Secret("a-secret-of-the-test")
 URL = "turn:turn.example"
 
@@ -30,8 +31,8 @@ def probe(username: str | None = f"{NOW:.0f}:alice", url: str = URL) -> Probe:
     return Probe(url, parse_uri(url), 4, username, "p", 3478)
 
 
-def service(url: str) -> Service:
-    return Service(url, {"Authorization": "Bearer key"}, ssl.create_default_context())
+def service(url: str) -> ServiceSource:
+    return ServiceSource(url, {"Authorization": "Bearer key"}, ssl.create_default_context())
 
 
 # --- by the secret -----------------------------------------------------------------------------
@@ -48,7 +49,7 @@ def service(url: str) -> Service:
 )
 async def test_a_minted_one(username: str | None, user: str | None, whom: str) -> None:
     """It is of the same user unless another is asked for, and lasts as long as wanted."""
-    minted = Minted(SECRET, lambda: NOW)
+    minted = SecretSource(SECRET, lambda: NOW)
     name, password = await minted.issue(probe(username), 900, patience=PATIENCE, user=user)
     assert f"{NOW + 900:.0f}:{whom}" == name
     assert Verdict.VALID == verify([SECRET], name, password, now=NOW)
@@ -57,13 +58,13 @@ async def test_a_minted_one(username: str | None, user: str | None, whom: str) -
 async def test_a_user_that_cannot_be_minted_for() -> None:
     """A name that a server's own users may have, and no credential of a secret."""
     with pytest.raises(NotIssued, match="printable ASCII"):
-        await Minted(SECRET, lambda: NOW).issue(probe(f"{NOW:.0f}:ä"), 900, patience=PATIENCE)
+        await SecretSource(SECRET, lambda: NOW).issue(probe(f"{NOW:.0f}:ä"), 900, patience=PATIENCE)
 
 
 def test_who_can_sign() -> None:
     """With the secret any name can be signed; the service does that for its own alone."""
     name = f"{NOW + 600:.0f}:alice"
-    signed = Minted(SECRET, lambda: NOW).sign(name)
+    signed = SecretSource(SECRET, lambda: NOW).sign(name)
     assert signed is not None
     assert Verdict.VALID == verify([SECRET], name, signed, now=NOW)
     assert service("http://x").sign(name) is None
@@ -135,9 +136,9 @@ ALICE = {"urls": [URL], "username": f"{NOW + 600:.0f}:alice", "credential": "p"}
         (b"<html>", 200, None, "no iceServers"),
         (b"[" * 100_000, 200, None, "no iceServers"),
         (b" " * 300_000, 200, None, "no iceServers"),
-        (json.dumps([ALICE | {"urls": ["turn:other.example"]}]).encode(), 200, None, "no more"),
-        (json.dumps([{"urls": [URL]}]).encode(), 200, None, "no more"),
-        (json.dumps([ALICE]).encode(), 200, "bob", "one user alone"),
+        (json.dumps([ALICE | {"urls": ["turn:other.example"]}]).encode(), 200, None, "no longer"),
+        (json.dumps([{"urls": [URL]}]).encode(), 200, None, "no longer"),
+        (json.dumps([ALICE]).encode(), 200, "bob", "one user only"),
     ],
 )
 async def test_a_service_that_issues_none(
@@ -150,10 +151,9 @@ async def test_a_service_that_issues_none(
 
 async def test_a_service_that_is_gone() -> None:
     """It answered once, and does not any more."""
-    with issuer(b"") as url:
-        pass
+    gone = service(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(NotIssued, match="Connection refused"):
-        await service(url).issue(probe(), 900, patience=PATIENCE)
+        await gone.issue(probe(), 900, patience=PATIENCE)
 
 
 async def test_a_service_that_does_not_answer() -> None:

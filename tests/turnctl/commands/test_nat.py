@@ -16,7 +16,7 @@ from tests.lab.coturn import Version
 from tests.lab.netns import Internet, Kind, Site
 from tests.lab.prober import TURNCTL
 from tests.lab.responders import issuer
-from turnctl.diagnosis.nat import Answer, Behaviour, Filtering, Seen, judge
+from turnctl.diagnosis.nat import Behaviour, BindingResult, Filtering, NatEvidence, judge
 from turnctl.diagnosis.nat import Mapping as NatMapping
 from turnctl.wire.outcome import Address, Outcome
 
@@ -28,16 +28,16 @@ SERVER, OTHER = ("198.51.100.1", 3478), ("198.51.100.2", 3479)
 OTHER_HOST, OTHER_PORT = (OTHER[0], SERVER[1]), (SERVER[0], OTHER[1])
 
 
-def answered(asked: Address, mapped: Address = PUBLIC) -> Answer:
-    return Answer(asked, Outcome.OK, mapped, asked)
+def answered(asked: Address, mapped: Address = PUBLIC) -> BindingResult:
+    return BindingResult(asked, Outcome.OK, mapped, asked)
 
 
-def silent(asked: Address) -> Answer:
-    return Answer(asked, Outcome.SILENT)
+def silent(asked: Address) -> BindingResult:
+    return BindingResult(asked, Outcome.SILENT)
 
 
-def judged(*answers: Answer, local: Address = LOCAL, **more: Any) -> Behaviour:
-    return judge(Seen(4, local, answers, **more))
+def judged(*answers: BindingResult, local: Address = LOCAL, **more: Any) -> Behaviour:
+    return judge(NatEvidence(4, local, answers, **more))
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def judged(*answers: Answer, local: Address = LOCAL, **more: Any) -> Behaviour:
         ),
     ],
 )
-def test_mapping(answers: Sequence[Answer], mapping: str, method: str | None) -> None:
+def test_mapping(answers: Sequence[BindingResult], mapping: str, method: str | None) -> None:
     """What servers saw of one socket tells the mapping, or that it cannot be told."""
     found = judged(*answers)
     assert mapping == found.mapping
     assert method in (None, found.method)
-    assert (mapping != "unknown") is found.told
+    assert (mapping != "unknown") is found.is_known
 
 
-CHANGED = Seen(
+CHANGED = NatEvidence(
     4,
     LOCAL,
     tuple(map(answered, (SERVER, OTHER_HOST, OTHER, OTHER_PORT))),
@@ -91,8 +91,8 @@ CHANGED = Seen(
 """A server with RFC 5780, asked by way of a NAT that lets nothing else in."""
 
 
-def came(source: Address) -> Answer:
-    return Answer(SERVER, Outcome.OK, PUBLIC, source)
+def came(source: Address) -> BindingResult:
+    return BindingResult(SERVER, Outcome.OK, PUBLIC, source)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def came(source: Address) -> Answer:
         # The server does not do what it offers: it answers from where it was asked.
         ({"from_other": came(SERVER)}, "unknown"),
         ({"from_other_port": came(SERVER)}, "unknown"),
-        ({"from_other": Answer(SERVER, Outcome.ERROR)}, "unknown"),
+        ({"from_other": BindingResult(SERVER, Outcome.ERROR)}, "unknown"),
         # Silence of an address that does not answer anyway proves nothing.
         ({"answers": (answered(SERVER), silent(OTHER))}, "unknown"),
         ({"answers": (answered(SERVER), answered(OTHER), silent(OTHER_PORT))}, "unknown"),

@@ -25,7 +25,7 @@ from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, HEALTHY
-from turnctl.check.targets import SourceError
+from turnctl.check.targets import TargetError
 from turnctl.commands.errors import Misuse
 from turnctl.commands.watch import Log, Loop
 from turnctl.diagnosis.report import Report
@@ -102,8 +102,8 @@ async def test_an_exception_in_a_check_is_one_line(capsys: pytest.CaptureFixture
 async def test_a_wrong_target_is_refused_by_the_first_check() -> None:
     """Only by the first: a file that vanishes later may come back."""
     with pytest.raises(Misuse, match="no such file"):
-        await Story(SourceError("no such file")).run()
-    story = Story(HEALTHY, SourceError("no such file"), HEALTHY)
+        await Story(TargetError("no such file")).run()
+    story = Story(HEALTHY, TargetError("no such file"), HEALTHY)
     await story.run()
     assert 3 == len(story.pauses)
 

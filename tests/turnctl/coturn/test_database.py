@@ -24,7 +24,7 @@ from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
 A, B, C = (Secret(letter * 20) for letter in "abc")
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @contextmanager

@@ -25,20 +25,19 @@ LABEL = "com.docker.compose"
 def container() -> Iterator[tuple[str, int]]:
     """A project's coturn that ends at once: the project's name, and the port published."""
     port = free_port()
-    with lab.engine():
-        image = lab.images().coturn
-        script = "echo a=1 > /etc/it; chmod 640 /etc/it; echo Bad configuration format: it; exit 9"
-        run(
-            "docker", "run", "--detach", "--name", NAME,
-            "--label", f"{LABEL}.project={NAME}", "--label", f"{LABEL}.service=coturn",
-            "--publish", f"127.0.0.1:{port}:3478/udp", "--entrypoint", "sh",
-            image, "-c", script,
-        )  # fmt: skip
-        try:
-            run("docker", "wait", NAME)
-            yield NAME, port
-        finally:
-            run("docker", "rm", "--force", NAME)
+    image = lab.image("coturn/coturn")
+    script = "echo a=1 > /etc/it; chmod 640 /etc/it; echo Bad configuration format: it; exit 9"
+    run(
+        "docker", "run", "--detach", "--name", NAME,
+        "--label", f"{LABEL}.project={NAME}", "--label", f"{LABEL}.service=coturn",
+        "--publish", f"127.0.0.1:{port}:3478/udp", "--entrypoint", "sh",
+        image, "-c", script,
+    )  # fmt: skip
+    try:
+        run("docker", "wait", NAME)
+        yield NAME, port
+    finally:
+        run("docker", "rm", "--force", NAME)
 
 
 def run(*argv: str) -> str:
@@ -88,17 +87,16 @@ def plain() -> Iterator[str]:
     """A coturn that somebody started without compose, with fewer ports than it is told to use. It
     need not run: what is published is seen all the same, and no port of this host is taken."""
     name = f"{NAME}-plain"
-    with lab.engine():
-        run(
-            "docker", "create", "--name", name, "--publish", "3478:3478", "--publish",
-            "49160-49180:49160-49180/udp", lab.images().coturn, "turnserver", "-n",
-            "--listening-port=3478", "--min-port", "49160", "--max-port=49190",
-            "--realm=turn.example.org", "--static-auth-secret=Zk3Yw8Qp1Lr6Tn0Vx5Ha",
-        )  # fmt: skip
-        try:
-            yield name
-        finally:
-            run("docker", "rm", "--force", name)
+    run(
+        "docker", "create", "--name", name, "--publish", "3478:3478", "--publish",
+        "49160-49180:49160-49180/udp", lab.image("coturn/coturn"), "turnserver", "-n",
+        "--listening-port=3478", "--min-port", "49160", "--max-port=49190",
+        "--realm=turn.example.org", "--static-auth-secret=Zk3Yw8Qp1Lr6Tn0Vx5Ha",
+    )  # fmt: skip
+    try:
+        yield name
+    finally:
+        run("docker", "rm", "--force", name)
 
 
 def test_a_container_without_compose(plain: str) -> None:

@@ -80,3 +80,17 @@ def test_embedded_ipv4_is_denied_in_ipv6_form() -> None:
     """The IPv6 forms that carry an IPv4 address are ranges of their own, for coturn before 4.9."""
     mapped = ipaddress.IPv6Address("::ffff:127.0.0.1")
     assert any(mapped in denied for denied in addresses.DENIED)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "shown"),
+    [
+        ("192.0.2.1", 3478, "192.0.2.1:3478"),
+        ("2001:db8::1", 443, "[2001:db8::1]:443"),
+        ("turn.example.org", 5349, "turn.example.org:5349"),
+    ],
+)
+def test_an_ipv6_address_stands_in_brackets_before_its_port(
+    host: str, port: int, shown: str
+) -> None:
+    assert shown == addresses.host_port(host, port)

@@ -152,7 +152,9 @@ def test_a_finding() -> None:
         "family": 4,
         "summary": "the time is over",
         "evidence": {"address": "203.0.113.7"},
-        "fix": "Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.",
+        "fix": (
+            "Renew the certificate, then send SIGUSR2 to turnserver so that it loads the new one."
+        ),
     } == document(report())["findings"][0]
 
 

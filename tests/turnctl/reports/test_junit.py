@@ -48,7 +48,7 @@ def test_a_failing_finding_is_a_failure() -> None:
     """Its code is the failure's type; the text holds the evidence and the fix."""
     (failure,) = case(parsed(BROKEN), f"{UDP} IPv4").findall("failure")
     assert "relay-data-lost" == failure.get("type")
-    assert "look at max-bps" in (failure.text or "")
+    assert "check max-bps" in (failure.text or "")
     assert "tls-expired" == case(parsed(BROKEN), f"{TLS} IPv4")[0].get("type")
 
 

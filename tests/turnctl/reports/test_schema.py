@@ -17,7 +17,7 @@ from tests.lab.certs import Authority
 from tests.lab.prober import check, write_ice_servers
 from tests.lab.responders import issuer
 from tests.turnctl.reports.made import BROKEN, EMPTY, HEALTHY
-from turnctl.diagnosis.catalogue import FIXES
+from turnctl.diagnosis.catalogue import CHECK
 from turnctl.diagnosis.report import Report
 from turnctl.reports import json as json_report
 
@@ -55,7 +55,7 @@ def test_the_schema_is_one() -> None:
 
 def test_it_lists_every_code() -> None:
     """The codes are those of the catalogue."""
-    assert sorted(FIXES) == SCHEMA["$defs"]["code"]["enum"]
+    assert sorted(CHECK) == SCHEMA["$defs"]["code"]["enum"]
 
 
 @pytest.mark.parametrize("report", [HEALTHY, BROKEN, EMPTY], ids=["healthy", "broken", "empty"])

@@ -26,12 +26,12 @@ ICE over srflx: not connected, no pair connected
 
 FAIL  tls-expired
   turns:turn.example: the time is over
-  → Renew the certificate, and make coturn load it: send SIGUSR2 to turnserver.
+  → Renew the certificate, then send SIGUSR2 to turnserver so that it loads the new one.
 
 INFO  relay-range-unproved
   turn:turn.example: not proved
   turn:turn.example: nor here
-  → Nothing to mend. Run the check from another network to prove the relay's port range.
+  → Nothing to fix. Run the check from another network to test the relay's port range.
 
 FAIL  1 of 2 relay paths carry data, 1.23 s
 """  # noqa: E501  as wide as it is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.auth import MAX_TOKEN_TTL
+from signalpost.access.auth import MAX_TOKEN_TTL
 from signalpost.credentials import Secret
 from turnctl.rotation.steps import (
     LONGEST_TOKEN,

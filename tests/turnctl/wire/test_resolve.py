@@ -11,7 +11,7 @@ import pytest
 from turnctl.wire.outcome import Family
 from turnctl.wire.resolve import ResolutionFailed, resolve
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import Binding, Control, Mapping, Reference
+from turnctl.diagnosis.observations import Binding, Control, MappedAddresses, Reference
 from turnctl.wire import stun
 from turnctl.wire.binding import open_binding_socket
 from turnctl.wire.errors import ErrorResponse, Silent, WireError
@@ -139,7 +139,7 @@ async def compare_mappings(attempt: Attempt, other: Address) -> None:
             mapped = [(await asker.ask(server, patience=patience)).mapped for server in servers]
     except WireError:
         return
-    attempt.emit(Mapping, mapped=tuple(one for one in mapped if one))
+    attempt.emit(MappedAddresses, mapped=tuple(one for one in mapped if one))
 
 
 async def _connects(attempt: Attempt) -> Outcome:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from turnctl.diagnosis.nat import Answer, Seen
+from turnctl.diagnosis.nat import BindingResult, NatEvidence
 from turnctl.wire.binding import BindingSocket, Change, Reply, local_address, open_binding_socket
 from turnctl.wire.errors import WireError
 from turnctl.wire.outcome import Address, Family, Outcome
@@ -14,7 +14,7 @@ from turnctl.wire.outcome import Address, Family, Outcome
 __all__ = ["observe"]
 
 
-async def observe(servers: Sequence[Address], family: Family, *, patience: float) -> Seen:
+async def observe(servers: Sequence[Address], family: Family, *, patience: float) -> NatEvidence:
     """Ask the servers, all of that family; `patience` is how long silence is listened to.
 
     Takes twice that at most. Raises WireError when this machine has no route to the first.
@@ -29,7 +29,7 @@ async def observe(servers: Sequence[Address], family: Family, *, patience: float
         answers = tuple(answer for answer, _ in asked)
         there = next((one.asked for one in answers if one.outcome is Outcome.OK), None)
         if there is None:
-            return Seen(family, local, answers)
+            return NatEvidence(family, local, answers)
         tester = next(
             (
                 (answer.asked, reply.other)
@@ -40,13 +40,13 @@ async def observe(servers: Sequence[Address], family: Family, *, patience: float
         )
         hairpin = asyncio.ensure_future(_hairpin(left, right, there, patience))
         if tester is None:
-            return Seen(family, local, answers, hairpin=await hairpin)
+            return NatEvidence(family, local, answers, hairpin=await hairpin)
         server, other = tester
         more, changed = await asyncio.gather(
             _ask_all(mapping, _others(server, other, servers), patience),
             _changed(filtering, server, patience),
         )
-        return Seen(family, local, answers + more, other, *changed, await hairpin)
+        return NatEvidence(family, local, answers + more, other, *changed, await hairpin)
 
 
 def _is_elsewhere(server: Address, other: Address) -> bool:
@@ -63,24 +63,24 @@ def _others(server: Address, other: Address, known: Sequence[Address]) -> list[A
 
 async def _ask(
     socket: BindingSocket, server: Address, patience: float, change: Change = Change.NOTHING
-) -> tuple[Answer, Reply | None]:
+) -> tuple[BindingResult, Reply | None]:
     try:
         reply = await socket.ask(server, patience=patience, change=change)
     except WireError as error:
-        return Answer(server, error.outcome), None
-    return Answer(server, Outcome.OK, reply.mapped, reply.source), reply
+        return BindingResult(server, error.outcome), None
+    return BindingResult(server, Outcome.OK, reply.mapped, reply.source), reply
 
 
 async def _ask_all(
     socket: BindingSocket, servers: Sequence[Address], patience: float
-) -> tuple[Answer, ...]:
+) -> tuple[BindingResult, ...]:
     asked = await asyncio.gather(*(_ask(socket, server, patience) for server in servers))
     return tuple(answer for answer, _ in asked)
 
 
 async def _changed(
     socket: BindingSocket, server: Address, patience: float
-) -> tuple[Answer | None, Answer | None]:
+) -> tuple[BindingResult | None, BindingResult | None]:
     """Answers from elsewhere, to a socket that has sent to this server alone."""
     opened, _ = await _ask(socket, server, patience)
     if opened.outcome is not Outcome.OK:

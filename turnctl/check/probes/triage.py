@@ -1,7 +1,7 @@
-"""Triage: experiments that tell the causes of a refused allocation apart.
+"""Triage: experiments that find the cause of a refused allocation.
 
-Nothing is allocated where it can be helped: a Refresh without an allocation asks for the credential
-first, so a server that takes it says 437 Allocation Mismatch, and one that does not says 401.
+Most allocate nothing. A server checks the credential of a Refresh even when there is no allocation:
+it answers 437 Allocation Mismatch if it accepts the credential, and 401 if not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 from typing import Literal
 
 from signalpost.credentials import LAST_EXPIRY, read_username
-from turnctl.check.credentials import Fresh, NotIssued
+from turnctl.check.credentials import CredentialSource, NotIssued
 from turnctl.check.probes.allocate import allocate
 from turnctl.check.probes.attempt import Attempt
 from turnctl.check.probes.link import opened
@@ -23,73 +23,75 @@ from turnctl.wire.session import Login
 
 __all__ = ["compare_servers", "explain_quota", "explain_refusal"]
 
-SHOWINGS = 12
-"""Sockets that show the credential: of two servers that share a port one meets them all in 1 of
-2048 checks."""
+SHOWS = 12
+"""Sockets that present the credential. If two servers share a port, all sockets reach the same one
+in 1 of 2048 checks."""
 
-SHOWING = 1.0
-"""Seconds for each: it is asked only when something is wrong already, or beside other steps."""
+EACH = 1.0
+"""Seconds for one. The check asks only if something is wrong already, or beside other steps."""
 
 LIFETIMES = tuple(round(600 * 1.25**step) for step in range(60))
-"""Seconds, from ten minutes to ten years, which is past any clock that is merely wrong. A clock
-that is ahead is found within a quarter of how far it is."""
+"""Seconds, from ten minutes to ten years: more than any clock is wrong by accident. The steps find
+how far a clock is ahead to within a quarter."""
 
 VERDICTS = {437: Outcome.OK, 401: Outcome.ERROR, 441: Outcome.ERROR}
-"""Of a Refresh without an allocation; any other error says nothing of the credential."""
+"""What the error of a Refresh without an allocation means. Other errors prove nothing about the
+credential."""
 
 
 async def compare_servers(attempt: Attempt) -> None:
-    """Show the credential from several sockets: do all of them meet the same server?"""
-    shown = await asyncio.gather(*(_show(attempt, attempt.login()) for _ in range(SHOWINGS)))
+    """Present the credential from several sockets: do all of them reach the same server?"""
+    shown = await asyncio.gather(*(_present(attempt, attempt.login()) for _ in range(SHOWS)))
     outcomes = [outcome for outcome, _ in shown]
     taken, refused = outcomes.count(Outcome.OK), outcomes.count(Outcome.ERROR)
     attempt.emit(Agreement, taken=taken, refused=refused)
 
 
-async def explain_quota(attempt: Attempt, fresh: Fresh) -> None:
-    """After a 486: does another user get one? Then it is the user's limit, else everybody's."""
+async def explain_quota(attempt: Attempt, source: CredentialSource) -> None:
+    """After a 486: does another user get an allocation? If so, the limit is the user's; if not,
+    everybody's."""
     user = f"turnctl-{secrets.token_hex(4)}"
     try:
-        name, password = await fresh.issue(
-            attempt.probe, LIFETIMES[0], patience=attempt.patience(SHOWING), user=user
+        name, password = await source.issue(
+            attempt.probe, LIFETIMES[0], patience=attempt.patience(EACH), user=user
         )
         probe = dataclasses.replace(attempt.probe, username=name, credential=password)
         other = dataclasses.replace(attempt, probe=probe)
         async with opened(other, other.login()) as session:
             await allocate(other, session, "other-user")
     except (WireError, NotIssued):
-        return  # then it is not known, and judged so
+        return  # the cause stays unknown
 
 
-async def explain_refusal(attempt: Attempt, fresh: Fresh) -> None:
-    """After a 401: is it the secret, or the time? And if the time, by how much?
+async def explain_refusal(attempt: Attempt, source: CredentialSource) -> None:
+    """After a 401: is the secret wrong, or the time? And if the time, by how much?
 
-    With the secret the password is made anew first, rightly and as issuers go wrong.
-    The same user name, signed with the secret at hand, differs by nothing but the secret; then a
-    credential with the longest life differs by nothing but the time. Where that one is taken, the
-    shortest life that is taken shows the server's clock.
+    With the secret at hand, the password is computed first, correctly and with each known mistake.
+    Then two credentials are tried. The first has the same user name, so only the secret differs.
+    The second has the longest lifetime, so only the time differs. If the server accepts the second,
+    the shortest lifetime it accepts shows its clock.
     """
     username, issued = attempt.probe.username or "", attempt.probe.credential or ""
-    signed = fresh.sign(username)
+    signed = source.sign(username)
     if signed is not None:
-        mistakes = fresh.mistakes(username, issued, attempt.realm)
+        mistakes = source.mistakes(username, issued, attempt.realm)
         attempt.emit(Recomputed, right=mistakes == (), mistakes=mistakes or ())
     if signed is not None and signed != issued:
-        again = await _try(attempt, fresh, "same-name", Login(username, signed))
+        again = await _try(attempt, source, "same-name", Login(username, signed))
         if again.outcome is not Outcome.ERROR:
             return
     most = max(ttl for ttl in LIFETIMES if attempt.now() + ttl < LAST_EXPIRY or ttl == LIFETIMES[0])
-    longest = await _try_fresh(attempt, fresh, most)
+    longest = await _try_other(attempt, source, most)
     if longest.outcome is not Outcome.OK or longest.expires is None:
         return
     refused = read_username(username).expires
     if refused is None:
-        return  # there is no time to look for
+        return  # no expiry time that could be wrong
     now = attempt.now()
     shorter = [ttl for ttl in LIFETIMES if refused < now + ttl < longest.expires]
     low, high, step = 0, len(shorter), 0
     while low < high:
-        one = await _try_fresh(attempt, fresh, shorter[step])
+        one = await _try_other(attempt, source, shorter[step])
         if one.outcome is Outcome.OK:
             high = step
         elif one.outcome is Outcome.ERROR:
@@ -99,32 +101,32 @@ async def explain_refusal(attempt: Attempt, fresh: Fresh) -> None:
         step = (low + high) // 2
 
 
-async def _try_fresh(attempt: Attempt, fresh: Fresh, ttl: int) -> Trial:
+async def _try_other(attempt: Attempt, source: CredentialSource, ttl: int) -> Trial:
     begun = attempt.clock()
     try:
-        login = Login(*await fresh.issue(attempt.probe, ttl, patience=attempt.patience(SHOWING)))
+        login = Login(*await source.issue(attempt.probe, ttl, patience=attempt.patience(EACH)))
     except (NotIssued, WireError) as error:
         elapsed = (attempt.clock() - begun) * 1000
         facts = {"outcome": Outcome.UNKNOWN, "elapsed_ms": elapsed, "detail": str(error)}
-        return attempt.emit(Trial, kind="fresh", source=fresh.kind, **facts)
-    return await _try(attempt, fresh, "fresh", login)
+        return attempt.emit(Trial, kind="fresh", source=source.kind, **facts)
+    return await _try(attempt, source, "fresh", login)
 
 
 async def _try(
-    attempt: Attempt, fresh: Fresh, kind: Literal["same-name", "fresh"], login: Login
+    attempt: Attempt, source: CredentialSource, kind: Literal["same-name", "fresh"], login: Login
 ) -> Trial:
     begun = attempt.clock()
-    outcome, error = await _show(attempt, login)
+    outcome, error = await _present(attempt, login)
     facts = attempt.ending(error, begun) | {"outcome": outcome}
     expires = read_username(login.username).expires
-    return attempt.emit(Trial, kind=kind, source=fresh.kind, expires=expires, **facts)
+    return attempt.emit(Trial, kind=kind, source=source.kind, expires=expires, **facts)
 
 
-async def _show(attempt: Attempt, login: Login | None) -> tuple[Outcome, WireError | None]:
-    """OK when the server took the credential, ERROR when not, else UNKNOWN; and what it said."""
+async def _present(attempt: Attempt, login: Login | None) -> tuple[Outcome, WireError | None]:
+    """OK if the server accepted the credential, ERROR if not, else UNKNOWN; with its error."""
     try:
         async with opened(attempt, login) as session:
-            await session.refresh(patience=attempt.patience(SHOWING))
+            await session.refresh(patience=attempt.patience(EACH))
     except ErrorResponse as error:
         return VERDICTS.get(error.code, Outcome.UNKNOWN), error
     except WireError as error:

@@ -16,7 +16,7 @@ from turnctl.diagnosis.observations import (
     Echo,
     IceLeg,
     Inbound,
-    Mapping,
+    MappedAddresses,
     PeerPolicy,
     Permission,
     Refresh,
@@ -235,7 +235,7 @@ def _echo(case: Case) -> Iterator[Finding]:
 
 def nat(record: Record) -> Iterator[Finding]:
     """Two servers see one socket at two ports: a mapping for each destination (RFC 4787, 4.1)."""
-    for one in record.each(Mapping):
+    for one in record.each(MappedAddresses):
         if len(set(one.mapped)) > 1:
             shown = " and ".join(f"{host} port {port}" for host, port in one.mapped)
             summary = f"this network maps one socket to {shown}: direct calls will need the relay"

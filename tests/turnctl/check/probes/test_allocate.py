@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab import coturn
+from tests.lab.ports import free_port
 from tests.lab.prober import check, write_ice_servers
 
 
 def test_a_relay_without_ports(own_address: str, tmp_path: Path) -> None:
     """A range of one port is used up by the first allocation: 508 for its partner."""
-    lines = ["min-port=20000", "max-port=20000"]
+    port = free_port()
+    lines = [f"min-port={port}", f"max-port={port}"]
     with coturn.running(own_address, lines=lines) as server:
         path = write_ice_servers(tmp_path / "ice.json", [server.uri()], server.credential())
         checked = check(path)

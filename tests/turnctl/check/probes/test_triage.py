@@ -55,7 +55,7 @@ def only(code: str, checked: Checked) -> dict[str, Any]:
 
 def ahead(clock: int) -> Any:
     """What is read off a clock, with the seconds that a busy machine takes for it."""
-    return pytest.approx(clock, abs=8)
+    return pytest.approx(clock, abs=60)
 
 
 # --- whose clock -------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_a_server_whose_clock_is_ahead(own_address: str, version: coturn.Version
     assert ("server", ahead(0)) == (seen["clockOff"], seen["issuerClock"])
     if version == "4.6.1":
         low, high = seen["serverClock"]
-        assert low <= HOURS <= high <= 1.25 * low + 8
+        assert low <= HOURS <= high <= 1.25 * low + 60
     else:
         assert ahead(HOURS) == seen["serverClock"]
 
@@ -196,7 +196,7 @@ def test_a_secret_under_another_realm(
         seen = only("secret-mismatch", check(*given, server.uri()))
         store(coturn.REALM)
         mended = check(*given, server.uri())
-    assert "turn_secret.realm has to be realm=" in seen["fix"]
+    assert "turn_secret.realm must be the same as realm=" in seen["fix"]
     assert (0, set()) == (mended.status, mended.codes("fail"))
 
 

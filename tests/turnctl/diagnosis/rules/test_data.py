@@ -32,7 +32,7 @@ from turnctl.diagnosis.observations import (
     Exchange,
     IceLeg,
     Inbound,
-    Mapping,
+    MappedAddresses,
     Observation,
     PeerPolicy,
     Permission,
@@ -276,7 +276,7 @@ def test_one_socket_as_two_servers_see_it(
     mapped: tuple[tuple[str, int], ...], expected: Codes
 ) -> None:
     """A mapping for each destination makes direct calls need the relay."""
-    seen = [*story(), Mapping(url=UDP, family=4, mapped=mapped)]
+    seen = [*story(), MappedAddresses(url=UDP, family=4, mapped=mapped)]
     assert expected == codes(plan(UDP), seen)
     assert "pass" == verdicts(plan(UDP), seen)[0]
 

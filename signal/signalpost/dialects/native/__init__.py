@@ -1,0 +1,1 @@
+"""The native dialect, `signalpost.v1`."""

@@ -1,0 +1,1 @@
+"""The process: listeners, signals, new settings while it runs, and its end."""

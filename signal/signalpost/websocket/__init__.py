@@ -1,0 +1,1 @@
+"""WebSockets: the handshake, the way out, and sessions that outlive their sockets."""
