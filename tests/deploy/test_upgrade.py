@@ -378,10 +378,10 @@ def test_no_call_is_lost(deployment: Deployment, images: Images) -> None:
     with beside.open("wb") as output:
         again = [str(deployment.folder / "deploy" / "upgrade"), new]
         assert 3 == subprocess.run(again, stderr=output, check=False).returncode
-    assert "an upgrade runs already" in beside.read_text()
+    assert "an upgrade is already running" in beside.read_text()
     first.interrupt()
     assert 130 == first.ended(), first.said()
-    assert f"Go on with: deploy/upgrade {new}" in first.said()
+    assert f"Continue with: deploy/upgrade {new}" in first.said()
 
     second = deployment.upgrade(new, RELAY_DRAIN="600")
     second.wait_for("waiting for the calls on coturn")
