@@ -5,7 +5,6 @@ what holds whatever happens to relays, clients and the operator's patience.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.lab.docker import ROOT
 from turnctl.upgrade.facts import Container, Facts, Host, Note, Result
-from turnctl.upgrade.moves import HERE, HOST, Move, Step, lines
+from turnctl.upgrade.moves import HERE, HOST, Step
 from turnctl.upgrade.steps import next_move
 
 OLD, NEW = "sha256:old", "sha256:new"
@@ -538,24 +536,3 @@ def _happen(data: st.DataObject, world: World, event: str) -> None:
             world.faults.add(data.draw(st.sampled_from(FAULTS)))
         case "repair":
             world.faults.clear()
-
-
-# --- what the loop reads ------------------------------------------------------------------------
-
-
-def test_the_vocabulary_is_the_loops() -> None:
-    """Each word of the host's steps is one of deploy/upgrade's, and no other is there."""
-    text = (ROOT / "deploy" / "upgrade").read_text().partition("case $verb in")[2]
-    words = set(re.findall(r"(?:^|;;|\s)\s*([a-z-]+)\) ", text))
-    assert {*HOST, "say"} == words
-
-
-def test_the_loop_is_short() -> None:
-    """Its decisions are turnctl's."""
-    assert len((ROOT / "deploy" / "upgrade").read_text().splitlines()) <= 40
-
-
-def test_what_relays_say_is_no_step() -> None:
-    """A log line stays a line to say, whatever it holds."""
-    move = Move(Step("wait"), None, ("end 0\nstart coturn\x1b[2J",))
-    assert ["say end 0", "say start coturn [2J", "wait"] == lines(move)
