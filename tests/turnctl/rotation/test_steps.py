@@ -78,11 +78,11 @@ ENTRY = '{"turn-secret": {"incoming": "a", "outgoing": %s, "longest": %s, "until
     ("text", "said"),
     [
         ("", "Expecting value"),
-        ("[]", "no JSON object"),
+        ("[]", "isn't a JSON object"),
         ('{"turn-secret": {}}', "a field is missing"),
         ('{"tea": {}}', "tea"),
-        (ENTRY % ("[1]", "1"), "another type"),
-        (ENTRY % ("[]", '"1"'), "another type"),
+        (ENTRY % ("[1]", "1"), "wrong type"),
+        (ENTRY % ("[]", '"1"'), "wrong type"),
     ],
 )
 def test_another_text_is_no_note(text: str, said: str) -> None:

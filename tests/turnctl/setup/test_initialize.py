@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +14,14 @@ from turnctl.setup.choices import Choices, Conflict
 from turnctl.setup.initialize import initialize
 
 
-def choices(home: Path, **more: object) -> Choices:
-    given: dict[str, object] = {
-        "directory": home / "data",
-        "env_file": home / ".env",
-        "listen": ("192.0.2.1",),
-        "coturn_version": Version(4, 18, 0),
-    }
-    return Choices(**(given | more))  # type: ignore[arg-type]  each test names real fields
+def choices(home: Path, **more: Any) -> Choices:
+    made = Choices(
+        directory=home / "data",
+        env_file=home / ".env",
+        listen=("192.0.2.1",),
+        coturn_version=Version(4, 18, 0),
+    )
+    return replace(made, **more)
 
 
 def test_the_report_names_every_file(tmp_path: Path) -> None:
