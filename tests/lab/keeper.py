@@ -7,6 +7,7 @@ when that process ends, however it ends, and the program is ended then. It write
 from __future__ import annotations
 
 import fcntl
+import signal
 import subprocess
 import sys
 import time
@@ -46,4 +47,5 @@ def _keep(folder: Path, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(_keep(Path(sys.argv[1]), sys.argv[2:]))

@@ -19,7 +19,7 @@ from turnctl.diagnosis.observations import (
     Connection,
     Control,
     IceLeg,
-    Mapping,
+    MappedAddresses,
     Observation,
     Resolution,
     UrlRejected,
@@ -103,7 +103,7 @@ async def test_urls_run_at_once_and_share_candidates() -> None:
     assert ["host"] == [step.type for step in seen if isinstance(step, CandidateSeen)][:1]
     assert 1 == sum(isinstance(step, CandidateSeen) and step.type == "host" for step in seen)
     # Both servers have one address, so there are no two mappings to compare.
-    assert not any(isinstance(step, Mapping) for step in seen)
+    assert not any(isinstance(step, MappedAddresses) for step in seen)
     assert not any(isinstance(step, IceLeg) for step in seen)
 
 

@@ -12,7 +12,7 @@ from turnctl.diagnosis.observations import (
     Binding,
     CandidateSeen,
     Control,
-    Mapping,
+    MappedAddresses,
     Observation,
     Reference,
 )
@@ -61,6 +61,6 @@ async def test_two_mappings() -> None:
     with turn_responder("mismatch") as one, turn_responder("mismatch") as other:
         made = attempt(f"stun:127.0.0.1:{one}", seen.append)
         await compare_mappings(made, ("127.0.0.1", other))
-    [mapping] = [one for one in seen if isinstance(one, Mapping)]
+    [mapping] = [one for one in seen if isinstance(one, MappedAddresses)]
     assert 2 == len(mapping.mapped)
     assert 1 == len(set(mapping.mapped))
