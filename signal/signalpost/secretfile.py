@@ -63,7 +63,9 @@ def _content(path: Path, *, pipes: bool) -> bytes:
             raise SecretFileError(path, "is not a regular file")
         # Nobody else reads a pipe, whatever its mode says.
         if stat.S_ISREG(mode) and mode & 0o077:
-            problem = f"is open to other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
+            problem = (
+                f"is readable by other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
+            )
             raise SecretFileError(path, problem)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
@@ -75,7 +77,7 @@ def _content(path: Path, *, pipes: bool) -> bytes:
 
 def _lines(place: Path | str, content: bytes) -> list[str]:
     if len(content) > MAX_BYTES:
-        raise SecretFileError(place, f"has more than {MAX_BYTES} bytes: not a secret file")
+        raise SecretFileError(place, f"has more than {MAX_BYTES} bytes, so it isn't a secret file")
     try:
         text = content.decode()
     except UnicodeDecodeError:

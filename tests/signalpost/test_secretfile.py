@@ -41,8 +41,8 @@ def test_one_secret_a_line(tmp_path: Path, content: bytes, secrets: list[str]) -
         (b"", 0o600, "is empty; put one secret on each line"),
         (b" \n", 0o600, "is empty"),
         (b"\xff", 0o600, "is not text"),
-        (b"x", 0o640, "is open to other users (mode 0640): chmod 600"),
-        (b"x", 0o602, "is open to other users (mode 0602)"),
+        (b"x", 0o640, "is readable by other users (mode 0640): chmod 600"),
+        (b"x", 0o602, "is readable by other users (mode 0602)"),
         (b"'x'", 0o600, "line 1: it has quotes"),
         (b"x\nx ", 0o600, "line 2: it has quotes or blanks"),
         (b"a\tb", 0o600, "other than printable ASCII"),
@@ -75,11 +75,21 @@ def test_a_pipe_may_have_any_mode() -> None:
 
 
 def test_a_server_reads_regular_files_only(tmp_path: Path) -> None:
-    """A FIFO named by mistake doesn't hold up its start."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path, 0o600)
-    with pytest.raises(SecretFileError, match="is not a regular file"):
-        read_secret_file(path)
+    """A folder, a FIFO, and a path that isn't there or can't be are refused at once."""
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for path, reason in [
+        (tmp_path, "is not a regular file"),
+        (tmp_path / "fifo", "is not a regular file"),
+        (tmp_path / "absent", "cannot be read: No such file"),
+        (Path("zero\0byte"), "cannot be read"),
+    ]:
+        with pytest.raises(SecretFileError, match=reason):
+            read_secret_file(path)
+
+
+def test_a_servers_values_are_taken_as_they_stand(tmp_path: Path) -> None:
+    """Its settings judge them; only blank lines and line ends are dropped."""
+    assert [" one ", "'two'"] == read_secret_file(written(tmp_path, b"\r\n one \r\n\n'two'"))
 
 
 def test_a_directory(tmp_path: Path) -> None:
@@ -93,7 +103,9 @@ def test_a_directory(tmp_path: Path) -> None:
 def test_the_wrong_file(tmp_path: Path) -> None:
     """A log or a disk image is refused by its size, before it is read as secrets."""
     path = written(tmp_path, b"x" * 65_537)
-    with pytest.raises(SecretFileError, match="has more than 65536 bytes: not a secret file"):
+    with pytest.raises(
+        SecretFileError, match="has more than 65536 bytes, so it isn't a secret file"
+    ):
         read_secrets(path)
 
 

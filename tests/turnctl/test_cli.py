@@ -141,7 +141,7 @@ def test_no_command_at_all() -> None:
         (b"", 0o600, "is empty"),
         (b"\n \n", 0o600, "is empty"),
         (b"secret", 0o644, "chmod 600"),
-        (b"secret", 0o620, "is open to other users (mode 0620)"),
+        (b"secret", 0o620, "is readable by other users (mode 0620)"),
         (b'"secret"', 0o600, "line 1: it has quotes"),
         (b"good-secret\nsecret \n", 0o600, "line 2: it has quotes or blanks"),
         (b"sec ret", 0o600, "printable ASCII"),

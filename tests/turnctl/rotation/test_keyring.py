@@ -39,7 +39,7 @@ def test_the_whole_way(data: Path) -> None:
     ring.begin(60, first=False)
     new = ring.progress(0).new
     steps.append(ring.progress(0).step)
-    assert ((OLD, new), {OLD, new}) == (ring.progress(0).values, in_database(data))
+    assert ((OLD, new), frozenset({OLD, new})) == (ring.progress(0).values, in_database(data))
     ring.switch()
     steps.append(ring.progress(0).step)
     assert (new, OLD) == ring.progress(0).values
@@ -48,7 +48,7 @@ def test_the_whole_way(data: Path) -> None:
     assert [Step.BEGIN, Step.SWITCH, Step.SETTLE, Step.WAIT, Step.REMOVE] == steps
     assert (OLD,) == ring.progress(0).old
     ring.remove()
-    assert ((new,), {new}) == (ring.progress(0).values, in_database(data))
+    assert ((new,), frozenset({new})) == (ring.progress(0).values, in_database(data))
     assert not (data / NOTE).exists()
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.access.auth import MAX_TOKEN_TTL
 from signalpost.credentials import Secret
 from turnctl.rotation.steps import (
-    LONGEST_TOKEN,
     MARGIN,
     Kind,
     Rotation,
@@ -89,8 +87,3 @@ def test_another_text_is_no_note(text: str, said: str) -> None:
     """It is refused, not guessed at."""
     with pytest.raises(ValueError, match=said):
         load(text)
-
-
-def test_the_longest_token_is_the_services() -> None:
-    """turnctl cannot import it from there."""
-    assert MAX_TOKEN_TTL == LONGEST_TOKEN
