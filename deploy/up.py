@@ -40,7 +40,7 @@ async def _is_docker(options: Options) -> bool:
         return True
     if options.engine == "docker":
         raise Failed(f"ENGINE=docker isn't possible: {problem}")
-    say(f"using local processes, because {problem} (set ENGINE=docker or ENGINE=local to decide)")
+    say(f"using local processes, because {problem} (set ENGINE=docker or ENGINE=local to choose)")
     return False
 
 

@@ -257,7 +257,7 @@ def test_without_docker_it_says_why_local(clone: Path, tmp_path: Path) -> None:
     done = make_up(clone, ENGINE="", ONCE="1", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "using local processes, because " in done.stderr
-    assert "ENGINE=docker or ENGINE=local decides" in done.stderr
+    assert "set ENGINE=docker or ENGINE=local to choose" in done.stderr
 
 
 def test_a_wrong_engine_is_named(clone: Path) -> None:
