@@ -64,7 +64,7 @@ def _content(path: Path, *, pipes: bool) -> bytes:
         # Nobody else reads a pipe, whatever its mode says.
         if stat.S_ISREG(mode) and mode & 0o077:
             problem = (
-                f"is readable by other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
+                f"is open to other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
             )
             raise SecretFileError(path, problem)
         with os.fdopen(descriptor, "rb", closefd=False) as file:

@@ -141,7 +141,7 @@ def test_no_command_at_all() -> None:
         (b"", 0o600, "is empty"),
         (b"\n \n", 0o600, "is empty"),
         (b"secret", 0o644, "chmod 600"),
-        (b"secret", 0o620, "is readable by other users (mode 0620)"),
+        (b"secret", 0o620, "is open to other users (mode 0620)"),
         (b'"secret"', 0o600, "line 1: it has quotes"),
         (b"good-secret\nsecret \n", 0o600, "line 2: it has quotes or blanks"),
         (b"sec ret", 0o600, "printable ASCII"),
@@ -360,7 +360,7 @@ def test_a_terminal_of_another_alphabet() -> None:
         env=os.environ | {"PYTHONIOENCODING": "latin-1"},
     )
     assert (1, b"") == (done.returncode, done.stderr)
-    assert b"\n  ? See that the server runs" in done.stdout
+    assert b"\n  ? " in done.stdout
     assert done.stdout.splitlines()[-1].startswith(b"FAIL  0 of 1 relay paths carry data")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from turnctl.check import engine, targets
 from turnctl.check.engine import Options
-from turnctl.check.targets import Access, Target
+from turnctl.check.targets import Access, Target, TargetError
 from turnctl.diagnosis.case import Record
 from turnctl.diagnosis.judge import judge, overall, url_verdict
 from turnctl.diagnosis.observations import ListFault, Observation
@@ -33,14 +33,14 @@ class Request:
     context: ssl.SSLContext
 
 
-class NothingLeft(ValueError):
+class NothingLeft(TargetError):
     """The options exclude every URL of the targets."""
 
 
 async def examine(request: Request, observe: Callable[[Observation], None]) -> Report:
     """Check the targets; each observation goes to `observe` as it is made.
 
-    Raises TargetError or NothingLeft.
+    Raises TargetError (NothingLeft is one).
     """
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     seen: list[Observation] = []

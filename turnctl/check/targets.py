@@ -24,7 +24,7 @@ from turnctl.diagnosis.observations import Issuer
 from turnctl.wire import background, http
 from turnctl.wire.outcome import Outcome
 
-__all__ = ["DEFAULT_TARGET", "Access", "Target", "TargetError", "read_target"]
+__all__ = ["DEFAULT_TARGET", "Access", "NoServers", "Target", "TargetError", "read_target"]
 
 DEFAULT_TARGET = "http://127.0.0.1:8080"
 ICE_SERVERS_PATH = "/v1/ice-servers"
@@ -44,6 +44,10 @@ TOO_DEEP = "JSON nested too deeply"
 
 class TargetError(ValueError):
     """A TARGET that can't be used, or an option that doesn't fit it."""
+
+
+class NoServers(Exception):
+    """The targets have no server to work with (exit status 3)."""
 
 
 @dataclass(frozen=True, slots=True)

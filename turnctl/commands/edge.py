@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from turnctl.commands.lazy import LazyGroup
 
 __all__ = ["edge"]
 
-COMMANDS = ("certify", "prefer")
+COMMANDS = {
+    "certify": "Get the edge's certificate, renew it, and load it without a restart.",
+    "prefer": "Send new clients to one of the edge's TURN servers.",
+}
+"""Name → its sentence in --help."""
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(import_module(f"turnctl.commands.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101  ours by construction
-        return command
-
-
-@click.group(cls=_Lazy)
+@click.group(cls=LazyGroup, sentences=COMMANDS)
 def edge() -> None:
     """The TLS edge of a deployment with a domain: its certificate and its TURN server."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
+from turnctl.diagnosis.nat import Behaviour, NatEvidence
+from turnctl.wire.outcome import Family
 
-__all__ = ["Report"]
+__all__ = ["NatReport", "Report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,13 @@ class Report:
     findings: tuple[Finding, ...]
     verdict: str
     verdicts: tuple[tuple[Case, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NatReport:
+    """How the NAT behaves over one family, or why that wasn't tested (`skipped`)."""
+
+    family: Family
+    seen: NatEvidence | None = None
+    behaviour: Behaviour | None = None
+    skipped: str = ""

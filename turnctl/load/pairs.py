@@ -1,7 +1,7 @@
-"""Load through one URL's relay: allocations made, traffic between them, everything released.
+"""Load through one URL's relay: makes allocations in pairs, sends traffic, releases everything.
 
-Owns the order of a run and what it measured. Refuses to choose how much: `limits` does, and it must
-be asked first, since the load may go to somebody else's server.
+`limit` says how much load a server may get. Call it before `run`: the load may go to somebody
+else's server.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from turnctl.check.targets import TargetError
 from turnctl.diagnosis.plan import Probe
 from turnctl.load.bulk import BulkLink, open_bulk
 from turnctl.load.traffic import Pair, Traffic
@@ -23,26 +24,26 @@ from turnctl.wire.errors import WireError
 from turnctl.wire.outcome import Address
 from turnctl.wire.session import Login, Session
 
-__all__ = ["Demand", "Limit", "Measured", "Wanted", "is_own", "limit", "run"]
+__all__ = ["Demand", "LimitExceeded", "Measured", "Wanted", "is_own", "limit", "run"]
 
 AT_ONCE = 16
-"""Allocations asked for at once: enough to keep a server busy, and no flood of handshakes."""
+"""Allocations requested at once: enough to keep a server busy without a flood of handshakes."""
 
 SLICE = 0.02
-"""Seconds of traffic before the event loop has its turn: Ctrl-C waits no longer."""
+"""Seconds of traffic before the event loop gets a turn: Ctrl-C waits at most that long."""
 
 DRAIN = 2.0
-"""Seconds of silence after the last packet before what is missing counts as lost: a relay on a busy
-host has no turn for a while."""
+"""Seconds of silence after the last packet before missing ones count as lost. On a busy host a
+relay may not run for a while."""
 
 
-class Limit(ValueError):
-    """More load was asked for than a server that is not this machine gets without --yes."""
+class LimitExceeded(TargetError):
+    """More load than a server that isn't this machine may get without --yes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the caller asked for; None leaves it to `limit`. `duration` in seconds."""
+    """The load that was asked for. `limit` fills in what is None. `duration` in seconds."""
 
     pairs: int | None = None
     size: int = 172
@@ -53,8 +54,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The load of one run: `window` packets under way a pair, or `rate` packets a second (0 for
-    the other). `size` is the payload's, in bytes.
+    """The load of one run. Each pair has `window` packets in flight or sends `rate` packets a
+    second; the other one is 0. `size` is the payload's, in bytes.
     """
 
     pairs: int
@@ -65,10 +66,10 @@ class Demand:
 
 
 OWN = Demand(pairs=10, size=172, window=8, rate=0, duration=5)
-"""Where nothing else is said, on this machine: a relay's limit shows."""
+"""The default on this machine: it shows the relay's limit."""
 
 REMOTE = Demand(pairs=2, size=172, window=0, rate=50, duration=10)
-"""The most for others' servers without --yes: one call with audio both ways."""
+"""The most for other servers without --yes: one call with audio both ways."""
 
 
 def is_own(address: str) -> bool:
@@ -82,7 +83,7 @@ def is_own(address: str) -> bool:
 
 
 def limit(wanted: Wanted, *, own: bool, sure: bool) -> Demand:
-    """The load to make. Raises Limit."""
+    """The load to make. Raises LimitExceeded."""
     default = OWN if own else REMOTE
     rate, window = wanted.rate, wanted.window
     if rate is None and window is None:
@@ -98,29 +99,32 @@ def limit(wanted: Wanted, *, own: bool, sure: bool) -> Demand:
         or demand.rate > REMOTE.rate
         or demand.duration > REMOTE.duration
     ):
-        raise Limit(
-            f"is not this machine: at most --pairs {REMOTE.pairs} --rate {REMOTE.rate:g} "
-            f"--duration {REMOTE.duration:g} without --yes, which is for servers of your own"
+        raise LimitExceeded(
+            f"isn't this machine: at most --pairs {REMOTE.pairs} --rate {REMOTE.rate:g} "
+            f"--duration {REMOTE.duration:g} without --yes. Use --yes only for your own servers"
         )
     return demand
 
 
 @dataclass(slots=True)
 class Measured:
-    """`refused` is the first error of an allocation, `broke` of the traffic; times in ms."""
+    """What a run measured; times in ms unless they say otherwise.
+
+    `refused` is the first error of an allocation, `broke` the first error of the traffic.
+    """
 
     probe: Probe
     address: str
     demand: Demand
     allocate_ms: list[float] = field(default_factory=list)
     allocating: float = 0.0
-    """Seconds in which all allocations were made."""
+    """Seconds that all allocations took together."""
     seconds: float = 0.0
     sent: int = 0
     received: int = 0
-    """Packets that came back."""
+    """Packets that returned."""
     rtts_ns: array[int] = field(default_factory=lambda: array("Q"))
-    """Sorted round trips, once the run is over."""
+    """Round trips, sorted once the run is over."""
     refused: WireError | None = None
     broke: WireError | None = None
 
@@ -142,7 +146,7 @@ class Measured:
         return self.packets_per_second * self.demand.size * 8 / 1e6
 
     def rtt_ms(self, share: float) -> float | None:
-        """Nearest-rank percentile; None when nothing came back."""
+        """Nearest-rank percentile; None if nothing returned."""
         if not self.rtts_ns:
             return None
         return self.rtts_ns[min(len(self.rtts_ns) - 1, int(share * len(self.rtts_ns)))] / 1e6
@@ -157,7 +161,7 @@ async def run(
     context: ssl.SSLContext,
     progress: Callable[[Measured], None] = lambda _: None,
 ) -> Measured:
-    """Make the load. Whatever happens, cancellation included, what was allocated is released."""
+    """Make the load. Whatever happens, cancellation included, all allocations are released."""
     measured = Measured(probe, address, demand)
     run = _Run(measured, (address, probe.uri.port), patience, context, progress)
     try:
@@ -201,7 +205,7 @@ class _Run:
         probe = self.measured.probe
         async with turns:
             if self.measured.refused is not None:
-                return None  # the others will fare no better
+                return None  # the server would refuse the others too
             begun = time.perf_counter()
             session = Session(Login(probe.username or "", probe.credential or ""))
             self.sessions.append(session)
@@ -227,7 +231,7 @@ class _Run:
         )
 
     async def _join(self, near: _Granted, far: _Granted) -> Pair | None:
-        """Channels to each other."""
+        """Bind channels to each other."""
         try:
             there = await near.session.bind(far.relayed, patience=self.patience)
             back = await far.session.bind(near.relayed, patience=self.patience)

@@ -21,7 +21,7 @@ from tests.lab.certs import Authority
 from tests.lab.prober import TURNCTL, write_ice_servers
 from tests.lab.responders import responder
 from turnctl.diagnosis.plan import make_plan
-from turnctl.load.pairs import OWN, REMOTE, Demand, Limit, Measured, Wanted, is_own, limit
+from turnctl.load.pairs import OWN, Measured
 from turnctl.reports.load import findings
 from turnctl.wire import stun
 from turnctl.wire.errors import Closed, ErrorResponse, Unroutable
@@ -182,39 +182,6 @@ def test_a_stopped_bench_releases_its_allocations(
     assert 10 == len(re.findall("refreshed, .*lifetime=0", log))
 
 
-# --- how much ----------------------------------------------------------------------------------
-
-
-def test_on_this_machine_all_that_goes() -> None:
-    """Nothing said: ten pairs with a window; what is said counts."""
-    assert OWN == limit(Wanted(), own=True, sure=False)
-    assert Demand(50, 100, 0, 200, 60) == limit(
-        Wanted(pairs=50, size=100, rate=200, duration=60), own=True, sure=False
-    )
-
-
-def test_elsewhere_one_call() -> None:
-    """Nothing said: two pairs at the rate of audio."""
-    demand = limit(Wanted(), own=False, sure=False)
-    assert (REMOTE.pairs, REMOTE.rate, 0) == (demand.pairs, demand.rate, demand.window)
-
-
-@pytest.mark.parametrize(
-    "wanted", [Wanted(pairs=3), Wanted(rate=51), Wanted(window=1), Wanted(duration=11)]
-)
-def test_elsewhere_more_needs_yes(wanted: Wanted) -> None:
-    """Each way to send more is refused, and granted to whoever says that the server is his."""
-    with pytest.raises(Limit, match="--yes"):
-        limit(wanted, own=False, sure=False)
-    assert limit(wanted, own=False, sure=True)
-
-
-def test_what_is_this_machine(own_address: str) -> None:
-    """Loopback and own addresses are; documentation addresses are not."""
-    assert [True, True, True] == [is_own(one) for one in (own_address, "127.0.0.5", "::1")]
-    assert [False, False] == [is_own(one) for one in ("198.51.100.77", "2001:db8:77::1")]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -224,7 +191,7 @@ def test_what_is_this_machine(own_address: str) -> None:
         (["--size", "9000"], "--size"),
         (["--duration", "9999"], "--duration"),
         (["--audit"], "No such option"),
-        (["--pairs", "3", "turn:198.51.100.77"], "198.51.100.77 is not this machine"),
+        (["--pairs", "3", "turn:198.51.100.77"], "198.51.100.77 isn't this machine"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str) -> None:
