@@ -63,9 +63,7 @@ def _content(path: Path, *, pipes: bool) -> bytes:
             raise SecretFileError(path, "is not a regular file")
         # Nobody else reads a pipe, whatever its mode says.
         if stat.S_ISREG(mode) and mode & 0o077:
-            problem = (
-                f"is open to other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
-            )
+            problem = f"is open to other users (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
             raise SecretFileError(path, problem)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from turnctl.upgrade.facts import Facts
 from turnctl.upgrade.moves import Move, Step, ended, ending
-from turnctl.upgrade.waiting import still_draining, waiting
+from turnctl.upgrade.waiting import REPORT_EVERY, still_draining, waiting
 
 __all__ = ["back", "busy", "refuse", "removed", "returned", "settled"]
 
@@ -92,7 +92,7 @@ def _hand_back(f: Facts) -> Move:
     says: tuple[str, ...] = ()
     if not note.until:
         note = replace(note, until=f.now + f.patience)
-    if f.now - note.told >= 300:
+    if f.now - note.told >= REPORT_EVERY:
         says = (f"clients go back when {' '.join(drains)} has served its last call",)
         note = replace(note, told=f.now)
     return Move(Step("wait"), note, says)

@@ -88,6 +88,7 @@ class Note:
     until: float = 0.0
     """When waiting for calls ends; 0 if none are waited for."""
     told: float = 0.0
+    """When the operator was last told that the wait continues."""
     quiet: int = 0
     """Looks in a row without an allocation."""
     draining: dict[str, str] = field(default_factory=dict)

@@ -133,8 +133,8 @@ def _forward(f: Facts) -> Move:
     if f.done.status:
         return ended(1, *f.done.text.splitlines())
     # What an earlier run found out about another container doesn't count for this one.
-    anew = Note(image=note.image, version=note.version, was=note.was, was_version=note.was_version)
-    return Move(Step("start", f.beside), replace(anew, begun=f.now))
+    blank = Note(image=note.image, version=note.version, was=note.was, was_version=note.was_version)
+    return Move(Step("start", f.beside), replace(blank, begun=f.now))
 
 
 def _proof(f: Facts) -> Move:

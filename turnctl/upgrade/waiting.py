@@ -14,7 +14,7 @@ from turnctl.coturn.versions import Version, parse_version
 from turnctl.upgrade.facts import Facts, Note
 from turnctl.upgrade.moves import Move, Step
 
-__all__ = ["Over", "still_draining", "waiting"]
+__all__ = ["REPORT_EVERY", "Over", "still_draining", "waiting"]
 
 DRAINS = Version(4, 8)
 """The first version that can drain. The signal ends an older one."""
@@ -45,8 +45,8 @@ def waiting(f: Facts, names: tuple[str, ...], watch: tuple[str, ...] = ()) -> Mo
         note = replace(note, until=f.now + f.patience, told=f.now, quiet=0)
     busy = [name for name in names if f.runs(name) and f.allocations.get(name)]
     note = replace(note, quiet=0 if busy else note.quiet + 1)
-    note, told = _ended(replace(f, note=note), names, busy)
-    says += told
+    note, reports = _ended(replace(f, note=note), names, busy)
+    says += reports
     left = [name for name in names if name not in note.ended]
     if not left:
         return Over(note, tuple(says))
