@@ -59,7 +59,10 @@ PURE = (
     "turnctl.coturn.rendering",
     "turnctl.coturn.versions",
     "turnctl.deployment.domain",
+    "turnctl.deployment.edge.certificate",
+    "turnctl.deployment.edge.issuer",
     "turnctl.deployment.placement",
+    "turnctl.deployment.relays",
     "turnctl.doctor.addressrules",
     "turnctl.doctor.authrules",
     "turnctl.doctor.nftables",
@@ -127,8 +130,13 @@ def test_the_standard_librarys_signal() -> None:
 
 
 def test_the_command_imports_only_what_both_share() -> None:
-    """turnctl shares the credential, iceServers and secret files, and nothing else."""
-    allowed = ("signalpost.credentials", "signalpost.iceservers", "signalpost.secretfile")
+    """turnctl shares credentials, iceServers, secret files and join tokens, and nothing else."""
+    allowed = (
+        "signalpost.credentials",
+        "signalpost.iceservers",
+        "signalpost.secretfile",
+        "signalpost.tokens",
+    )
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in COMMAND

@@ -40,10 +40,10 @@ def test_no_call_is_lost(upgradable: Deployment, images: Images) -> None:
     with beside.open("wb") as output:
         again = [str(upgradable.folder / "deploy" / "upgrade"), new]
         assert 3 == subprocess.run(again, stderr=output, check=False).returncode
-    assert "an upgrade runs already" in beside.read_text()
+    assert "an upgrade is already running" in beside.read_text()
     first.interrupt()
     assert 130 == first.ended(), first.said()
-    assert f"Go on with: deploy/upgrade {new}" in first.said()
+    assert f"Continue with: deploy/upgrade {new}" in first.said()
 
     second = upgradable.upgrade(new, RELAY_DRAIN="600")
     second.wait_for("waiting for the calls on coturn")
@@ -52,7 +52,7 @@ def test_no_call_is_lost(upgradable: Deployment, images: Images) -> None:
     assert {TURN} == upgradable.relay_ports()
     assert [True, True] == [call.lives() for call in calls[2:]]
     assert 0 == second.ended(), second.said()
-    assert "are cut" not in second.said()
+    assert "cutting the calls" not in second.said()
     steady(upgradable, new)
     text = upgradable.env.read_text()
     assert text.startswith("# mine\n")
@@ -106,7 +106,7 @@ def test_half_way_back(upgradable: Deployment) -> None:
     assert image == upgradable.image()
     second = upgradable.upgrade(OTHER)
     assert 3 == second.ended()
-    assert f"an upgrade to {UNDRAINABLE} was begun; finish that one first" in second.said()
+    assert f"an upgrade to {UNDRAINABLE} has begun. Finish it first" in second.said()
     away = "--profile upgrade rm --stop --force coturn-next coturn-edge-next"
     assert f" docker compose {away}\n" in second.said()
     upgradable.project.compose(*away.split())
@@ -168,5 +168,5 @@ def test_the_maximum_cuts(upgradable: Deployment) -> None:
     call = upgradable.call(UDP, patience=10)
     run = upgradable.upgrade(UNDRAINABLE, RELAY_DRAIN="1")
     assert 0 == run.ended(), run.said()
-    assert "1 s are over; calls are cut on coturn\n" in run.said()
+    assert "1 s are over; cutting the calls on coturn\n" in run.said()
     assert not call.lives()
