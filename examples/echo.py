@@ -1,12 +1,12 @@
-"""Answers every call and sends back what it hears and sees.
+"""Answers every call and sends back the audio and video that it gets.
 
-    pip install "signalpost[client,aiortc]"
+    pip install ".[client,aiortc]"
     python examples/echo.py https://calls.example.org --token "$TOKEN"
 
-Without a token it is a guest, and prints the user id by which it can be called. It talks to the
-browser client as to itself: a call's signals are `{description}` and `{candidate}`, and the data
-channel 0 called `signalpost` is there on both sides from the start. When the path is lost for long
-the browser begins anew with a new connection, its next `generation`, and this side follows.
+It prints the user id by which it can be called; without a token it's a guest. It signals like the
+browser client: a call's signals are `{description}` and `{candidate}`, and both sides have data
+channel 0, called `signalpost`, from the start. If the path is lost for long, the browser starts
+over with a new connection, its next `generation`, and this side follows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def main() -> int:
     parser.add_argument("url", help="the service, such as https://calls.example.org")
     parser.add_argument("--token", help="a join token or an API key; without one it is a guest")
     parser.add_argument("--name", default="Echo")
-    parser.add_argument("--room", action="append", default=[], help="be seen in this room")
+    parser.add_argument("--room", action="append", default=[], help="join this room and be seen")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for noisy in ("aioice", "aiortc"):
@@ -56,7 +56,7 @@ async def main() -> int:
 
 
 async def answer_all(client: Client) -> None:
-    """One task a call, until the client is over."""
+    """Run one task for each call, until the client is over."""
     async with asyncio.TaskGroup() as calls:
         async for call in client.incoming:
             calls.create_task(answer(client, call))
@@ -71,7 +71,7 @@ async def answer(client: Client, call: Call) -> None:
     try:
         await converse(client, call)
     except Exception:
-        # One call that goes wrong is no reason to leave the others.
+        # A failing call must not end the others.
         LOGGER.exception("the call failed")
         call.hang_up()
     finally:
@@ -79,7 +79,7 @@ async def answer(client: Client, call: Call) -> None:
 
 
 async def converse(client: Client, call: Call) -> None:
-    """One connection a generation, each until the caller begins the next or the call ends."""
+    """One connection for each generation, until the caller begins the next or the call ends."""
     generation, connection = 1, connect_back(client, call)
     try:
         async for signal in call.signals:
@@ -97,7 +97,7 @@ async def converse(client: Client, call: Call) -> None:
 
 
 def connect_back(client: Client, call: Call) -> RTCPeerConnection:
-    """A connection that sends back what it is sent."""
+    """A connection that sends back everything that it gets."""
     servers = [RTCIceServer([*s.urls], s.username, s.credential) for s in client.ice_servers]
     connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
     relay = MediaRelay()
@@ -113,7 +113,7 @@ def connect_back(client: Client, call: Call) -> RTCPeerConnection:
 
     @connection.on("connectionstatechange")
     def on_state() -> None:
-        # A path that fails is for the caller to look for again, or to hang up.
+        # If the path fails, the caller looks for another one or hangs up.
         if connection.connectionState == "connected":
             call.connected()
 
@@ -121,7 +121,7 @@ def connect_back(client: Client, call: Call) -> RTCPeerConnection:
 
 
 async def negotiate(connection: RTCPeerConnection, signal: dict[str, Any]) -> dict[str, str] | None:
-    """Do as the other side asks; the answer, where it made an offer."""
+    """Apply a signal. Returns the answer if it was an offer."""
     if description := signal.get("description"):
         remote = RTCSessionDescription(description["sdp"], description["type"])
         await connection.setRemoteDescription(remote)
@@ -131,7 +131,7 @@ async def negotiate(connection: RTCPeerConnection, signal: dict[str, Any]) -> di
             return {"type": local.type, "sdp": local.sdp}
     elif candidate := signal.get("candidate"):
         if not candidate["candidate"]:
-            return None  # there are no more
+            return None  # the last candidate
         parsed = candidate_from_sdp(candidate["candidate"].removeprefix("candidate:"))
         parsed.sdpMid, parsed.sdpMLineIndex = candidate["sdpMid"], candidate["sdpMLineIndex"]
         await connection.addIceCandidate(parsed)

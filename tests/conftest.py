@@ -15,6 +15,7 @@ import pytest
 from tests.lab import coturn
 from tests.lab.certs import Authority
 from tests.lab.matrix import table
+from tests.lab.order import arrange
 from tests.lab.parts import MISSING
 
 FAULT = "fault"
@@ -24,24 +25,8 @@ WORDS = {"passed": "found", "skipped": "skipped", "failed": "NOT FOUND"}
 """Outcomes of a test in the fault matrix, the worst last: that of several tests counts."""
 
 
-SLOWEST: tuple[str, ...] = ()
-"""Folders and files that take long, the longest first: they start first, so that no worker is left
-with one of them at the end."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file's tests with one worker, which makes the file's fixtures once. A test's own
-    mark `xdist_group` wins. The slow ones start first.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    order = [f"tests/{place}" for place in SLOWEST]
-
-    def rank(item: pytest.Item) -> int:
-        return next((n for n, place in enumerate(order) if item.nodeid.startswith(place)), 99)
-
-    items.sort(key=rank)
+    arrange(items)
 
 
 def pytest_configure() -> None:

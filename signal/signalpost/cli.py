@@ -1,7 +1,7 @@
-"""The entry point of `signalpost`: exit statuses, and one line for whatever was typed wrong.
+"""The entry point of `signalpost`: exit statuses, and one line for wrong usage.
 
 Everything is imported inside `main`, so that Ctrl-C ends quietly even while modules load. Once the
-service listens both signals are its own.
+service listens, it handles the signals itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NoReturn
 __all__ = ["main"]
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""
 
 
 def main() -> NoReturn:
-    """Run signalpost. 0 ended as asked, 2 wrong usage or configuration, 3 could not do its job."""
+    """Run signalpost. 0 ended as asked, 2 wrong usage or configuration, 3 couldn't do its job."""
     try:
         sys.exit(_run())
     except KeyboardInterrupt:
@@ -29,7 +29,7 @@ def _run() -> int:
     from signalpost.commands import command
 
     try:
-        # Not `command.main`: its answer to wrong usage is four lines.
+        # Not `command.main`: it prints four lines for wrong usage.
         with command.make_context("signalpost", sys.argv[1:]) as context:
             command.invoke(context)
     except click.exceptions.Exit as ended:

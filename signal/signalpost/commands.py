@@ -1,4 +1,4 @@
-"""The commands of `signalpost`: serve, and show the effective settings."""
+"""The commands of `signalpost`: run the service, and show the effective settings."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXIT_CONFIG = 2
 
 
 class Failure(click.ClickException):
-    """The command could not do its job. Exit status 3."""
+    """The command couldn't do its job. Exit status 3."""
 
     exit_code = 3
 
 
 def _reads(read: readers.Reader) -> Callable[..., Any]:
-    """A click callback that accepts what the setting of the same name does."""
+    """A click callback that accepts the same values as a setting."""
 
     def callback(_: click.Context, __: click.Parameter, value: str | None) -> Any:
         if value is None:
@@ -47,8 +47,8 @@ _CONFIG = click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path),
-    help="Configuration file. Default: $SIGNALPOST_CONFIG, ./.signalpost/signalpost.yaml or"
-    " /var/lib/signalpost/signalpost.yaml, whichever is there first.",
+    help="Configuration file. Default: $SIGNALPOST_CONFIG, otherwise the first that exists of"
+    " ./.signalpost/signalpost.yaml and /var/lib/signalpost/signalpost.yaml.",
 )
 
 
@@ -73,13 +73,13 @@ def _settings(read: Callable[[], Settings]) -> Settings:
     "--host",
     metavar="ADDRESS",
     callback=_reads(readers.host),
-    help="Address to listen on, instead of http.host.",
+    help="Address to listen on. Overrides http.host.",
 )
 @click.option(
     "--port",
     metavar="PORT",
     callback=_reads(readers.integer(0, 65_535)),
-    help="Port, instead of http.port; 0 takes a free one.",
+    help="Port to listen on. Overrides http.port; 0 picks a free one.",
 )
 def serve(path: Path | None, host: str | None, port: int | None) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
@@ -93,11 +93,11 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         )
         return dataclasses.replace(settings, http=http)
 
-    sources = SettingsFiles(read)
-    settings = _settings(sources.load)
+    files = SettingsFiles(read)
+    settings = _settings(files.load)
 
-    # Imported late: `signalpost config` and --help need none of it, and `pip install signalpost`
-    # without the extra brings none of it.
+    # Imported late: `signalpost config` and --help don't need them, and without the extra `server`
+    # they aren't installed.
     try:
         import uvloop
 
@@ -105,12 +105,13 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
         from signalpost.server import process as server
     except ModuleNotFoundError as error:
         raise Failure(
-            f"{error.name} is not installed: pip install 'signalpost[server]' brings the service"
+            f"{error.name} is not installed: the service needs the extra `server`, as in"
+            " pip install '.[server]' in a checkout"
         ) from error
 
     logs.configure(settings.log)
     try:
-        uvloop.run(server.serve(settings, sources))
+        uvloop.run(server.serve(settings, files))
     except server.CannotListen as error:
         raise Failure(str(error)) from None
 
@@ -118,10 +119,10 @@ def serve(path: Path | None, host: str | None, port: int | None) -> None:
 @command.command()
 @_CONFIG
 def config(path: Path | None) -> None:
-    """Print the effective settings, secrets masked."""
+    """Print the effective settings, with secrets masked."""
     settings = _settings(lambda: load(path or find_config(os.environ), os.environ))
     try:
         click.echo(show(settings), nl=False)
     except OSError as error:
-        sys.stdout = None  # what it still holds could not be written at exit either
+        sys.stdout = None  # otherwise writing its buffer would fail again at exit
         raise Failure(f"standard output: {error.strerror}") from None

@@ -1,7 +1,8 @@
-"""TURN REST credentials: mint, read, verify. Owns the `expiry:user` scheme that coturn calls
-`use-auth-secret` (draft-uberti-behave-turn-rest-00, section 2.2) and the policy for their lifetime.
-Refuses to know clocks and configuration: time and secrets are arguments.
-The first secret mints and every secret verifies, so that rotation needs no agreed instant.
+"""TURN REST credentials: mint, read, verify, and the policy for their lifetime.
+
+They have the `expiry:user` scheme that coturn calls `use-auth-secret`
+(draft-uberti-behave-turn-rest-00, section 2.2). Time and secrets are arguments. The first secret
+mints and every secret verifies, so that a rotation needs no agreed instant.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 MIN_SECRET_BYTES = 16
-"""128 bit: what a shared secret must at least carry; see `Secret.weakness`."""
+"""128 bits: the least that a shared secret must have; see `Secret.weakness`."""
 
 MAX_USERNAME_BYTES = 508
 """USERNAME has fewer than 509 bytes (RFC 8489 section 14.3). coturn 4.18.0 answers a longer one
@@ -45,13 +46,13 @@ UNFIT = re.compile(r"[\x09-\x0d '\"\\]")
 """Characters of a user name that coturn 4.6.1 and 4.18.0 answer with 400 Bad Request."""
 
 LAST_EXPIRY = 2**31 - 1
-"""coturn keeps a user name's time in 32 bits with a sign: a time after 2038-01-19 wraps around, and
-is over at once.
+"""coturn keeps a user name's time in 32 bits with a sign: a time after 2038-01-19 wraps around and
+has expired at once.
 """
 
 
 class Secret:
-    """A value that never shows itself: its repr and str are masked, `reveal()` is explicit."""
+    """A value that stays hidden: its repr and str are masked, and `reveal()` is explicit."""
 
     __slots__ = ("_value",)
 
@@ -62,7 +63,7 @@ class Secret:
         return self._value
 
     def malformation(self) -> str | None:
-        """Why coturn and we would read this value differently, or None."""
+        """Why coturn and the service would read this value differently, or None."""
         value = self._value
         if value != value.strip() or value[:1] in {"'", '"'} or value[-1:] in {"'", '"'}:
             return (
@@ -74,7 +75,7 @@ class Secret:
         return None
 
     def weakness(self) -> str | None:
-        """Why this value is no good as a shared secret of our own, or None."""
+        """Why this value isn't good enough as a shared secret, or None."""
         value = self._value
         if malformation := self.malformation():
             return malformation
@@ -100,10 +101,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Username:
-    """A TURN REST username taken apart.
+    """The parts of a TURN REST username.
 
-    `expires` is Unix time in seconds, None when the name carries no timestamp (then it is a
-    static user's name). `user` is the part after the colon, "" when there is none.
+    `expires` is Unix time in seconds, None if the name has no timestamp (then it's a static user's
+    name). `user` is the part after the colon, "" if there is none.
     """
 
     expires: int | None
@@ -112,7 +113,7 @@ class Username:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A minted credential. `expires` is Unix time and `ttl` its distance from minting, in s."""
+    """A minted credential. `expires` is Unix time, `ttl` the seconds from minting until then."""
 
     username: str
     password: str = field(repr=False)
@@ -121,14 +122,14 @@ class Credential:
 
 
 class Verdict(StrEnum):
-    """What `verify` found."""
+    """The result of `verify`."""
 
     VALID = "valid"
     EXPIRED = "expired"
     WRONG_PASSWORD = "wrong-password"  # noqa: S105  a verdict's name
     NO_TIMESTAMP = "no-timestamp"
     MALFORMED = "malformed"
-    """Signed with the secret, in time, and no server takes it; `verify` does not tell."""
+    """Signed with the secret and in time, but no server accepts it. `verify` never returns it."""
 
 
 def password_for(secret: Secret, username: str) -> str:
@@ -144,8 +145,8 @@ def password_for(secret: Secret, username: str) -> str:
 
 @lru_cache(maxsize=16)
 def _keyed(secret: Secret) -> hmac.HMAC:
-    """HMAC-SHA1 with the key in place. OpenSSL 3 looks the algorithm up anew for every one-shot
-    digest, which took 7 % of the processor time of a busy service; a copy does not.
+    """HMAC-SHA1 with its key. OpenSSL 3 looks up the algorithm again for every one-shot digest,
+    which took 7 % of the processor time of a busy service. A copy avoids that.
     """
     return hmac.new(secret.reveal().encode(), digestmod=hashlib.sha1)
 
@@ -183,7 +184,7 @@ _OTHER_SEPARATOR = re.compile(r"([0-9]{9,12})[^:0-9]([^:]*)", re.DOTALL)
 
 
 def read_username(username: str) -> Username:
-    """Take a username apart as coturn does; never fails: any text can be a static user's name.
+    """Take a username apart as coturn does. Never fails: any text can be a static user's name.
 
     coturn takes `TIMESTAMP:USER`, `TIMESTAMP` alone, and also `USER:TIMESTAMP` and, without a
     colon, a name that begins with the timestamp (all tried on 4.6.1 and 4.18.0). In all but the
@@ -214,12 +215,12 @@ def verify(secrets: Sequence[Secret], username: str, password: str, *, now: floa
 
 
 def in_32_bits(expires: int) -> int:
-    """The time that coturn makes of a user name's: the last 32 bits, with a sign."""
+    """The time that coturn reads in a user name: the last 32 bits, with a sign."""
     return (expires + 2**31) % 2**32 - 2**31
 
 
 def opaque_user_id(id_key: Secret, subject: str) -> str:
-    """A stable id that does not tell who it stands for: 20 hex digits of HMAC-SHA256.
+    """A stable id that doesn't reveal whose it is: 20 hex digits of HMAC-SHA256.
 
     USERNAME travels in clear in every TURN request, and coturn's `user-quota` counts by it: so
     it must be the same each time and mean nothing to a listener.
@@ -228,12 +229,12 @@ def opaque_user_id(id_key: Secret, subject: str) -> str:
 
 
 class Audience(StrEnum):
-    """Who asks for a credential; it decides how long one lasts."""
+    """The kind of caller that asks for a credential. It decides the lifetime."""
 
     NATIVE = "native"
-    """A native client: it gets fresh ones pushed, so a short life costs it nothing."""
+    """A native client. The service sends it new ones, so a short lifetime costs it nothing."""
     PAGE = "page"
-    """A caller with a token or key over plain HTTP: its page fetches once."""
+    """A caller with a token or an API key over plain HTTP. Its page fetches one once."""
     GUEST = "guest"
 
 
@@ -259,5 +260,5 @@ class TtlPolicy:
         return max(1, min(default if requested is None else requested, limit))
 
 
-# An enum's member is looked up slowly, and this is asked for every credential.
+# Looking up a member of an enum is slow, and this happens for every credential.
 _GUEST, _NATIVE = Audience.GUEST, Audience.NATIVE

@@ -1,7 +1,7 @@
-"""Errors by blame. Each carries a stable `code` for machines and a sentence for people.
+"""Errors, grouped by blame. Each has a stable `code` for machines and a sentence for people.
 
     SignalpostError
-    ├── ProtocolBroken      the client sent what the protocol does not allow
+    ├── ProtocolBroken      the client broke the protocol
     │   ├── Malformed         malformed
     │   ├── BadParameter      bad-parameter
     │   ├── BinaryFrame       binary-frame
@@ -18,7 +18,7 @@
     │   ├── Banned            banned
     │   ├── RoleRefused       role-refused
     │   └── PermissionDenied  permission-denied
-    ├── NotPossible         allowed, but not as things are
+    ├── NotPossible         allowed, but not possible now
     │   ├── AlreadyJoined     already-joined
     │   ├── NotInRoom         not-in-room
     │   ├── NoSuchPeer        no-such-peer
@@ -35,7 +35,7 @@
     │   ├── RateLimited       rate-limited
     │   ├── Draining          draining
     │   └── NoRelays          no-relays
-    └── NotConfigured       not-configured: the operator has not set this up
+    └── NotConfigured       not-configured: the operator hasn't set this up
 
 `web/problems.py` makes an HTTP status of them, `websocket/closing.py` a close code.
 """
@@ -46,11 +46,11 @@ from typing import ClassVar
 
 
 class SignalpostError(Exception):
-    """The root. `message` goes to the client: it must hold no secret and nothing of the inside."""
+    """The root. `message` goes to the client: it must have no secret and no internal detail."""
 
     code: ClassVar[str] = "internal"
     retry_after: float | None = None
-    """Seconds after which the same may succeed, where that is known."""
+    """The same may succeed after so many seconds, if known."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -58,11 +58,11 @@ class SignalpostError(Exception):
 
 
 class ProtocolBroken(SignalpostError):
-    """The client sent what the protocol does not allow."""
+    """The client broke the protocol."""
 
 
 class Malformed(ProtocolBroken):
-    """`seq` and `ref`: the number and the id of the message, where they could be read."""
+    """`seq` and `ref`: the message's number and id, if they are legible."""
 
     code = "malformed"
 
@@ -87,7 +87,7 @@ class SubprotocolMissing(ProtocolBroken):
 
 
 class UpgradeHeaderMissing(ProtocolBroken):
-    """A WebSocket's handshake that lost headers on its way, most likely in a reverse proxy."""
+    """A WebSocket's handshake lost headers, most likely in a reverse proxy."""
 
     code = "upgrade-header-missing"
 
@@ -101,7 +101,7 @@ class HelloTimeout(ProtocolBroken):
 
 
 class OutOfOrder(ProtocolBroken):
-    """Numbers that cannot be: something was lost on the way, or was never sent."""
+    """A number is impossible: a message was lost, or never sent."""
 
     code = "out-of-order"
 
@@ -115,7 +115,7 @@ class Unauthorized(NotAllowed):
 
 
 class WrongKey(NotAllowed):
-    """The key of the TURN REST draft: 403 there, where everything else says 401."""
+    """A wrong key of the TURN REST draft: that answers 403, everything else 401."""
 
     code = "wrong-key"
 
@@ -129,7 +129,7 @@ class GuestRefused(NotAllowed):
 
 
 class Banned(NotAllowed):
-    """Put out, by a room's host or by the back end; `retry_after` when it is for a time."""
+    """Banned by a room's host or the back end. `retry_after` is set if the ban ends by itself."""
 
     code = "banned"
 
@@ -139,7 +139,7 @@ class Banned(NotAllowed):
 
 
 class RoleRefused(NotAllowed):
-    """The peer's role in the room does not allow it."""
+    """The peer's role in the room doesn't allow it."""
 
     code = "role-refused"
 
@@ -149,7 +149,7 @@ class PermissionDenied(NotAllowed):
 
 
 class NotPossible(SignalpostError):
-    """Allowed, but not as things are."""
+    """Allowed, but not possible now."""
 
 
 class AlreadyJoined(NotPossible):
@@ -205,7 +205,7 @@ class TooManyConnections(NotPossible):
 
 
 class RateLimited(NotPossible):
-    """Too often. `retry_after` is in seconds."""
+    """Too many requests or messages. `retry_after` is in seconds."""
 
     code = "rate-limited"
 
@@ -215,7 +215,7 @@ class RateLimited(NotPossible):
 
 
 class Draining(NotPossible):
-    """The service is about to stop and takes on nothing that lasts."""
+    """The service is about to stop and accepts no more peers or joins."""
 
     code = "draining"
     retry_after = 2.0
@@ -229,6 +229,6 @@ class NoRelays(NotPossible):
 
 
 class NotConfigured(SignalpostError):
-    """The operator has not set this up."""
+    """The operator hasn't set this up."""
 
     code = "not-configured"

@@ -1,7 +1,7 @@
 """iceServers: the stun/turn URI grammar, building the list from relays, and its response shapes.
 
-Owns RFC 7064 and RFC 7065, and the JSON that browsers and foreign clients expect. Refuses to know
-HTTP and clocks. At most four URLs leave this module: browsers warn at five.
+It follows RFC 7064 and RFC 7065, and writes the JSON that browsers and other clients expect. At
+most four URLs leave this module, because browsers warn at five.
 """
 
 from __future__ import annotations

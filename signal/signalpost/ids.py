@@ -1,4 +1,4 @@
-"""The ids of rooms, peers, users and calls. Each is text, and a type of its own."""
+"""The ids of rooms, peers, users and calls."""
 
 from __future__ import annotations
 

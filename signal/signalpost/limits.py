@@ -1,8 +1,7 @@
-"""Limits: token buckets and counted places, keyed, in bounded memory.
+"""Limits: rates, token buckets and counted places for many keys, in bounded memory.
 
-Owns the arithmetic only. Refuses to know what is limited, and clocks: the monotonic clock is an
-argument (`now`, monotonic seconds). A key that is not remembered has a full bucket, so forgetting
-can only be kind.
+`now` is monotonic seconds. A key that isn't remembered has a full bucket, so forgetting a key never
+punishes anybody.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 __all__ = ["Bucket", "Buckets", "Quota", "Rate"]
 
 MAX_KEYS = 50_000
-"""Remembered keys of one kind: some 8 MB at worst."""
+"""Keys that are remembered of each kind: about 8 MB at worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +27,9 @@ class Rate:
 
 
 class Bucket:
-    """One token bucket kept as one number, the time at which it is full again (GCRA).
+    """One token bucket, kept as one number: the time at which it is full again (GCRA).
 
-    `rate` refills it, `burst` is its size; the rate's own count by default.
+    `rate` refills it. `burst` is its size, by default the rate's count.
     """
 
     __slots__ = ("_full_at", "_interval", "_slack")
@@ -41,7 +40,7 @@ class Bucket:
         self._full_at = 0.0
 
     def take(self, now: float) -> float:
-        """Take a token: 0.0, or the seconds until there is one (then none is taken)."""
+        """Take a token and return 0.0. Without a token, return the seconds until there is one."""
         full_at = self._full_at if self._full_at > now else now
         wait = full_at - now - self._slack
         if wait > 1e-9:
@@ -62,7 +61,7 @@ class Buckets:
         self._full_at: dict[str, float] = {}
 
     def change(self, rate: Rate, now: float) -> None:
-        """Other buckets from now on; as many tokens as were missing are missing, at most all."""
+        """Use another rate from now on. Missing tokens stay missing, up to all of them."""
         interval = rate.seconds / rate.count
         if interval != self._interval:
             factor = interval / self._interval
@@ -75,12 +74,12 @@ class Buckets:
         self._slack = interval * (rate.count - 1)
 
     def wait(self, key: str, now: float) -> float:
-        """Seconds until `key` has a token, 0.0 when it has one now. Takes nothing."""
+        """Seconds until `key` has a token, 0.0 if it has one now. Takes none."""
         wait = self._full_at.get(key, now) - now - self._slack
         return wait if wait > 1e-9 else 0.0
 
     def take(self, key: str, now: float) -> None:
-        """Take a token that `wait` said is there."""
+        """Take a token that `wait` has found."""
         full_at = self._full_at.get(key, now)
         if key not in self._full_at and len(self._full_at) >= self._max_keys:
             self._forget(now)
@@ -90,7 +89,7 @@ class Buckets:
         return len(self._full_at)
 
     def _forget(self, now: float) -> None:
-        """Drop full buckets; if none is, the half that is nearest to being full."""
+        """Drop the full buckets. If none is full, drop the half that is closest to full."""
         kept = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
         if len(kept) >= self._max_keys:
             emptiest = sorted(kept, key=kept.__getitem__, reverse=True)[: self._max_keys // 2]
@@ -99,7 +98,7 @@ class Buckets:
 
 
 class Quota:
-    """Counted places: so many in all, so many a key."""
+    """A quota of places: `total` in all, `each` for one key."""
 
     __slots__ = ("_each", "_taken", "_total", "total")
 
@@ -109,7 +108,7 @@ class Quota:
         self.change(total, each)
 
     def change(self, total: int, each: int) -> None:
-        """Other numbers from now on; nobody loses the place it has."""
+        """Use other numbers from now on. Taken places stay."""
         self._total = total
         self._each = each
 

@@ -1,8 +1,7 @@
-"""Logging: one line an event, text on a terminal and JSON elsewhere, on stderr.
+"""Logging: one line for each event on stderr, text on a terminal and JSON elsewhere.
 
-Owns the format. Refuses to know what is logged; callers give fields that hold no secret, no
-address and no signaling payload. Standard library logging underneath, on its short path: a
-record is made without the caller's stack frame, which no line shows.
+Callers must not log a secret, an address or a signaling payload. The standard library's logging is
+underneath, on a short path: a record is made without the caller's stack frame, which no line shows.
 """
 
 from __future__ import annotations
@@ -22,17 +21,19 @@ LOGGER = logging.getLogger("signalpost")
 
 Field = str | int | float | list[str] | None
 Entry = tuple[float, dict[str, Field]]
-"""An event's Unix time and fields. Fields that are None are left out."""
+"""An event's Unix time and fields. A field that is None is left out."""
 
 
 def emit(level: int, event: str, **fields: Field) -> None:
-    """Write one line when `level` is on."""
+    """Write one line if `level` is enabled."""
     if LOGGER.isEnabledFor(level):
         emit_all(level, event, [(time.time(), fields)])
 
 
 def emit_all(level: int, event: str, entries: list[Entry]) -> None:
-    """Write one line an entry, in one go: the way through the handler costs more than a line."""
+    """Write one line for each entry, all at once: a pass through the handler costs more than a
+    line.
+    """
     if LOGGER.isEnabledFor(level):
         record = logging.LogRecord(LOGGER.name, level, "", 0, event, None, None)
         record.entries = entries
@@ -40,7 +41,7 @@ def emit_all(level: int, event: str, entries: list[Entry]) -> None:
 
 
 class _Lines(logging.Formatter):
-    """A line an entry, or one line for a record of somebody else's. Times are UTC, RFC 3339."""
+    """One line for each entry, or one for another library's record. Times are UTC, RFC 3339."""
 
     _second = 0
     _prefix = ""
@@ -62,7 +63,7 @@ class _Lines(logging.Formatter):
 
     def stamp(self, at: float) -> str:
         second = int(at)
-        if second != self._second:  # the part that changes once a second is kept
+        if second != self._second:  # the date and time change once a second
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._prefix}.{int((at - second) * 1000):03d}Z"
@@ -86,7 +87,7 @@ class TextFormatter(_Lines):
 
 
 def configure(log: Log, stream: TextIO | None = None) -> None:
-    """Send everything to `stream` (stderr). Called once, by the command."""
+    """Send everything to `stream` (stderr by default)."""
     stream = stream or sys.stderr
     text = log.format is LogFormat.TEXT or (log.format is LogFormat.AUTO and stream.isatty())
     handler = logging.StreamHandler(stream)

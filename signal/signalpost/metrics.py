@@ -1,7 +1,6 @@
-"""Metrics: what Prometheus reads, in a registry of its own a service.
+"""The Prometheus metrics. Each service has its own registry.
 
-Owns names and labels. No label ever carries a user, an address or a room: their number has no
-bound.
+No label ever has a user, an address or a room: their number is unbounded.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ from enum import StrEnum
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -32,13 +27,13 @@ class Drop(StrEnum):
     """Why a client was cut off without a close frame."""
 
     SLOW = "slow"
-    """It did not read."""
+    """The client didn't read."""
     UNACKNOWLEDGED = "unacknowledged"
-    """It read, perhaps, and never said so."""
+    """The client didn't acknowledge, even if it read."""
 
 
 class Reload(StrEnum):
-    """What came of reading the settings again."""
+    """The result of reading the settings again."""
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"
@@ -46,7 +41,7 @@ class Reload(StrEnum):
 
 
 class HookResult(StrEnum):
-    """What came of a web hook, or of one attempt."""
+    """The result of a web hook or of an attempt."""
 
     DELIVERED = "delivered"
     RETRIED = "retried"
@@ -54,8 +49,8 @@ class HookResult(StrEnum):
 
 
 class _Requests(Collector):
-    """Requests by status and their times. prometheus_client's own counter and histogram take a
-    lock and walk the buckets for each; this runs in one thread, and bisects.
+    """Requests by status, and their times. prometheus_client's own counter and histogram take a
+    lock and walk the buckets for each request; this runs in one thread, and bisects.
     """
 
     BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -80,14 +75,14 @@ class _Requests(Collector):
         bounds = [*map(str, self.BOUNDS), "+Inf"]
         yield HistogramMetricFamily(
             "signalpost_http_request_seconds",
-            "Time from a request's head to the end of its answer.",
+            "Time from the request's head to the end of the answer.",
             buckets=list(zip(bounds, accumulate(self._buckets), strict=True)),
             sum_value=self._seconds,
         )
 
 
 class _Messages(Collector):
-    """Messages, in plain numbers: a counter of prometheus_client's takes a lock for each."""
+    """Messages, in plain numbers: a counter of prometheus_client takes a lock for each."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -106,7 +101,7 @@ class _Messages(Collector):
 
 
 class Metrics:
-    """`received`: messages from WebSockets, `replayed`: sent again; counted by who does it."""
+    """`received` counts messages from WebSockets, `replayed` those sent again."""
 
     __slots__ = (
         "_calls",
@@ -143,94 +138,96 @@ class Metrics:
         registry.register(self._requests)
         mints = Counter(
             "signalpost_credentials_minted",
-            "TURN credentials handed out.",
+            "TURN credentials issued.",
             ["audience"],
             registry=registry,
         )
         self._mints = {audience: mints.labels(audience.value) for audience in Audience}
         self._refusals = Counter(
-            "signalpost_refusals", "Requests and messages refused.", ["code"], registry=registry
+            "signalpost_refusals", "Refused requests and messages.", ["code"], registry=registry
         )
         self.connections = Gauge(
-            "signalpost_websocket_connections", "WebSocket connections now.", registry=registry
+            "signalpost_websocket_connections", "Open WebSocket connections.", registry=registry
         )
-        self.rooms = Gauge("signalpost_rooms", "Rooms with somebody in them.", registry=registry)
+        self.rooms = Gauge("signalpost_rooms", "Rooms with at least one peer.", registry=registry)
         self.received = 0
         self.replayed = 0
         registry.register(_Messages(self))
         sessions = Counter(
             "signalpost_sessions",
-            "Welcomes of reliable clients: a session resumed, or a fresh one.",
+            "Welcomes of reliable clients, with a resumed or a fresh session.",
             ["kind"],
             registry=registry,
         )
         self._resumed, self._fresh = sessions.labels("resumed"), sessions.labels("fresh")
         self.away = Gauge(
             "signalpost_sessions_away",
-            "Sessions whose client is lost and may come back.",
+            "Sessions whose client lost its connection and may return.",
             registry=registry,
         )
         self.waiting = Gauge(
             "signalpost_outbox_bytes",
-            "Bytes that clients have not taken from the service yet.",
+            "Bytes that clients haven't read yet.",
             registry=registry,
         )
         self.kept = Gauge(
             "signalpost_unacknowledged_bytes",
-            "Bytes that are kept until clients acknowledge them.",
+            "Bytes kept until clients acknowledge them.",
             registry=registry,
         )
         drops = Counter(
             "signalpost_outbox_drops",
-            "Clients cut off: they did not read, or did not acknowledge.",
+            "Clients cut off because they didn't read or acknowledge.",
             ["reason"],
             registry=registry,
         )
         self._drops = {reason: drops.labels(reason.value) for reason in Drop}
-        self.calls = Gauge("signalpost_calls", "Calls now, ringing ones too.", registry=registry)
-        ended = Counter("signalpost_calls_ended", "Calls.", ["outcome"], registry=registry)
+        self.calls = Gauge(
+            "signalpost_calls", "Calls in progress, including ringing ones.", registry=registry
+        )
+        ended = Counter("signalpost_calls_ended", "Ended calls.", ["outcome"], registry=registry)
         self._calls = {outcome: ended.labels(outcome.value) for outcome in Outcome}
         self._setup = Histogram(
             "signalpost_call_setup_seconds",
-            "From the answer of a call until media flows, as a client sees it.",
+            "Time from answering a call until a client says that media flows.",
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=registry,
         )
-        hooks = Counter("signalpost_hooks", "Web hooks.", ["result"], registry=registry)
+        hooks = Counter("signalpost_hooks", "Web hooks by result.", ["result"], registry=registry)
         self._hooks = {result: hooks.labels(result.value) for result in HookResult}
         self.queued_hooks = Gauge(
-            "signalpost_hooks_queued", "Web hooks not delivered yet.", registry=registry
+            "signalpost_hooks_queued", "Web hooks waiting for delivery.", registry=registry
         )
         self.draining = Gauge(
-            "signalpost_draining", "1 while the service waits to stop.", registry=registry
+            "signalpost_draining", "1 while the service is about to stop.", registry=registry
         )
         self.secrets = Gauge(
             "signalpost_turn_secrets",
-            "TURN secrets in use: the first mints, all verify.",
+            "TURN secrets in use. The first mints, all verify.",
             registry=registry,
         )
         reloads = Counter(
             "signalpost_config_reloads",
-            "Times that configuration or secret files were read again.",
+            "Reloads of the configuration or secret files.",
             ["result"],
             registry=registry,
         )
         self._reloads = {result: reloads.labels(result.value) for result in Reload}
-        # Named as Prometheus names its own: alert rules for it are easily found.
+        # Named like Prometheus's own metric, so that known alert rules fit.
         self._valid = Gauge(
             "signalpost_config_last_reload_successful",
-            "0 when what the files say now cannot be used, and older settings are.",
+            "0 if the files are unusable now, so that older settings are in use.",
             registry=registry,
         )
         self._valid.set(1)
         self._settled = Gauge(
             "signalpost_config_last_reload_success_timestamp_seconds",
-            "Unix time when the settings in use were last read.",
+            "Unix time of the last successful load of the settings.",
             registry=registry,
         )
 
     def call(self, record: CallRecord) -> None:
-        """A call's record has changed."""
+        """Count a change of a call's record."""
         if record.outcome is not None:
             self._calls[record.outcome].inc()
             if record.answered is not None and record.connected is not None:
@@ -240,7 +237,7 @@ class Metrics:
         self._hooks[result].inc(count)
 
     def greeted(self, *, resumed: bool) -> None:
-        """A reliable client was welcomed."""
+        """Count the welcome of a reliable client."""
         (self._resumed if resumed else self._fresh).inc()
 
     def dropped(self, reason: Drop) -> None:
@@ -253,7 +250,7 @@ class Metrics:
             self.settled(now)
 
     def settled(self, now: float) -> None:
-        """The settings in use were read."""
+        """The settings in use were read at `now`."""
         self._settled.set(now)
 
     def request(self, status: int, seconds: float) -> None:

@@ -75,7 +75,7 @@ def _content(path: Path, *, pipes: bool) -> bytes:
 
 def _lines(place: Path | str, content: bytes) -> list[str]:
     if len(content) > MAX_BYTES:
-        raise SecretFileError(place, f"has more than {MAX_BYTES} bytes: not a secret file")
+        raise SecretFileError(place, f"has more than {MAX_BYTES} bytes, so it isn't a secret file")
     try:
         text = content.decode()
     except UnicodeDecodeError:

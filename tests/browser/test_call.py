@@ -43,7 +43,7 @@ def test_a_call(people: People) -> None:
 
 @pytest.mark.parametrize(
     ("button", "heard"),
-    [("#reject", "Bob does not take the call."), ("Escape", "Bob does not take the call.")],
+    [("#reject", "Bob declined the call."), ("Escape", "Bob declined the call.")],
 )
 def test_a_call_that_is_not_taken(people: People, button: str, heard: str) -> None:
     """Reject and the Escape key say no to the caller, too."""

@@ -219,10 +219,10 @@ def test_a_service_without_guests(browser: Browser, tmp_path: Path, relay: Serve
 WRONG = [
     ("client.join('')", "a room's name has 1 to 128 characters"),
     ("client.join('x'.repeat(129))", "a room's name has 1 to 128 characters"),
-    ("client.join('s', { role: 'host' })", "a role is member or observer"),
+    ("client.join('s', { role: 'host' })", "a role must be member or observer"),
     ("client.join('s', { metadata: 'x'.repeat(4096) })", "metadata has at most 4096 bytes"),
-    ("room.kick(5)", "a peer's id is text"),
-    ("room.update({ locked: 1 })", "locked is true or false"),
+    ("room.kick(5)", "a peer's id must be text"),
+    ("room.update({ locked: 1 })", "locked must be true or false"),
     ("room.signal('x'.repeat(65536))", "a message has at most 65536 bytes"),
     (f"client.signal({OTHER}, '\\ud800')", "the text is not valid Unicode"),
     (f"client.text({OTHER}, 'x'.repeat(8001))", "a text has 1 to 8000 characters"),

@@ -34,7 +34,7 @@ def _says(one: Person, place: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("locale", "sentences"),
     [
-        ("en-US", ["Say your name first.", "This one has 65.", "doesn't take what was typed"]),
+        ("en-US", ["Enter your name first.", "This one has 65.", "doesn't take what was typed"]),
         ("zh-CN", ["请先填写你的名字。", "现在有 65 个", "服务不接受输入的内容"]),
     ],
 )

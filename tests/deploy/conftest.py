@@ -1,4 +1,4 @@
-"""Deployments with a domain, for the tests of what runs with one; and who asks what runs here."""
+"""Deployments with a domain; images of all that is deployed; a client of what runs on this host."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import acme, deployment, netns
+from tests.lab import acme, deployment, docker, netns
 from tests.lab.composed import Composed, composing
 from tests.lab.deployment import DOMAIN, Deployment, wait_until
+from tests.lab.docker import Images
 from tests.lab.names import names
 from tests.lab.netns import Internet, Site
 
@@ -60,8 +61,25 @@ def ca(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
 
 
-@pytest.fixture(scope="module")
-def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
-    """`docker compose up` with a name, in the servers' namespace."""
+@pytest.fixture(scope="session")
+def images() -> Images:
+    """An engine, and all images of a deployment."""
+    return docker.images()
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """A deployment with a name by `docker compose up`, in the servers' namespace."""
     with composing(tmp_path_factory.mktemp("composed")) as made:
         yield made
+
+
+@pytest.fixture
+def composed(standing: Composed, request: pytest.FixtureRequest) -> Iterator[Composed]:
+    """The same, up; made anew after a test that failed."""
+    if not standing.whole:
+        standing.up()
+    failed = request.session.testsfailed
+    yield standing
+    if request.session.testsfailed > failed:
+        standing.whole = False

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab import acme, docker
+from tests.lab import acme
 from tests.lab.certs import Authority
 from tests.lab.deployment import DOMAIN, wait_until
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.names import names
 from tests.lab.netns import Site
 from tests.lab.ports import free_port
@@ -58,7 +58,7 @@ class Deployment:
     @property
     def project(self) -> Project:
         files = (self.folder / "compose.yaml", self.folder / "compose.override.yaml")
-        return Project("signalpost-acme", {}, files)
+        return Project("acme", {}, files)
 
     def ca(self) -> AbstractContextManager[acme.Ca]:
         port, management_port = self.ca_ports
@@ -115,45 +115,31 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, own_address: str, two_routers_away: Site) -> Iterator[Deployment]:
-    """Nothing of it runs yet; the images are there."""
-    with docker.engine():
-        images = docker.images()
-        folder, trust, hosts = tmp_path / "signalpost", tmp_path / "trust", tmp_path / "hosts"
-        trust.mkdir()
-        hosts.write_text(f"127.0.0.1 localhost\n{own_address} {DOMAIN}\n")
-        ca_port, management_port = free_port(), free_port()
-        ports = {name: free_port() for name in PORTS}
-        settings = {
-            **ports,
-            "PYTHON_IMAGE": images.python,
-            "COTURN_IMAGE": images.coturn,
-            "COTURN_VERSION": images.coturn_version,
-            "EDGE_IMAGE": docker.edge_image(),
-            "ACME_IMAGE": docker.acme_image(),
-            "SIGNALPOST_IMAGE": "signalpost-test/certified:latest",
-            "SIGNALPOST_ACME_IMAGE": "signalpost-test/certified-acme:latest",
-            "ACME_DIRECTORY": f"https://127.0.0.1:{ca_port}/dir",
-            "NO_STUN": "1",
-        }
-        build = tmp_path / "build.yaml"
-        build.write_text(
-            "services: {init: {build: {network: host}}, acme: {build: {network: host}}}"
-        )
-        building = {name: str(value) for name, value in settings.items()}
-        Project("signalpost-acme", building, (ROOT / "compose.yaml", build)).compose(
-            "build", "init", "acme"
-        )
-        folder.mkdir()
-        shutil.copy(ROOT / "compose.yaml", folder)
-        shutil.copytree(ROOT / "deploy", folder / "deploy")
-        (folder / "compose.override.yaml").write_text(OVERRIDE.format(folder=trust))
-        (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        made = Deployment(folder, hosts, two_routers_away, trust, ports, (ca_port, management_port))
-        try:
-            yield made
-        finally:
-            made.project.compose("--profile", "tls", "down", "--volumes", "--timeout", "1")
+def deployment(
+    images: Images, tmp_path: Path, own_address: str, two_routers_away: Site
+) -> Iterator[Deployment]:
+    """Nothing of it runs yet."""
+    folder, trust, hosts = tmp_path / "signalpost", tmp_path / "trust", tmp_path / "hosts"
+    trust.mkdir()
+    hosts.write_text(f"127.0.0.1 localhost\n{own_address} {DOMAIN}\n")
+    ca_port, management_port = free_port(), free_port()
+    ports = {name: free_port() for name in PORTS}
+    settings = {
+        **ports,
+        **images.environment,
+        "ACME_DIRECTORY": f"https://127.0.0.1:{ca_port}/dir",
+        "NO_STUN": "1",
+    }
+    folder.mkdir()
+    shutil.copy(ROOT / "compose.yaml", folder)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    (folder / "compose.override.yaml").write_text(OVERRIDE.format(folder=trust))
+    (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    made = Deployment(folder, hosts, two_routers_away, trust, ports, (ca_port, management_port))
+    try:
+        yield made
+    finally:
+        made.project.down()
 
 
 def test_three_commands_to_a_trusted_certificate(deployment: Deployment) -> None:
@@ -183,7 +169,7 @@ def test_a_ca_that_is_not_there(deployment: Deployment) -> None:
     begun = deployment.edge()
     deployment.wait_for("certificate-missing")
     (line,) = [one for one in deployment.log() if one["event"] == "certificate-missing"]
-    assert "does not answer: see that this host may connect to it. Next try" in line["message"]
+    assert "doesn't answer: make sure that this host can connect to it. Next try" in line["message"]
     assert ISSUER.encode() in deployment.served()
     with deployment.ca() as ca:
         deployment.project.compose("kill", "--signal", "HUP", "acme")

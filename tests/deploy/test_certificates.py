@@ -219,7 +219,7 @@ def test_own_files(deployed: Deployment, outside: Site, own: tuple[Authority, Pa
     second = served(deployed, outside, authority.root)
     shutil.copy(authority.issue([DOMAIN]).key, key)
     wait_until(
-        lambda: "the key does not belong" in deployed.log("certify"),
+        lambda: "the key doesn't belong" in deployed.log("certify"),
         lambda: deployed.log("certify"),
     )
     assert second == served(deployed, outside, authority.root)
@@ -321,14 +321,14 @@ def test_a_closed_port_80_and_its_mending(deployed: Deployment, tmp_path: Path) 
             deployed.server.run(["nft", "delete", "table", "inet", "closed"])
     (first, *_) = map(json.loads, deployed.log("certify")[before:].splitlines())
     assert "certificate-missing" == first["event"]
-    assert f"The CA does not reach {DOMAIN} on port 80" in first["message"]
+    assert f"The CA can't reach {DOMAIN} on port 80" in first["message"]
 
 
 @pytest.mark.parametrize(
     ("domain", "said"),
     [
         ("elsewhere.example.org", "The name elsewhere.example.org does not resolve for the CA"),
-        ("forbidden.example.org", "The CA gives no certificate for forbidden.example.org"),
+        ("forbidden.example.org", "The CA issues no certificate for forbidden.example.org"),
     ],
 )
 def test_a_name_that_gets_none(

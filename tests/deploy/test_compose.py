@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from signalpost.iceservers import parse_uri
-from tests.lab import docker
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import Site
 from tests.lab.parts import SYSTEM_PATH
 from tests.lab.ports import free_port
@@ -34,15 +33,9 @@ DATA = "/var/lib/signalpost"
 
 
 @pytest.fixture(scope="module")
-def images() -> Iterator[docker.Images]:
-    with docker.engine():
-        yield docker.images()
-
-
-@pytest.fixture(scope="module")
 def override(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a test needs beside: a build that reaches the package index, health that is asked
-    for at once, and no metrics listener of the service on this host."""
+    """What a test needs beside: health that is asked for at once, and no metrics listener of the
+    service on this host. Where `make up` builds, the build reaches the package index."""
     path = tmp_path_factory.mktemp("compose") / "test.yaml"
     path.write_text(
         """
@@ -55,12 +48,9 @@ services:
     return path
 
 
-def environment(images: docker.Images, **more: str) -> dict[str, str]:
+def environment(images: Images, **more: str) -> dict[str, str]:
     return {
-        "PYTHON_IMAGE": images.python,
-        "COTURN_IMAGE": images.coturn,
-        "COTURN_VERSION": images.coturn_version,
-        "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
+        **images.environment,
         **{name: str(free_port()) for name in PORTS},
         "PROBE_INTERVAL": "2",
         "NO_STUN": "1",
@@ -69,9 +59,9 @@ def environment(images: docker.Images, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def stack(images: docker.Images, override: Path) -> Iterator[Project]:
+def stack(images: Images, override: Path) -> Iterator[Project]:
     """The deployment, up."""
-    project = Project("signalpost-test", environment(images), (ROOT / "compose.yaml", override))
+    project = Project("stack", environment(images), (ROOT / "compose.yaml", override))
     with project.up():
         yield project
 
@@ -169,20 +159,31 @@ def test_coturn_sees_no_key(stack: Project) -> None:
     assert seen == ["coturn"]
 
 
-@pytest.mark.parametrize(
-    ("service", "path"),
-    [("coturn", "coturn/turnserver.conf"), ("probe", "probe/api-key"), ("signal", "id-key")],
-)
-def test_no_service_reads_anothers_files(stack: Project, service: str, path: str) -> None:
-    """Even with all volumes of the deployment before it, as `init` has them."""
-    others = {"10001", "65534", "10003", "10004", "10005"} - {USERS[service].partition(":")[0]}
-    read = f"cat {DATA}/{path}"
-    for user in others:
-        done = stack.compose(
-            "run", "--rm", "-T", "--no-deps", "--user", f"{user}:{user}", "--entrypoint", "sh",
-            "init", "-c", read, check=False,
-        )  # fmt: skip
-        assert "Permission denied" in done.stderr
+OWN = {"coturn": "coturn/turnserver.conf", "probe": "probe/api-key", "signal": "id-key"}
+"""Service → a file that it alone reads."""
+OTHERS = ("10001", "65534", "10003", "10004", "10005")
+
+
+@pytest.fixture(scope="module")
+def readers(stack: Project) -> dict[str, set[str]]:
+    """File → the users of services that can read it, with all volumes before them, as `init` has
+    them. Root becomes each of these users, as it does there."""
+    script = "".join(
+        f"setpriv --reuid {user} --regid {user} --clear-groups cat {DATA}/{path} >/dev/null"
+        f" && echo {path} {user}\n"
+        for path in OWN.values()
+        for user in OTHERS
+    )
+    shell = ("--no-deps", "--entrypoint", "sh", "init", "-c", f"{script}true")
+    said = stack.compose("run", "--rm", "-T", *shell).stdout
+    read = [line.split() for line in said.splitlines()]
+    return {path: {user for one, user in read if one == path} for path in OWN.values()}
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_no_service_reads_anothers_files(readers: dict[str, set[str]], service: str) -> None:
+    """A file is for its own user alone."""
+    assert {USERS[service].partition(":")[0]} == readers[OWN[service]]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -216,7 +217,7 @@ def test_again_keeps_the_secret_and_takes_new_settings(
     """A changed setting reaches init, service and coturn with one `up`; the secret stays."""
     read = ("exec", "-T", "signal", "cat", f"{DATA}/turn-secret")
     before = stack.compose(*read).stdout
-    changed = Project(stack.name, {**stack.environment, "TURN_PORT": str(free_port())}, stack.files)
+    changed = Project(stack.word, {**stack.environment, "TURN_PORT": str(free_port())}, stack.files)
     changed.compose("up", "--detach")
     wait_healthy(changed, "probe")
     report = checked(changed, two_routers_away)
@@ -224,9 +225,11 @@ def test_again_keeps_the_secret_and_takes_new_settings(
     assert changed.compose(*read).stdout == before
 
 
-def test_make_up_through_docker(images: docker.Images, override: Path) -> None:
+def test_make_up_through_docker(images: Images, override: Path) -> None:
     """`make up` brings the same up and down, and tells where it is and what the check found."""
-    project = Project("signalpost-up", environment(images), (ROOT / "compose.yaml", override))
+    # It builds and names its image itself.
+    own = environment(images, SIGNALPOST_IMAGE="signalpost-test/up:latest")
+    project = Project("up", own, (ROOT / "compose.yaml", override))
     done = subprocess.run(
         [sys.executable, "-m", "deploy.up", "--engine", "docker", "--once"],
         cwd=ROOT,
@@ -248,48 +251,7 @@ def test_make_up_through_docker(images: docker.Images, override: Path) -> None:
         assert f"service: {url(project)}" in done.stderr
         assert project.compose("ps", "--all", "--quiet").stdout == ""
     finally:
-        project.compose("down", "--volumes")
-
-
-def test_bridge_carries_data(
-    images: docker.Images, override: Path, own_address: str, two_routers_away: Site
-) -> None:
-    """compose.bridge.yaml, as on Docker Desktop: published ports, and at most 100 for relaying."""
-    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml", override)
-    project = Project("signalpost-bridge", environment(images, EXTERNAL_IP=own_address), files)
-    with project.up():
-        wait_healthy(project, "probe")
-        report = checked(project, two_routers_away)
-        relayed = [
-            int(row["relayed"].rpartition(":")[2]) for row in report["urls"] if row.get("relayed")
-        ]
-        assert relayed
-        assert all(49160 <= port <= 49259 for port in relayed)
-        published = project.inspect("coturn")["HostConfig"]["PortBindings"]
-        turn = project.environment["TURN_PORT"]
-        assert published.keys() - {f"{turn}/udp", f"{turn}/tcp"} == {
-            f"{port}/udp" for port in range(49160, 49260)
-        }
-
-
-def test_bridge_says_what_it_needs(images: docker.Images) -> None:
-    """Without EXTERNAL_IP the bridge names it instead of coming up half."""
-    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
-    refused = Project("signalpost-bridge", environment(images), files).compose(
-        "config", check=False
-    )
-    assert refused.returncode != 0
-    assert "set EXTERNAL_IP to this machine's address" in refused.stderr
-
-
-def test_bridge_leaves_the_edge_out(images: docker.Images, own_address: str) -> None:
-    """With a DOMAIN in .env, whose profile would start what needs the host's network."""
-    files = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
-    named = environment(
-        images, EXTERNAL_IP=own_address, DOMAIN="turn.example.org", COMPOSE_PROFILES="tls"
-    )
-    started = Project("signalpost-bridge", named, files).compose("config", "--services").stdout
-    assert {"init", "signal", "coturn", "probe"} == set(started.split())
+        project.down()
 
 
 def test_env_example_tells_every_variable() -> None:

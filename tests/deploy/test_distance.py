@@ -17,6 +17,8 @@ from tests.lab.netns import SERVER, Site
 from tests.lab.prober import Checked, check
 from turnctl.coturn.versions import FIRST_SAFE
 
+pytestmark = pytest.mark.xdist_group("composed")
+
 RELAYS = [
     f"turn:{DOMAIN}:3478?transport=udp",
     f"turn:{DOMAIN}:3478?transport=tcp",
@@ -40,22 +42,21 @@ table ip ttl {
 
 
 @pytest.fixture(scope="module", params=["port-restricted", "carrier-grade"])
-def client(composed: Composed, request: pytest.FixtureRequest) -> Iterator[Site]:
+def client(standing: Composed, request: pytest.FixtureRequest) -> Iterator[Site]:
     """Two routers away, and three."""
-    site = composed.internet.join(request.param)
+    site = standing.internet.join(request.param)
     with names(site.client, DOMAIN, [SERVER]):
         yield site
 
 
-@pytest.fixture(scope="module")
-def known(composed: Composed, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+@pytest.fixture
+def known(composed: Composed, tmp_path: Path) -> list[str]:
     """What a check is given: the edge's certificate, to be trusted, and the service's key."""
-    folder: Path = tmp_path_factory.mktemp("known")
-    (folder / "edge.pem").write_text(composed.certificate)
-    key = folder / "api-key"
+    (tmp_path / "edge.pem").write_text(composed.certificate)
+    key = tmp_path / "api-key"
     key.touch(mode=0o600)
     key.write_text(composed.project.compose("exec", "-T", "signal", "cat", "api-key").stdout)
-    return ["--ca", str(folder / "edge.pem"), "--api-key-file", str(key)]
+    return ["--ca", str(tmp_path / "edge.pem"), "--api-key-file", str(key)]
 
 
 def checked(site: Site, known: list[str]) -> Checked:

@@ -11,14 +11,13 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.lab import docker
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from tests.lab.prober import TURNCTL
@@ -31,39 +30,10 @@ PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "PROBE_PORT",
     "METRICS_PORT", "HTTP_PORT", "HTTPS_PORT", "ACME_PORT",
 )  # fmt: skip
-OVERRIDE = """
-services:
-  init: {build: {network: host}}
-  acme: {build: {network: host}}
-"""
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What would stand in .env, with the images built."""
-    with docker.engine():
-        images = docker.images()
-        made = {
-            "PYTHON_IMAGE": images.python,
-            "COTURN_IMAGE": images.coturn,
-            "COTURN_VERSION": images.coturn_version,
-            "EDGE_IMAGE": docker.edge_image(),
-            "ACME_IMAGE": docker.acme_image(),
-            "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
-            "SIGNALPOST_ACME_IMAGE": "signalpost-test/acme:latest",
-            # Nobody answers there, so the edge keeps the certificate that it starts with.
-            "ACME_DIRECTORY": "https://127.0.0.1:1/directory",
-            "NO_STUN": "1",
-        }
-        override = tmp_path_factory.mktemp("build") / "test.yaml"
-        override.write_text(OVERRIDE)
-        building = Project("signalpost-first", made, (ROOT / "compose.yaml", override))
-        building.compose("build", "init", "acme")
-        yield made
 
 
 @pytest.fixture
-def fresh(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Project]:
+def fresh(images: Images, tmp_path: Path) -> Iterator[Project]:
     """A copy of what a person has after `git clone`, whose folder is another user's; ports that
     are free; and afterwards nothing left of it."""
     folder = tmp_path / "signalpost"
@@ -72,22 +42,24 @@ def fresh(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Project]:
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     os.chown(folder, 12345, 12345)
-    override = tmp_path / "test.yaml"
-    override.write_text(OVERRIDE)
-    ports = {name: str(free_port()) for name in PORTS}
-    project = Project(
-        "signalpost-first", {**environment, **ports}, (folder / "compose.yaml", override)
-    )
+    environment = {
+        **images.environment,
+        # Nobody answers there, so the edge keeps the certificate that it starts with.
+        "ACME_DIRECTORY": "https://127.0.0.1:1/directory",
+        "NO_STUN": "1",
+        **{name: str(free_port()) for name in PORTS},
+    }
+    project = Project("first", environment, (folder / "compose.yaml",))
     try:
         yield project
     finally:
-        project.compose("--profile", "tls", "down", "--volumes", "--timeout", "5")
+        project.down()
 
 
 def check(project: Project, site: Site) -> subprocess.CompletedProcess[str]:
-    """By a client two routers away."""
+    """Whether data goes through the relays, by a client two routers away."""
     url = f"http://{site.server.address}:{project.environment['PORT']}"
-    return site.run([TURNCTL, "check", url], timeout=DEADLINE)
+    return site.run([TURNCTL, "check", "--relay-only", url], timeout=DEADLINE)
 
 
 def test_from_nothing_to_a_passing_check(
@@ -181,7 +153,7 @@ def accepted(project: Project, site: Site) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("DOMAIN", f"https://{DOMAIN}", ("is a URL; give the name in it alone",)),
+        ("DOMAIN", f"https://{DOMAIN}", ("is a URL; give only the name in it",)),
         ("EXTERNAL_IP", "my.host.example", ("EXTERNAL_IP", "is not an IP address such as")),
         ("COTURN_VERSION", "4.17.1", ("coturn 4.17.1 is broken", "Use coturn 4.18.0 or later")),
     ],
@@ -208,7 +180,7 @@ def test_no_address_at_all(fresh: Project, two_routers_away: Site, tmp_path: Pat
     """A host without a network is told what a relay needs."""
     offline = tmp_path / "offline.yaml"
     offline.write_text("services: {init: {network_mode: none}}")
-    refused(replace(fresh, files=(*fresh.files, offline)), "no address beside loopback", "--listen")
+    refused(replace(fresh, files=(*fresh.files, offline)), "only loopback addresses", "--listen")
     accepted(fresh, two_routers_away)
 
 

@@ -21,7 +21,7 @@ from prometheus_client.exposition import generate_latest
 
 from signalpost.metrics import Metrics
 from tests.lab import docker
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.ports import free_port
 from turnctl.deployment import scraping
 
@@ -32,9 +32,8 @@ NAME = re.compile(r"\b(?:signalpost|turnctl|process)_[a-z_]+\b")
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    with docker.engine():
-        yield docker.prometheus_image()
+def image() -> str:
+    return docker.prometheus_image()
 
 
 def promtool(image: str, *arguments: str) -> None:
@@ -155,31 +154,28 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(image: str, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def stack(
+    image: str, images: Images, quick: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     """The deployment with the profile, without Grafana."""
     override = tmp_path_factory.mktemp("compose") / "test.yaml"
     override.write_text(
         f"""
 services:
-  init: {{build: {{network: host}}}}
   prometheus: {{volumes: ["{quick}:/etc/prometheus:ro"]}}
   grafana: {{profiles: !override [not-here]}}
 """
     )
-    images = docker.images()
     ports = ("PORT", "TURN_PORT", "PROBE_PORT", "METRICS_PORT", "PROMETHEUS_PORT", "TURN_NEXT_PORT")
     environment = {
         "COMPOSE_PROFILES": "observe",
         "PROMETHEUS_IMAGE": image,
-        "PYTHON_IMAGE": images.python,
-        "COTURN_IMAGE": images.coturn,
-        "COTURN_VERSION": images.coturn_version,
-        "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
+        **images.environment,
         "PROBE_INTERVAL": "2",
         "NO_STUN": "1",
         **{name: str(free_port()) for name in ports},
     }
-    project = Project("signalpost-observe", environment, (ROOT / "compose.yaml", override))
+    project = Project("observe", environment, (ROOT / "compose.yaml", override))
     with project.up():
         yield project
 

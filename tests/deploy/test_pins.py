@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -27,17 +27,16 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran() -> Iterator[Mapping[str, Ran]]:
+def ran() -> Mapping[str, Ran]:
     """Repository → what was run of it."""
-    with docker.engine():
-        made = {}
-        for repository in docker.pinned():
-            if (part := PARTS.get(repository)) is None:
-                made[repository] = Ran(None, None)
-            else:
-                image = docker.image(repository)
-                made[repository] = Ran(image, docker.version_in(image, part))
-        yield made
+    made = {}
+    for repository in docker.pinned():
+        if (part := PARTS.get(repository)) is None:
+            made[repository] = Ran(None, None)
+        else:
+            image = docker.image(repository)
+            made[repository] = Ran(image, docker.version_in(image, part))
+    return made
 
 
 def names(tag: str, version: str) -> bool:

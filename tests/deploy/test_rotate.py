@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from signalpost.credentials import Secret, mint, password_for
-from tests.lab import coturn, docker
-from tests.lab.docker import ROOT, Project
+from tests.lab import coturn
+from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from turnctl.wire.errors import ErrorResponse, WireError
@@ -28,7 +28,6 @@ DATA = "/var/lib/signalpost"
 PATIENCE = 120.0
 OVERRIDE = """
 services:
-  init: {build: {network: host}}
   signal:
     environment:
       SIGNALPOST_METRICS__PORT: "0"
@@ -37,8 +36,7 @@ services:
       SIGNALPOST_TURN__TTL__GUEST: "1"
       SIGNALPOST_TURN__TTL__CAP: "1"
 """
-"""What a test needs beside: a build that reaches the package index, no metrics listener on this
-host, and credentials that run out while one waits."""
+"""What a test needs beside: no metrics listener on this host, and credentials that soon expire."""
 
 RUN_OUT = f"""
 import json, pathlib
@@ -114,26 +112,20 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(
-    two_routers_away: Site, tmp_path_factory: pytest.TempPathFactory
+    images: Images, two_routers_away: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     override = tmp_path_factory.mktemp("compose") / "test.yaml"
     override.write_text(OVERRIDE)
-    with docker.engine():
-        images = docker.images()
-        environment = {
-            "PYTHON_IMAGE": images.python,
-            "COTURN_IMAGE": images.coturn,
-            "COTURN_VERSION": images.coturn_version,
-            "SIGNALPOST_IMAGE": "signalpost-test/rotate:latest",
-            "PORT": str(free_port()),
-            "TURN_PORT": str(free_port()),
-            "PROBE_PORT": str(free_port()),
-            "NO_STUN": "1",
-        }
-        files = (ROOT / "compose.yaml", override)
-        project = Project("signalpost-rotate", environment, files)
-        with project.up():
-            yield Deployment(project, two_routers_away)
+    environment = {
+        **images.environment,
+        "PORT": str(free_port()),
+        "TURN_PORT": str(free_port()),
+        "PROBE_PORT": str(free_port()),
+        "NO_STUN": "1",
+    }
+    project = Project("rotate", environment, (ROOT / "compose.yaml", override))
+    with project.up():
+        yield Deployment(project, two_routers_away)
 
 
 def test_the_turn_secret(deployment: Deployment) -> None:

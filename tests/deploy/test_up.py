@@ -215,7 +215,7 @@ def test_settings_that_cannot_be_used(clone: Path) -> None:
     [
         (b"http: [", "is not YAML"),
         (b"[" * 10_000, "nested deeper than"),
-        (b"\xff\xfe", "is not text; mend it, or remove it"),
+        (b"\xff\xfe", "isn't UTF-8 text; fix it or remove it"),
         (b"turn: {secrets_file: turn-secret}\nauth: {id_key_file: id-key}\n", "relays is empty"),
         (b"http: {port: eighty}\n", "http.port 'eighty' is not a whole number"),
     ],

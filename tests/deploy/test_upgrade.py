@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +21,20 @@ from typing import Any
 
 import pytest
 
-from tests.lab import docker, netns
+from tests.lab.composed import Composed
 from tests.lab.confinement import confinement, secrets_shown
 from tests.lab.coturn import within
-from tests.lab.docker import ROOT, Project
-from tests.lab.netns import SERVER, Internet, Site
+from tests.lab.docker import ROOT, Images, Project
+from tests.lab.netns import SERVER, Namespace, Site
 from tests.lab.parts import SYSTEM_PATH, require
+
+pytestmark = pytest.mark.xdist_group("composed")
 
 TAGS = ("other", "undrainable", "broken", "options", "mute", "leaks", "refused")
 OTHER, UNDRAINABLE, BROKEN, OPTIONS, MUTE, LEAKS, REFUSED = (
     f"signalpost-test/coturn:{tag}" for tag in TAGS
 )
-DEADLINE = 240.0
+DEADLINE = 600.0
 STEPS = ".*" if os.environ.get("SOAK") else "starting coturn .*"
 """Lines of an upgrade after which it is interrupted."""
 TURN, TURN_NEXT = "3478", "3479"
@@ -48,8 +49,9 @@ RUN printf '#!/bin/sh\n%s\n' '{script}' > /usr/local/bin/turnserver && \
 """
 SAYS = 'if [ "$1" = --version ]; then echo {version}; exit; fi; '
 REAL = "exec /usr/bin/turnserver"
-HOGS = "a=$(head -c 3000000 /dev/zero | tr \\\\0 a); while :; do b=$b$a; sleep 0.1; done"
-"""Three megabytes more ten times a second."""
+HOGS = "a=$(head -c 3000000 /dev/zero | tr \\\\0 a); while :; do b=$b$a; sleep 0.25; done"
+"""Twelve megabytes a second. The kernel ends it at compose.yaml's limit of a gigabyte: that's later
+than two looks of a busy machine."""
 SCRIPTS = {
     # As coturn 4.6 it says that it cannot drain, and takes the options that 4.6 has.
     UNDRAINABLE: SAYS.format(version="4.6.1")
@@ -124,24 +126,28 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A folder as a person has it: compose.yaml, deploy/, .env; and who calls through it."""
+    """What runs, and who calls through it."""
 
-    folder: Path
-    settings: dict[str, str]
-    engine: str
-    internet: Internet
+    composed: Composed
     site: Site
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
     """All that was started, ended with the test."""
 
     @property
     def project(self) -> Project:
-        files = (self.folder / "compose.yaml",)
-        return Project("signalpost-upgrade", {"DOCKER_HOST": self.engine}, files)
+        return self.composed.project
+
+    @property
+    def folder(self) -> Path:
+        return self.composed.folder
 
     @property
     def env(self) -> Path:
-        return self.folder / ".env"
+        return self.composed.env
+
+    @property
+    def server(self) -> Namespace:
+        return self.composed.internet.server
 
     def upgrade(self, *arguments: str, **environment: str) -> Running:
         log = self.folder / "upgrade.log"
@@ -151,7 +157,7 @@ class Deployment:
                 [str(self.folder / "deploy" / "upgrade"), *arguments],
                 env={
                     "COMPOSE_PROJECT_NAME": self.project.name,
-                    "DOCKER_HOST": self.engine,
+                    "DOCKER_HOST": self.composed.engine,
                     **given,
                 },
                 stdin=subprocess.DEVNULL,
@@ -174,15 +180,17 @@ class Deployment:
             with opener.open(request, timeout=10) as response:
                 return json.load(response)["iceServers"]
 
-        servers = within(self.internet.server.name, ask)
+        servers = within(self.server.name, ask)
         urls = [url for server in servers for url in server["urls"] if url.startswith("turn:")]
         return {url.partition("?")[0].rpartition(":")[2] for url in urls}
 
-    def call(self, url: str) -> Call:
-        """One that is up: whoever upgrades before it is would find an idle relay."""
+    def call(self, url: str, patience: float = 60) -> Call:
+        """One that is up: whoever upgrades before it is would find an idle relay. `patience` is for
+        its last data."""
         secret = self.project.compose("exec", "-T", "signal", "cat", "turn-secret").stdout
         # In the folder that has the tests; a namespace keeps the caller's.
-        process = self.site.popen([sys.executable, "-m", "tests.lab.calls", url, "3"])
+        argv = [sys.executable, "-m", "tests.lab.calls", url, "3", str(patience)]
+        process = self.site.popen(argv)
         self.processes.append(process)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -211,68 +219,29 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def images() -> Iterator[docker.Images]:
-    with docker.engine():
-        yield docker.images()
-
-
-@pytest.fixture(scope="module")
-def deployment(
-    images: docker.Images, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
-    """Up, in a namespace that the callers reach over two routers."""
+def caller(standing: Composed) -> Iterator[Site]:
+    """Two routers away; and all images are there. Afterwards another coturn may run."""
     require("flock", "xargs")
+    coturn = standing.images.coturn
     for tag, script in SCRIPTS.items():
-        build(tag, WRAPPER.format(image=images.coturn, script=script))
-    build(OTHER, f"FROM {images.coturn}\nLABEL signalpost=other\n")
-    settings = {
-        "PYTHON_IMAGE": images.python,
-        "SIGNALPOST_IMAGE": "signalpost-test/upgrade:latest",
-        "SIGNALPOST_ACME_IMAGE": "signalpost-test/upgrade-acme:latest",
-        "EDGE_IMAGE": docker.edge_image(),
-        "ACME_IMAGE": docker.acme_image(),
-        # Nobody answers there: the edge goes on with the certificate that init made.
-        "ACME_DIRECTORY": "https://127.0.0.1:9/directory",
-        "DOMAIN": "turn.example.org",
-        "EXTERNAL_IP": SERVER,
-        "COMPOSE_PROFILES": "tls",
-        "NO_STUN": "1",
-        "COTURN_IMAGE": images.coturn,
-        "COTURN_VERSION": images.coturn_version,
-    }
-    override = tmp_path_factory.mktemp("build") / "build.yaml"
-    override.write_text(
-        "services: {init: {build: {network: host}}, acme: {build: {network: host}}}\n"
-    )
-    building = Project("signalpost-upgrade", settings, (ROOT / "compose.yaml", override))
-    building.compose("build", "init", "acme")
-    folder = tmp_path_factory.mktemp("folder")
-    shutil.copy(ROOT / "compose.yaml", folder)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    needed = ("COTURN_IMAGE", "EDGE_IMAGE", "SIGNALPOST_IMAGE", "SIGNALPOST_ACME_IMAGE")
-    names = [*(settings[name] for name in needed), images.python, OTHER, *SCRIPTS]
-    with (
-        netns.internet() as internet,
-        docker.engine_inside(internet.server, names) as engine,
-    ):
-        made = Deployment(folder, settings, engine, internet, internet.join("port-restricted"))
-        lines = [f"{name}={value}" for name, value in settings.items()]
-        made.env.write_text("\n".join(["# mine", *lines, ""]))
-        made.env.chmod(0o600)
-        try:
-            made.project.compose("up", "--detach", "--no-build")
-            yield made
-        finally:
-            for process in made.processes:
-                process.kill()
-                process.communicate()
-            made.project.compose("--profile", "*", "down", "--volumes", "--timeout", "10")
+        build(standing.engine, tag, WRAPPER.format(image=coturn, script=script))
+    build(standing.engine, OTHER, f"FROM {coturn}\nLABEL signalpost=other\n")
+    yield standing.internet.join("port-restricted")
+    standing.whole = False
 
 
-def build(tag: str, dockerfile: str, engine: str | None = None) -> None:
-    argv = ["docker", "build", "--quiet", "--tag", tag, "-"]
-    given = {**os.environ, **({"DOCKER_HOST": engine} if engine else {})}
-    subprocess.run(argv, input=dockerfile, text=True, check=True, capture_output=True, env=given)
+@pytest.fixture
+def deployment(composed: Composed, caller: Site) -> Iterator[Deployment]:
+    made = Deployment(composed, caller)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.communicate()
+
+
+def build(engine: str, tag: str, dockerfile: str) -> None:
+    argv = ["docker", "--host", engine, "build", "--quiet", "--tag", tag, "-"]
+    subprocess.run(argv, input=dockerfile, text=True, check=True, capture_output=True)
 
 
 def steady(deployment: Deployment, image: str) -> None:
@@ -296,7 +265,7 @@ def test_nonsense_changes_nothing(deployment: Deployment) -> None:
         ((OTHER,), {"COTURN_IMAGE": "x"}, 2, "COTURN_IMAGE or COTURN_VERSION is set in your shell"),
         (("127.0.0.1:9/coturn:1",), {}, 3, "127.0.0.1:9/coturn:1 cannot be pulled"),
         (
-            (deployment.settings["PYTHON_IMAGE"],),
+            (deployment.composed.images.edge,),
             {},
             3,
             "holds no coturn: turnserver --version says nothing",
@@ -341,7 +310,7 @@ def ttl_of_one(deployment: Deployment) -> Iterator[None]:
     4.17.1; TCP is as it was."""
     chain = "type filter hook output priority mangle"
     rule = f"udp sport {TURN_NEXT} ip ttl set 1"
-    server = deployment.internet.server
+    server = deployment.server
     server.nft(f"table ip ttl {{\n chain output {{\n {chain};\n {rule}\n }}\n}}\n")
     try:
         yield
@@ -395,7 +364,7 @@ def test_a_relay_that_stops_to_hold_gives_its_clients_back(
     steady(deployment, known)
 
 
-def test_no_call_is_lost(deployment: Deployment, images: docker.Images) -> None:
+def test_no_call_is_lost(deployment: Deployment, images: Images) -> None:
     """Calls go on through an upgrade that is interrupted and run again; new clients are elsewhere
     at once, and in the end everything is as before, with the new version.
     """
@@ -439,7 +408,7 @@ def test_up_restarts_nothing_afterwards(deployment: Deployment) -> None:
     assert before == deployment.started()
 
 
-def test_interrupted_after_each_step(deployment: Deployment, images: docker.Images) -> None:
+def test_interrupted_after_each_step(deployment: Deployment, images: Images) -> None:
     """Ctrl-C while it replaces containers (in the long version after every line that it says for
     the first time), and run again each time: it comes to its end.
     """
@@ -488,11 +457,8 @@ def test_an_update_leaves_relays_and_edge(deployment: Deployment) -> None:
     commands = re.findall(r"^docker compose (up .*)$", section.partition("\n- **")[0], re.MULTILINE)
     assert ["up --no-deps init", "up -d --no-deps signal probe"] == commands
     before = deployment.started()
-    build(
-        deployment.settings["SIGNALPOST_IMAGE"],
-        "FROM {SIGNALPOST_IMAGE}\nLABEL newer=yes\n".format(**deployment.settings),
-        deployment.engine,
-    )
+    ours = deployment.composed.images.service
+    build(deployment.composed.engine, ours, f"FROM {ours}\nLABEL newer=yes\n")
     for command in commands:
         deployment.project.compose(*command.split())
     after = deployment.started()
@@ -537,7 +503,7 @@ def test_no_secret_shows(deployment: Deployment, service: str) -> None:
 
 def test_the_maximum_cuts(deployment: Deployment) -> None:
     """After RELAY_DRAIN seconds calls are cut, also by a coturn that cannot drain."""
-    call = deployment.call(UDP)
+    call = deployment.call(UDP, patience=10)
     run = deployment.upgrade(UNDRAINABLE, RELAY_DRAIN="1")
     assert 0 == run.ended(), run.said()
     assert "1 s are over; calls are cut on coturn\n" in run.said()

@@ -1,8 +1,9 @@
 """Calls through a relay that go on until they are told to stop, and say whether they still live.
 
-`python -m tests.lab.calls URL PAIRS` reads the TURN secret from standard input, a line. It prints
-`up` once every pair has data back, keeps sending, and ends when standard input does: then it
-prints, as JSON, how many allocations it had and how many pairs carried data still, at the very end.
+`python -m tests.lab.calls URL PAIRS [PATIENCE]` reads the TURN secret from standard input, a line.
+It prints `up` once every pair has data back, keeps sending, and ends when standard input does: then
+it prints, as JSON, how many pairs there were and how many carried data still, at the very end. Each
+has PATIENCE seconds for that.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ async def _pair(url: str, secret: Secret, user: str) -> tuple[Pair, tuple[Sessio
     return Pair(near_link, there, far_link, back, 172), (near, far)
 
 
-async def _main(url: str, count: int) -> None:
+async def _main(url: str, count: int, patience: float) -> None:
     secret = Secret(sys.stdin.readline().strip())
     made = [await _pair(url, secret, f"call-{number}") for number in range(count)]
     pairs = [pair for pair, _ in made]
@@ -71,7 +72,7 @@ async def _main(url: str, count: int) -> None:
             pair.received >= known + FRESH for pair, known in zip(pairs, before, strict=True)
         )
 
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while alive() < count and time.monotonic() < end:
         traffic.work(SLICE)
     said = {"pairs": count, "alive": alive(), "sent": traffic.sent, "returned": traffic.received}
@@ -83,4 +84,6 @@ async def _main(url: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(
+        _main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if sys.argv[3:] else PATIENCE)
+    )

@@ -14,69 +14,86 @@ from pathlib import Path
 from tests.lab import browser, docker, netns
 from tests.lab.coturn import within
 from tests.lab.deployment import DOMAIN, wait_until
-from tests.lab.docker import ROOT, Project
+from tests.lab.docker import ROOT, Images, Project
+from tests.lab.engine import engine_inside
 from tests.lab.netns import SERVER, Internet
 from tests.lab.programs import accepts
 
 __all__ = ["Composed", "composing"]
 
+LISTENERS = [(SERVER, 443), (SERVER, 3478), ("127.0.0.1", 3480), ("127.0.0.1", 8080)]
+"""Edge, both relays, service. Docker asks for their health every 15 seconds, which is late."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Composed:
-    """`docker compose up` with a name, in the servers' namespace; `certificate` is the edge's own,
-    and `pinned` its key."""
+    """A folder as a person has it, with compose.yaml, deploy/ and .env, and what runs of it in the
+    servers' namespace. `engine` is the value of DOCKER_HOST. `whole` is whether everything runs as
+    `up` left it: who changes that says so, and the next test gets a new one."""
 
     internet: Internet
-    project: Project
-    certificate: str
-    pinned: str
+    folder: Path
+    engine: str
+    images: Images
+    whole: bool = False
 
+    @property
+    def project(self) -> Project:
+        return Project("composed", {"DOCKER_HOST": self.engine}, (self.folder / "compose.yaml",))
 
-@contextlib.contextmanager
-def composing(folder: Path) -> Iterator[Composed]:
-    """Up, from a copy of what a person has, in that folder."""
-    shutil.copy(ROOT / "compose.yaml", folder)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(docker.engine())
-        images = docker.images()
-        environment = {
+    @property
+    def env(self) -> Path:
+        return self.folder / ".env"
+
+    @property
+    def certificate(self) -> str:
+        """The edge's own, which it starts with."""
+        server = self.internet.server.name
+        return within(server, lambda: ssl.get_server_certificate((SERVER, 443)))
+
+    @property
+    def pinned(self) -> str:
+        """The key of that certificate."""
+        return browser.pin(self.certificate.encode())
+
+    def up(self) -> None:
+        """From nothing, whatever there is."""
+        if self.env.exists():
+            self.down()
+        settings = {
+            **self.images.environment,
             "DOMAIN": DOMAIN,
             "COMPOSE_PROFILES": "tls",
             "EXTERNAL_IP": SERVER,
             "NO_STUN": "1",
             # Nobody answers there, so the edge keeps the certificate that it starts with.
             "ACME_DIRECTORY": "https://127.0.0.1:1/directory",
-            "PYTHON_IMAGE": images.python,
-            "COTURN_IMAGE": images.coturn,
-            "COTURN_VERSION": images.coturn_version,
-            "EDGE_IMAGE": docker.edge_image(),
-            "ACME_IMAGE": docker.acme_image(),
-            "SIGNALPOST_IMAGE": "signalpost-test/service:latest",
-            "SIGNALPOST_ACME_IMAGE": "signalpost-test/acme:latest",
         }
-        override = folder / "test.yaml"
-        override.write_text(
-            "services: {init: {build: {network: host}}, acme: {build: {network: host}}}"
-        )
-        building = Project("signalpost-composed", environment, (ROOT / "compose.yaml", override))
-        building.compose("build", "init", "acme")
-        needed = ("COTURN_IMAGE", "EDGE_IMAGE", "SIGNALPOST_IMAGE", "SIGNALPOST_ACME_IMAGE")
-        made = stack.enter_context(netns.internet())
-        inside = stack.enter_context(
-            docker.engine_inside(made.server, [environment[name] for name in needed])
-        )
-        project = Project(
-            *("signalpost-composed", environment | {"DOCKER_HOST": inside}),
-            (folder / "compose.yaml",),
-        )
-        stack.callback(project.compose, "down", "--volumes", "--timeout", "5", check=False)
-        project.compose("up", "--detach", "--no-build")
+        lines = [f"{name}={value}" for name, value in settings.items()]
+        self.env.write_text("\n".join(["# mine", *lines, ""]))
+        self.env.chmod(0o600)
+        self.project.compose("up", "--detach", "--no-build")
         wait_until(
-            lambda: (
-                accepts(SERVER, 443, made.server.name) and project.health("signal") == "healthy"
-            ),
-            lambda: project.compose("logs").stdout,
+            lambda: all(accepts(*one, self.internet.server.name) for one in LISTENERS),
+            lambda: self.project.compose("logs").stdout,
         )
-        pem = within(made.server.name, lambda: ssl.get_server_certificate((SERVER, 443)))
-        yield Composed(made, project, pem, browser.pin(pem.encode()))
+        self.whole = True
+
+    def down(self) -> None:
+        self.project.down()
+        self.whole = False
+
+
+@contextlib.contextmanager
+def composing(folder: Path) -> Iterator[Composed]:
+    """In that folder, ready to come up."""
+    shutil.copy(ROOT / "compose.yaml", folder)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    images = docker.images()
+    needed = (images.coturn, images.edge, images.service, images.acme)
+    with netns.internet() as internet, engine_inside(internet.server, needed) as engine:
+        made = Composed(internet, folder, engine, images)
+        try:
+            yield made
+        finally:
+            made.down()

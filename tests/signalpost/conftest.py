@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.signalpost.running import API_KEY
 
 
 @pytest.fixture
@@ -15,3 +18,20 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+CONFIG = f"""\
+metrics: {{port: null}}
+turn:
+  secrets: [a-turn-secret-0123456789]
+  relays: [{{host: turn.example.org}}]
+auth: {{id_key: an-id-key-0123456789, api_keys: [{API_KEY}]}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration file that is enough for the service."""
+    path = tmp_path / "signalpost.yaml"
+    path.write_text(CONFIG)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
 import subprocess
@@ -17,6 +18,20 @@ from typing import Any
 
 SIGNALPOST = str(Path(sys.executable).with_name("signalpost"))
 PATIENCE = 60.0
+
+
+def run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`signalpost` with these arguments, to its end, without the caller's own settings."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SIGNALPOST_")}
+    return subprocess.run(
+        [SIGNALPOST, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=clean | environ,
+        cwd="/",
+        check=False,
+    )
 
 
 @dataclass

@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signalpost.access.auth import Permission
 from signalpost.config.settings import Auth, Http, MetricsListener, Settings, Turn
 from signalpost.credentials import Secret
+from signalpost.deadlines import DEADLINES, Deadlines
 from signalpost.iceservers import Relay
 from signalpost.server.process import Listening, listening
+from signalpost.tokens import Permission
 from signalpost.web.service import Service
 
 TURN_SECRET = "a-turn-secret-0123456789"
@@ -163,9 +164,16 @@ class Peer:
 
 
 @asynccontextmanager
-async def running(settings: Settings = SETTINGS) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings = SETTINGS, deadlines: Deadlines = DEADLINES
+) -> AsyncIterator[Running]:
     clocks = Clocks()
-    service = Service.make(settings, clock=lambda: clocks.unix, monotonic=lambda: clocks.monotonic)
+    service = Service.make(
+        settings,
+        clock=lambda: clocks.unix,
+        monotonic=lambda: clocks.monotonic,
+        deadlines=deadlines,
+    )
     async with AsyncExitStack() as stack:
         ports = await stack.enter_async_context(listening(service))
         client = await stack.enter_async_context(

@@ -43,20 +43,6 @@ def _lines(stream: io.StringIO, event: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == event]
 
 
-async def test_one_line_a_request(stream: io.StringIO) -> None:
-    """Each request has exactly one line, refused and unknown ones too."""
-    async with running() as run:
-        paths = ["/healthz", "/v1/ice-servers?shape=draft", "/nowhere", "/turn"]
-        for path in paths:
-            await (await run.client.get(path)).read()
-    lines = _lines(stream, "request")
-    expected = [("/healthz", 200), ("/v1/ice-servers", 200), ("/nowhere", 404), ("/turn", 400)]
-    assert [(line["path"], line["status"]) for line in lines] == expected
-    guest = run.service.authenticator.guest("127.0.0.1", own_page=True)
-    assert [line.get("user") for line in lines] == [None, guest.user_id, None, None]
-    assert len({line["client"] for line in lines}) == 1
-
-
 async def test_one_line_a_session(stream: io.StringIO) -> None:
     """A WebSocket session has one line when it ends, and none as a request."""
     async with running() as run:

@@ -93,7 +93,7 @@ def test_a_directory(tmp_path: Path) -> None:
 def test_the_wrong_file(tmp_path: Path) -> None:
     """A log or a disk image is refused by its size, before it is read as secrets."""
     path = written(tmp_path, b"x" * 65_537)
-    with pytest.raises(SecretFileError, match="has more than 65536 bytes: not a secret file"):
+    with pytest.raises(SecretFileError, match="so it isn't a secret file"):
         read_secrets(path)
 
 
@@ -101,3 +101,10 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file's name is then a dash."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"secret\n")))
     assert ["secret"] == [secret.reveal() for secret in read_secrets(Path("-"))]
+
+
+@pytest.mark.parametrize("path", [Path(__file__).parent, Path("zero\0byte")])
+def test_what_is_no_file(path: Path) -> None:
+    """A folder, and a path that can't exist, are refused at once."""
+    with pytest.raises(SecretFileError, match=r"is not a regular file|cannot be read"):
+        read_secret_file(path)

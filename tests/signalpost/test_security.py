@@ -20,8 +20,10 @@ import pytest
 from signalpost import logs
 from signalpost.config.settings import Hooks, Limits, Log
 from signalpost.credentials import Secret
+from signalpost.deadlines import DEADLINES, Deadlines
 from signalpost.limits import Rate
-from signalpost.web import accepted, ws
+from signalpost.web import ws
+from signalpost.web.accepted import COARSENESS
 from signalpost.websocket.outbox import MAX_QUEUED, WATCHED
 from tests.signalpost.running import (
     API_KEY,
@@ -225,11 +227,10 @@ async def test_dribbling_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
     """A thousand whose first request does not end are closed in time, and nobody waits for them:
     two others talk as before. The bound is as wide as that of a flood.
     """
-    assert accepted.FIRST_REQUEST_SECONDS + accepted.COARSENESS <= 10
-    monkeypatch.setattr(accepted, "FIRST_REQUEST_SECONDS", 3_600.0)
+    assert DEADLINES.first_request + COARSENESS <= 10
     skip = skipping(monkeypatch)
     limits = Limits(messages=Rate(50, 1), message_burst=1_000)
-    async with running(settings(limits=limits)) as run:
+    async with running(settings(limits=limits), Deadlines(first_request=3_600.0)) as run:
         one, two = await _pair(run)
         quiet = await _most_work(one, two)
 

@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 
 from signalpost.config.settings import Limits
+from signalpost.deadlines import Deadlines
 from signalpost.limits import Rate
-from signalpost.websocket import sessions
 from tests.signalpost.killable import CONFIG, Process
 from tests.signalpost.running import running, settings
 
@@ -116,12 +116,11 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
         assert mean(samples[-quarter:]) <= MAX_GROWTH * mean(samples[quarter : 2 * quarter])
 
 
-async def test_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_left() -> None:
     """When all are gone there are no tasks, rooms, sessions or connections of theirs."""
-    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.05)
     often = Rate(1_000_000, 1)
     limits = Limits(mints_per_user=often, mints_per_address=often)
-    async with running(settings(limits=limits)) as run:
+    async with running(settings(limits=limits), Deadlines(resume=0.05)) as run:
         tasks = len(asyncio.all_tasks())
         url = f"http://127.0.0.1:{run.ports.port}/v1/signal"
         churners = [Churner(run.client, url, chair) for chair in range(20)]

@@ -1,16 +1,10 @@
-"""`turnctl doctor`: this host from inside, with cause and cure of what is wrong."""
+"""`turnctl doctor`: this host from inside, with the causes of what is wrong and how to fix them."""
 
 from __future__ import annotations
 
 import datetime
-import json
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,19 +12,10 @@ from turnctl.commands import stunservers
 from turnctl.commands.errors import Failure, Misuse
 from turnctl.commands.output import deliver, report_options
 from turnctl.commands.stunservers import Server
+from turnctl.coturn.program import NoVersion, installed_version
 from turnctl.coturn.versions import Version, parse_version
 
-if TYPE_CHECKING:
-    from turnctl.doctor import Look
-    from turnctl.doctor.dockerengine import Project
-    from turnctl.doctor.storage import Deployment
-    from turnctl.host.addresses import MappedAddress
-
 __all__ = ["doctor"]
-
-SCHEMA = "signalpost.doctor/1"
-DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
-"""Where `turnctl init` and the containers keep it."""
 
 
 def _version(_: click.Context, __: click.Parameter, value: str | None) -> Version | None:
@@ -46,32 +31,33 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
     "directory",
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="Data directory. Default: that of the containers, .signalpost, /var/lib/signalpost.",
+    help="Data directory. Default: the containers' volumes, .signalpost or /var/lib/signalpost, "
+    "whichever exists first.",
 )
 @click.option(
     "--compose-project",
     metavar="NAME",
     envvar="COMPOSE_PROJECT_NAME",
     show_envvar=True,
-    help="The compose project that has to run. Default: signalpost, if there is one.",
+    help="The compose project to look at. Default: signalpost, if there is one.",
 )
 @click.option(
     "--container",
     metavar="NAME",
-    help="Look at this container alone, however it was started: one that runs coturn.",
+    help="Look only at this container, which runs coturn, however it was started.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Look at this turnserver.conf, or compose file (.yaml), alone.",
+    help="Look only at this turnserver.conf or compose file (.yaml).",
 )
 @click.option(
     "--coturn-version",
     metavar="VERSION",
     callback=_version,
-    help="coturn that will read the file of --config. Default: the file's head, else the "
-    "turnserver installed here, else the newest known.",
+    help="The version of coturn that will read the --config file. Default: the one in the file's "
+    "header, then the installed one, then the newest known.",
 )
 @stunservers.options
 @report_options("text", "json")
@@ -88,160 +74,41 @@ def doctor(
 ) -> int:
     """Look at this host from inside: containers, ports, configuration, secrets, firewall.
 
-    What cannot be seen is told as skipped, with its reason. Root sees most.
+    A look that can't be made is reported as skipped, with the reason. Root can see the most.
 
     \b
     Exit status:
-      0  nothing failing was found
+      0  no failing finding
       1  a failing finding
       2  wrong usage
-      3  there was nothing to look at
+      3  nothing to look at
     """
-    from turnctl.doctor import Unseen, lint, looks
-
-    asked = stunservers.chosen(stun, no_stun)
-    started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
-    if config is not None:
-        if directory or compose_project or container:
-            raise click.UsageError("--config looks at one file: give it alone")
-        try:
-            made = list(lint.lint(config, coturn_version, _installed))
-        except Unseen as error:
-            raise Misuse(f"--config {error}") from error
-    else:
-        if coturn_version is not None:
-            raise click.UsageError("--coturn-version goes with --config: here the log tells it")
-        if container is not None and directory:
-            raise click.UsageError("--container looks at one container: give it alone")
-    if config is None and container is not None:
-        made = _container(container, partial(_ask, asked))
-    elif config is None:
-        deployment, project = _found(directory, compose_project)
-        ask = partial(_ask, asked)
-        try:
-            made = list(looks.looks(looks.Host(deployment, project, ask, _installed)))
-        finally:
-            if not isinstance(project, str):
-                project.close()
-    elapsed = (time.monotonic() - begun) * 1000
-    if format_ == "json":
-        text = json.dumps(_document(made, started, elapsed), indent=2, ensure_ascii=False)
-    else:
-        text = "\n".join(_lines(made, elapsed))
-    deliver(f"{text}\n", output)
-    return 1 if _verdict(made) == "fail" else 0
-
-
-def _container(name: str, ask: Callable[[], MappedAddress | str]) -> list[Look]:
-    from turnctl.doctor import Unseen, dockerengine, looks
-
-    try:
-        project = dockerengine.container(name)
-    except Unseen as error:
-        raise Failure(f"--container {name}: {error}") from error
-    try:
-        return list(looks.container_looks(project, ask, _installed))
-    finally:
-        project.close()
-
-
-def _found(directory: Path | None, name: str | None) -> tuple[Deployment, Project | str]:
-    """What there is here: the directory that was named, else the containers, else a directory."""
-    from turnctl.doctor import Unseen, dockerengine, storage
-
-    project: Project | str
-    try:
-        project = dockerengine.project(name or "signalpost")
-        if not project.containers and name is None:
-            project = "there is no container of a compose project signalpost"
-    except Unseen as error:
-        if name is not None:
-            raise Failure(f"--compose-project {name}: {error}") from error
-        project = str(error)
-    if directory is not None:
-        if not directory.is_dir():
-            raise Misuse(f"--dir {directory}: is no directory; turnctl init makes one")
-        return storage.InDirectory(directory), project
-    if not isinstance(project, str) and (name is not None or project.service("coturn")):
-        return storage.InContainers(project), project
-    for place in DIRECTORIES:
-        if place.is_dir():
-            return storage.InDirectory(place), project
-    tried = " nor ".join(map(str, DIRECTORIES))
-    raise Failure(f"nothing to look at: neither {tried} is there (--dir), and {project}")
-
-
-def _ask(asked: tuple[Server, ...]) -> MappedAddress | str:
+    from turnctl.doctor.report import Report
+    from turnctl.doctor.run import NothingToLookAt, Target, WrongTarget, run
     from turnctl.host import interfaces
 
-    return interfaces.ask_stun(asked)
+    if config is not None and (directory or compose_project or container):
+        raise click.UsageError("--config looks at one file: use it alone")
+    if config is None and coturn_version is not None:
+        raise click.UsageError("--coturn-version needs --config: a running coturn's log has it")
+    if container is not None and directory:
+        raise click.UsageError("--container looks at one container: use it alone")
+    servers = stunservers.chosen(stun, no_stun)
+    target = Target(directory, compose_project, container, config, coturn_version)
+    started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
+    try:
+        looks = run(target, lambda: interfaces.ask_stun(servers), _installed)
+    except WrongTarget as error:
+        raise Misuse(str(error)) from error
+    except NothingToLookAt as error:
+        raise Failure(str(error)) from error
+    report = Report(looks, started, (time.monotonic() - begun) * 1000)
+    deliver(report.json() if format_ == "json" else report.text(), output)
+    return 1 if report.verdict == "fail" else 0
 
 
 def _installed() -> Version | None:
-    """The version of the turnserver installed here, None without one."""
-    program = shutil.which("turnserver")
-    if program is None:
-        return None
     try:
-        said = subprocess.run(  # noqa: S603  a fixed argument list
-            [program, "--version"], capture_output=True, text=True, check=False, timeout=10
-        )
-        return parse_version(said.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return installed_version()
+    except NoVersion:
         return None
-
-
-def _verdict(made: Sequence[Look]) -> str:
-    verdicts = {one.verdict for one in made}
-    return next((one for one in ("fail", "warn") if one in verdicts), "pass")
-
-
-def _lines(made: Sequence[Look], elapsed: float) -> Iterator[str]:
-    from turnctl.reports.text import finding_groups
-
-    for look in made:
-        yield f"{look.verdict.upper():<8} {look.name:<14} {look.seen}".rstrip()
-        for reason in look.unknown:
-            yield f"{'':<8} {'':<14} not seen: {reason}"
-    for first, group in finding_groups(one for look in made for one in look.findings):
-        yield f"\n{first.severity.upper()}  {first.code}"
-        for one in group:
-            yield f"  {one.url}: {one.summary}"
-        yield f"  → {first.fix}"
-    counted = [
-        f"{sum(look.verdict == verdict for look in made)} {verdict}"
-        for verdict in ("pass", "warn", "fail", "unknown", "skipped")
-        if any(look.verdict == verdict for look in made)
-    ]
-    yield f"\n{_verdict(made).upper()}  looks: {', '.join(counted)}, {elapsed / 1000:.2f} s"
-
-
-def _document(made: Sequence[Look], started: datetime.datetime, elapsed: float) -> dict[str, Any]:
-    """A finding's members are those of `check`; its `url` is the place it was seen at."""
-    return {
-        "schema": SCHEMA,
-        "verdict": _verdict(made),
-        "startedAt": started.isoformat(timespec="milliseconds"),
-        "elapsedMs": round(elapsed, 3),
-        "looks": [
-            {
-                "name": look.name,
-                "verdict": look.verdict,
-                "seen": look.seen or None,
-                "unknown": list(look.unknown),
-            }
-            for look in made
-        ],
-        "findings": [
-            {
-                "code": one.code,
-                "severity": str(one.severity),
-                "url": one.url,
-                "summary": one.summary,
-                "evidence": dict(one.evidence),
-                "fix": one.fix,
-            }
-            for look in made
-            for one in look.findings
-        ],
-    }

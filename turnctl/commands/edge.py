@@ -1,4 +1,4 @@
-"""`turnctl edge`: the group of the TLS edge's commands."""
+"""`turnctl edge`: the commands for HAProxy in front of the service and the relay."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, sentences=COMMANDS)
 def edge() -> None:
-    """Manage the TLS edge of a deployment with a domain: its certificate, and where TURN goes."""
+    """The TLS edge of a deployment with a domain: its certificate and its TURN server."""

@@ -1,15 +1,15 @@
 """`turnctl upgrade --next`: the next step of deploy/upgrade.
 
-deploy/upgrade is a loop on the host, which has the Docker client and maybe nothing else. Each turn
-it sends what Docker shows there, gets one step, and runs it. The steps that need no Docker are
-taken here, in a container of compose.yaml's `init`: so no container needs Docker's socket.
+deploy/upgrade is a loop on the host, which may have nothing but the Docker client. In each turn it
+sends what Docker shows there, gets one step and runs it. The steps that need no Docker run here, in
+compose.yaml's `init` container, so no container needs Docker's socket.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +19,18 @@ from turnctl.commands.errors import Failure, Misuse
 from turnctl.commands.options import Whole
 
 if TYPE_CHECKING:
-    from turnctl.upgrade.facts import Host
-    from turnctl.upgrade.work import Work
+    from turnctl.setup.choices import Choices
 
 __all__ = ["upgrade"]
 
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
-"""Narrower than Docker's references are; no character of it means anything to a shell."""
+"""Stricter than Docker's references; none of these characters is special in a shell."""
 
 
 @click.command(short_help="The next step of deploy/upgrade.")
 @click.argument("image")
 @click.option("--next", "next_", is_flag=True, help="Print the next step.")
-@click.option("--drain", default="7200", metavar="SECONDS", help="How long calls are waited for.")
+@click.option("--drain", default="7200", metavar="SECONDS", help="How long to wait for calls.")
 @click.option(
     "--dir",
     "directory",
@@ -45,15 +44,20 @@ IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
     type=click.Path(path_type=Path, dir_okay=False, readable=False),
     default=Path("/project/.env"),
     show_default=True,
-    help="Where the new image is recorded.",
+    help="File that records the new image.",
 )
 @click.option(
     "--http-port", envvar="PORT", show_envvar=True, type=Whole(1, 65535), default=8080,
-    show_default=True, help="Of the service.",
+    show_default=True, help="Port of the service.",
 )  # fmt: skip
 @click.option(
     "--next-port", envvar="TURN_NEXT_PORT", show_envvar=True, type=Whole(1, 65535), default=3479,
-    show_default=True, help="Of the relay that an upgrade runs beside.",
+    show_default=True, help="TURN port of the relay that the upgrade starts.",
+)  # fmt: skip
+@click.option(
+    "--edge-socket", envvar="EDGE_SOCKET", show_envvar=True,
+    type=click.Path(path_type=Path, dir_okay=False), default=Path("/run/edge/admin.sock"),
+    show_default=True, help="The edge's runtime API.",
 )  # fmt: skip
 def upgrade(
     image: str,
@@ -63,52 +67,37 @@ def upgrade(
     env_file: Path,
     http_port: int,
     next_port: int,
+    edge_socket: Path,
 ) -> None:
     """Print the next step of an upgrade of coturn to IMAGE, for the loop in deploy/upgrade.
 
-    Run deploy/upgrade IMAGE on the host instead. Standard input is what Docker shows there; what is
-    printed are lines to say, and one step out of a fixed list.
+    Run deploy/upgrade IMAGE on the host instead. Standard input is what Docker shows there. The
+    output is messages for the operator and one step from a fixed list.
     """
     if not next_:
-        raise Misuse(f"run deploy/upgrade {image} on the host; --next is what it asks")
+        raise Misuse(f"run deploy/upgrade {image} on the host; it calls this command with --next")
     if not IMAGE.fullmatch(image):
         raise Misuse(f"{image!r} is not an image such as coturn/coturn:4.18.0-r0")
     if not re.fullmatch(r"[0-9]{1,7}", drain):
         raise Misuse(f"RELAY_DRAIN={drain} is not a number of seconds")
-    from turnctl.host import files
-    from turnctl.upgrade import facts
+    from turnctl.host.files import Unusable
+    from turnctl.upgrade.run import next_lines
     from turnctl.upgrade.work import Work
 
+    work = Work(directory, env_file, http_port, next_port, edge_socket, choices_from=_choices_from)
     try:
-        host = facts.read(sys.stdin.read())
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"what deploy/upgrade sent cannot be read: {error}") from error
-    try:
-        with files.locked(directory):
-            pass
-        _next(Work(directory, env_file, http_port, next_port), host, image, int(drain))
-    except files.Unusable as error:
+        printed = next_lines(work, sys.stdin.read(), image, int(drain))
+    except Unusable as error:
         raise Failure(str(error)) from error
+    click.echo("\n".join(printed))
 
 
-def _next(work: Work, host: Host, image: str, patience: int) -> None:
-    """Take steps until one is the host's, and print that."""
-    from turnctl.upgrade.facts import Heard
-    from turnctl.upgrade.moves import HERE, lines
-    from turnctl.upgrade.steps import next_move
+def _choices_from(arguments: Sequence[str]) -> Choices:
+    """init's options from these arguments and compose.yaml's environment. Raises Unusable."""
+    from turnctl.commands.init import choices_from
+    from turnctl.host.files import Unusable
 
-    done = Heard()
-    while True:
-        facts = work.facts(host, image, patience, done)
-        move = next_move(facts)
-        if move.note is not None or move.over:
-            work.keep(move.note)
-        said = lines(move)
-        if move.step.verb not in HERE:
-            click.echo("\n".join(said))
-            return
-        for line in said[:-1]:
-            click.echo(line)
-        done = work.do(move.step, replace(facts, note=work.note()))
-        # What the host's last command printed has been judged.
-        host = replace(host, heard=Heard())
+    try:
+        return choices_from(arguments)
+    except click.ClickException as error:
+        raise Unusable(error.format_message()) from error

@@ -65,7 +65,7 @@ TTL_FAULT = _Fault(
 # Some faults need an option that `turnctl init` never sets. The text names it, since other
 # configurations may have it.
 _FAULTS = (
-    _Fault(_ALWAYS, Version(4, 5, 2), "CVE-2020-26262: relays to its own loopback"),
+    _Fault(_ALWAYS, Version(4, 5, 2), "CVE-2020-26262: relays to its own loopback addresses"),
     _Fault(
         Version(4, 6, 2),
         Version(4, 8, 0),
@@ -79,27 +79,31 @@ _FAULTS = (
     _Fault(
         _ALWAYS,
         Version(4, 10, 0),
-        "CVE-2026-40613: one packet before authentication ends it on ARM64",
+        "CVE-2026-40613: one packet before authentication stops it on ARM64",
     ),
     _Fault(
         _ALWAYS,
         Version(4, 10, 0),
         "CVE-2026-43994: an access token overflows the stack (with oauth)",
     ),
-    _Fault(_ALWAYS, Version(4, 11, 0), "CVE-2026-43915: stored script (with web-admin)"),
+    _Fault(
+        _ALWAYS, Version(4, 11, 0), "CVE-2026-43915: stored cross-site scripting (with web-admin)"
+    ),
     _Fault(_ALWAYS, Version(4, 12, 0), "CVE-2026-53448: SQL injection (with web-admin)"),
     _Fault(
         Version(4, 10, 0),
         Version(4, 13, 0),
-        "memory grows until the kernel ends it (upstream issues 1898, 1933 and 1960)",
-    ),
-    _Fault(
-        _ALWAYS, Version(4, 13, 0), "CVE-2026-53449: writes over any file (by its admin console)"
+        "memory grows until the kernel kills it (upstream issues 1898, 1933 and 1960)",
     ),
     _Fault(
         _ALWAYS,
         Version(4, 13, 0),
-        "CVE-2026-53450: ::ffff:127.0.0.1 leads to its own loopback",
+        "CVE-2026-53449: overwrites any file (through its admin console)",
+    ),
+    _Fault(
+        _ALWAYS,
+        Version(4, 13, 0),
+        "CVE-2026-53450: ::ffff:127.0.0.1 reaches its own loopback addresses",
     ),
     _Fault(
         _ALWAYS,
@@ -114,12 +118,12 @@ _FAULTS = (
     _Fault(
         Version(4, 5, 2),
         Version(4, 15, 0),
-        "CVE-2026-62959: shows memory before authentication (with acme-redirect)",
+        "CVE-2026-62959: discloses memory before authentication (with acme-redirect)",
     ),
     _Fault(
         _ALWAYS,
         Version(4, 15, 0),
-        "CVE-2026-65981: takes over somebody's allocation (with mobility)",
+        "CVE-2026-65981: takes over another client's allocation (with mobility)",
     ),
     _Fault(
         _ALWAYS,
@@ -130,7 +134,7 @@ _FAULTS = (
     _Fault(
         Version(4, 15, 0),
         Version(4, 16, 0),
-        "CVE-2026-68555: sessions without bound (with mobility)",
+        "CVE-2026-68555: unlimited sessions (with mobility)",
     ),
     _Fault(
         _ALWAYS,

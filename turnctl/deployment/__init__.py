@@ -1,1 +1,1 @@
-"""What runs on this host: where it is reached, and the files that it is made of."""
+"""A deployment on this host: its files, its relays, and where clients reach it."""

@@ -22,7 +22,7 @@ def secret_mode(directory: Path) -> int:
 
 
 def secrets_in(path: Path) -> tuple[tuple[Secret, ...], bool]:
-    """The secrets in this file, and whether one was made just now because there was no file.
+    """The secrets in this file, and whether one was just made because there was no file.
 
     Raises Unusable for a file that is unreadable or open to others, and for a weak secret.
     """
@@ -34,11 +34,14 @@ def secrets_in(path: Path) -> tuple[tuple[Secret, ...], bool]:
         with owned(path.parent):
             found = read_secrets(path)
     except SecretFileError as error:
-        raise Unusable(f"{error}; or remove the file and run init again for a new one") from error
+        raise Unusable(
+            f"{error}; or remove the file and run init again to get a new one"
+        ) from error
     for secret in found:
         if weakness := secret.weakness():
             raise Unusable(
-                f"{path}: a secret in it is too weak: {weakness}; remove the file and run init "
-                "again for a new one"
+                f"{path} has a secret that is too weak: {weakness}. Remove the file and run init "
+                "again "
+                "to get a new one"
             )
     return tuple(found), False

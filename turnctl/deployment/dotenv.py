@@ -1,7 +1,4 @@
-""".env beside compose.yaml: setting a name in it and leaving everything else as it was.
-
-What a person wrote there, comments and order, stays.
-"""
+"""Changes to .env, beside compose.yaml. The operator's comments, order and other values stay."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from turnctl.host import files
 __all__ = ["follow_domain", "keep", "put"]
 
 PROFILES = "${DOMAIN:+tls}"
-"""compose reads this as `tls` while DOMAIN is set, else as nothing."""
+"""compose expands this to `tls` if DOMAIN is set, and to nothing otherwise."""
 
 
 def keep(path: Path, values: Mapping[str, str]) -> None:
-    """Put the values into the file, made if need be, as the owner of its directory; with DOMAIN
-    among them the profile follows. Raises files.Unusable."""
+    """Put the values into the file as its directory's owner; make the file if it doesn't exist. If
+    DOMAIN is among them, the profile `tls` follows it. Raises files.Unusable."""
     mode = 0o644
     with files.owned(path.parent):
         try:
@@ -30,14 +27,14 @@ def keep(path: Path, values: Mapping[str, str]) -> None:
         except OSError as error:
             raise files.Unusable(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise files.Unusable(f"{path}: is not text; mend it or remove it") from error
+            raise files.Unusable(f"{path} isn't UTF-8 text; fix it or remove it") from error
     text = put(text, values)
     files.write(path, follow_domain(text) if "DOMAIN" in values else text, mode=mode)
 
 
 def put(text: str, values: Mapping[str, str]) -> str:
-    """The text with these values: in place of the line that sets a name, of the commented one that
-    shows it, else at the end."""
+    """The text with these values. Each replaces the line that sets its name, or else the comment
+    that shows it; otherwise it is added at the end."""
     lines = text.splitlines()
     for name, value in values.items():
         line = f"{name}={value}"
@@ -46,14 +43,14 @@ def put(text: str, values: Mapping[str, str]) -> str:
             lines.append(line)
             continue
         lines[found[0]] = line
-        # compose takes the last of several.
+        # compose uses the last of several lines.
         for double in reversed(found[1:]):
             del lines[double]
     return "\n".join(lines) + "\n"
 
 
 def follow_domain(text: str) -> str:
-    """The text with the profile `tls` on while DOMAIN is set, and other profiles as they were."""
+    """The text with the profile `tls` on if DOMAIN is set. Other profiles stay."""
     lines = text.splitlines()
     found = _lines_of(lines, "COMPOSE_PROFILES")
     present = lines[found[-1]].partition("=")[2].strip().strip("\"'") if found else ""

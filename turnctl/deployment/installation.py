@@ -1,7 +1,8 @@
-"""What `turnctl init` leaves in the data directory: which file, whose, and in which order.
+"""The files that `turnctl init` writes into the data directory, and their order.
 
-Secrets come first, then the relays that verify with them, then the settings by which the service
-hands them out: a run that is killed between two of them has promised nothing that does not work.
+Secrets come first, then the relays that check credentials with them, then the settings with which
+the service hands out the relays. A run that is killed in between leaves nothing that clients could
+use and that doesn't work.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ KEY_FILES = ("api-key", "token-key", "id-key")
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What this host is to run. `handed_out` is the relay that clients get. `http` is the service's
-    own address and port; `edge_http` and `edge_https` are the edge's ports, with a domain."""
+    """What this host will run. Clients are sent to the relay `handed_out`. `http` is the service's
+    own address and port; `edge_http` and `edge_https` are the edge's ports with a domain."""
 
     version: versions.Version
     realm: str
@@ -38,9 +39,9 @@ class Installation:
     edge_http: int
     edge_https: int
     figures: dict[str, int] = field(default_factory=lambda: dict(scraping.PORTS))
-    """Job → port where Prometheus finds it."""
+    """Prometheus job → port of its metrics."""
     only: tuple[str, ...] = ()
-    """The relays whose files are written; none named means all of them."""
+    """The relays whose files are written; empty for all of them."""
 
     def configuration(self, relay: Relay, home: Path) -> rendering.Configuration:
         return rendering.Configuration(
@@ -72,7 +73,7 @@ class Installation:
 def install(
     directory: Path, wanted: Installation, *, force: bool, now: datetime.datetime
 ) -> dict[str, str]:
-    """Write everything; file → what was done with it. The caller holds the directory.
+    """Write everything; return file → what was done with it. The caller has locked the directory.
 
     `force` replaces settings that somebody edited. `now` is in UTC. Raises files.Unusable.
     """
@@ -112,15 +113,15 @@ def _relay(
     configuration = rendering.render(wanted.configuration(relay, home))
     files.write(home / "turnserver.conf", configuration, mode=0o400)
     return {
-        f"{relay.name}/turndb": "given the secrets" if changed else "kept",
+        f"{relay.name}/turndb": "updated" if changed else "kept",
         f"{relay.name}/turnserver.conf": f"written for coturn {wanted.version}",
     }
 
 
 def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
-    """The edge starts with whatever it can read; `turnctl edge certify` brings it up to date, but
-    not before the edge has started."""
-    # Imported here: it costs 30 ms, and a host without a domain shall not pay.
+    """Make sure that there is a certificate with which the edge can start. `turnctl edge certify`
+    replaces it, but only once the edge has started."""
+    # Imported here: the import takes 30 ms, and a host without a domain doesn't need it.
     from turnctl.deployment.edge.certificate import Bad, read
     from turnctl.deployment.edge.placeholder import placeholder
 
@@ -139,4 +140,4 @@ def _certificate(home: Path, domain: str, now: datetime.datetime) -> str:
     except Bad as error:
         wrong = f"{error}: "
     files.write(path, placeholder(domain, now), mode=0o440)
-    return f"{wrong}self-signed, until the edge has a certificate"
+    return f"{wrong}self-signed, until the edge gets a real one"

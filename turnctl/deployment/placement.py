@@ -1,9 +1,9 @@
-"""Where a relay listens and which address it gives out.
+"""Where a relay listens and which address it hands out. Pure: what the host has, what STUN sees and
+what comes back are arguments.
 
-Owns the order in which an address is sought: the one that was named, a public one of an interface,
-the one STUN sees if packets sent to it come back, else the local network. Refuses to know sockets:
-what the host has, what STUN says and what comes back are arguments.
-An old coturn with known holes is never placed where the internet reaches it.
+The first of these is used: the address that was given, a public address of an interface, the
+address that STUN sees if packets sent to it come back, the address in the local network. A coturn
+with known holes is never put where the internet can reach it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = ["NoPlace", "Placement", "place"]
 
 
 class NoPlace(Exception):
-    """There is no address to put the relay on; the text says what to do."""
+    """There is no address for the relay. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`listen`: own addresses to bind, IPv4 first. `external`: the public address a NAT maps to
-    the IPv4 one, None without such a NAT. `note`: how they were found, one sentence."""
+    """`listen`: own addresses to bind, IPv4 first. `external`: the public address that a NAT maps
+    to the IPv4 one, None without such a NAT. `note`: how they were found, in one sentence."""
 
     listen: tuple[str, ...]
     external: str | None
@@ -39,7 +39,7 @@ class Placement:
 
     @property
     def advertised(self) -> tuple[str, ...]:
-        """The hosts that clients are given."""
+        """The addresses that clients get."""
         outer = self.external
         return tuple(
             outer if outer is not None and ":" not in address else address
@@ -56,8 +56,8 @@ def place(
     ask: Callable[[], MappedAddress | str],
     comes_back: Callable[[str, str], bool],
 ) -> Placement:
-    """Decide. `ask` gives what STUN saw, or the reason why it saw nothing; `comes_back(public,
-    own)` tells whether a packet sent to the public address reaches a socket on the own one.
+    """Choose the addresses. `ask` returns what STUN saw, or why it saw nothing. `comes_back(public,
+    own)` says whether a packet sent to the public address reaches a socket on the own one.
 
     Raises NoPlace.
     """
@@ -75,7 +75,7 @@ def place(
             raise NoPlace(_too_old(version, f"serve {external_ip}"))
         return _named(external_ip, own, v4, v6)
     if listen:
-        return Placement((*v4, *v6), None, f"{', '.join(listen)}: as named.")
+        return Placement((*v4, *v6), None, f"{', '.join(listen)}: from --listen.")
     public = next(filter(is_public, v4), None)
     if public is not None:
         return Placement((public, *v6), None, f"{public}: a public address of this host.")
@@ -84,13 +84,14 @@ def place(
             raise NoPlace(_too_old(version, f"listen on {', '.join(own.v4)}"))
         if not v6:
             raise NoPlace(
-                "this host has no address beside loopback, and coturn cannot relay there; "
-                "connect it to a network, or name an address with --listen"
+                "this host has only loopback addresses, and coturn can't relay there. Connect it "
+                "to a "
+                "network, or give an address with --listen"
             )
         return Placement(v6, None, f"{v6[0]}: this host has no IPv4 address.")
     inner = v4[0]
     if old:
-        return _local(inner, v6, f"coturn {version} has known holes and stays off the internet")
+        return _local(inner, v6, f"coturn {version} has known holes and must stay off the internet")
     seen = ask()
     if isinstance(seen, str):
         return _local(inner, v6, seen)
@@ -104,8 +105,8 @@ def place(
     return _local(
         inner,
         v6,
-        f"{seen.server} sees {seen.address}, but a packet sent there did not come back: forward "
-        "the relay's ports to this host, or set EXTERNAL_IP if they are",
+        f"{seen.server} sees {seen.address}, but a packet sent there didn't come back. Forward the "
+        "relay's ports to this host; if they are forwarded, set EXTERNAL_IP",
     )
 
 
@@ -117,11 +118,11 @@ def _named(external: str, own: OwnAddresses, v4: tuple[str, ...], v6: tuple[str,
     if ":" in external:
         have = ", ".join(own.v6) or "none"
         raise NoPlace(
-            f"EXTERNAL_IP {external} is no address of this host (its IPv6 addresses: {have}); "
-            "give the IPv4 address, since IPv6 is not translated"
+            f"EXTERNAL_IP {external} isn't an address of this host (its IPv6 addresses: {have}). "
+            "Give the IPv4 address: IPv6 isn't translated"
         )
     if not v4:
-        raise NoPlace(f"EXTERNAL_IP {external} needs an IPv4 address on this host, which has none")
+        raise NoPlace(f"EXTERNAL_IP {external} is an IPv4 address, but this host has none")
     return Placement((v4[0], *v6), external, note)
 
 
@@ -132,15 +133,15 @@ def _ipv4_first(address: str) -> tuple[int, str]:
 def _local(inner: str, v6: tuple[str, ...], why: str) -> Placement:
     reach = "hosts that can reach it" if is_documentation(inner) else "the local network"
     if any(map(is_public, v6)):
-        reach += " (IPv6: everybody)"
+        reach += " (IPv6: for everybody)"
     if not is_private(inner) and not is_documentation(inner):
-        reach = "whoever can reach it"
+        reach = "hosts that can reach it"
     return Placement((inner, *v6), None, f"{inner}: for {reach} only; {why}.")
 
 
 def _too_old(version: Version, what: str) -> str:
     return (
-        f"coturn {version} must not {what}, where the internet reaches it: "
+        f"coturn {version} must not {what}, where the internet can reach it: "
         f"it {describe_holes(version)}. Use coturn {FIRST_SAFE} or later, or "
         "Docker (docker compose up)"
     )

@@ -1,8 +1,8 @@
-"""What has to be open for a deployment under a name: DNS records, and ports in the firewall.
+"""The DNS records and open ports that a deployment with a domain needs, and what was found. Pure:
+DNS answers and the packets that came back are arguments.
 
-Owns what they are and what was found of each. Pure: what DNS answers and which packets come back
-are arguments. Unknown is an outcome of its own: a packet that never left this host proves nothing
-about the firewall in front of it.
+A port may be unknown: a packet that never left this host proves nothing about the firewall in front
+of it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["Record", "ports", "records", "render"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record to make, or (without an address) one there must not be. `wrong` is what to do about
-    it, empty when it is right, None when that is not known."""
+    """A record that is needed, or (without an address) one that must not exist. `wrong` says what
+    to do; it is empty if the record is right, and None if that isn't known."""
 
     kind: Literal["A", "AAAA"]
     address: str
@@ -30,7 +30,7 @@ class Record:
 
 
 def records(wanted: Installation, a: DnsAnswer, aaaa: DnsAnswer) -> Iterator[Record]:
-    """Each record, and what was found under the name."""
+    """Each record with what DNS has for the name."""
     own = wanted.where.advertised
     yield from _records("A", [one for one in own if ":" not in one], a)
     yield from _records("AAAA", [one for one in own if ":" in one], aaaa)
@@ -41,30 +41,30 @@ def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: DnsAnswer) 
     strangers = [one for one in answer.addresses if one not in own]
     for address in own:
         if answer.problem:
-            yield Record(kind, address, f"not known: {answer.problem}", None)
+            yield Record(kind, address, f"unknown: {answer.problem}", None)
         elif address in answer.addresses:
             yield Record(kind, address, f"right{by}", "")
         elif strangers:
-            found = f"leads to {', '.join(strangers)}{by}"
+            found = f"points to {', '.join(strangers)}{by}"
             yield Record(kind, address, found, "change it")
         else:
-            yield Record(kind, address, "there is none", "make it")
+            yield Record(kind, address, "missing", "create it")
     if strangers and (not own or any(one in answer.addresses for one in own)):
-        found = f"leads to {', '.join(strangers)}{by}, which is not this host"
-        yield Record(kind, "", found, "remove it: browsers and the CA may go there")
+        found = f"points to {', '.join(strangers)}{by}, which isn't this host"
+        yield Record(kind, "", found, "remove it, because browsers and the CA may use it")
 
 
 def ports(wanted: Installation) -> Iterator[PortRange]:
-    """What the firewall has to let in."""
+    """The ports that the firewall must let in."""
 
     def port(protocol: Literal["tcp", "udp"], number: int, purpose: str) -> PortRange:
         return PortRange(protocol, number, number, purpose)
 
-    yield port("tcp", wanted.edge_http, "the CA's challenge; else a redirect to HTTPS")
+    yield port("tcp", wanted.edge_http, "the CA's challenge, and redirects to HTTPS")
     yield port("tcp", wanted.edge_https, "HTTPS, and TURN over TLS")
     for relay in wanted.relays:
         if relay.proxy_port is None:
-            when = "" if relay.name == "coturn" else ", while an upgrade runs"
+            when = "" if relay.name == "coturn" else ", during an upgrade"
             yield port("udp", relay.port, f"STUN and TURN{when}")
             yield port("tcp", relay.port, f"TURN over TCP{when}")
     first = min(relay.first for relay in wanted.relays)
@@ -77,13 +77,13 @@ def render(
     found: Sequence[Record],
     came_back: Mapping[PortRange, bool],
     *,
-    whole: bool,
+    full: bool,
 ) -> Iterator[str]:
-    """Lines for a person. Not `whole`: the records that are not right alone. `came_back` tells of
-    each port whether a packet through it did; that none did proves nothing."""
+    """Lines for the operator. Unless `full`, only the records that are wrong. `came_back` says for
+    each port whether a packet sent through it came back; if not, that proves nothing."""
     name = wanted.domain or ""
     local = [one for one in wanted.where.advertised if is_private(one)]
-    shown = [one for one in found if whole or one.wrong != ""]
+    shown = [one for one in found if full or one.wrong != ""]
     if shown:
         yield f"DNS records of {name}:"
     for one in shown:
@@ -91,18 +91,18 @@ def render(
         yield f"  {one.kind:<4}  {one.address or '(none)':<15}  {one.found}{todo}"
     if shown and local:
         yield (
-            f"  {', '.join(local)} is an address of the local network, and no other network comes "
-            "there: set EXTERNAL_IP to the public one"
+            f"  {', '.join(local)} is an address of the local network, which other networks can't "
+            "reach: set EXTERNAL_IP to the public address"
         )
-    if not whole:
+    if not full:
         return
-    yield "Ports to let in:"
+    yield "Ports to open:"
     for port, passed in came_back.items():
         known = "open: a packet came back" if passed else "unknown from here"
         yield f"  {port!s:<15}  {port.purpose:<45}  {known}"
     yield (
-        "Once it is up, from a machine outside, with a copy of the file api-key: turnctl check "
-        f"--api-key-file api-key https://{_at(name, wanted)} tests them all."
+        "Once everything runs, test all of them from a machine outside, with a copy of the file "
+        f"api-key: turnctl check --api-key-file api-key https://{_at(name, wanted)}"
     )
 
 

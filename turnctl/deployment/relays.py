@@ -1,8 +1,8 @@
-"""The coturns of one deployment, and how they share this host's ports.
+"""The relays of one deployment, and how they share this host's ports. Pure.
 
-`coturn` serves UDP and TCP; `coturn-edge` takes from the edge what came over TLS; each has a
-neighbour of the next version, which runs for as long as an upgrade takes. Pure. The rule: no two
-share a port, since coturn then starts without a word and clients meet either at random.
+`coturn` serves UDP and TCP; `coturn-edge` gets from the edge what came over TLS. During an upgrade,
+each has a second relay of the next version beside it. No two may share a port: coturn would start
+without an error, and clients would reach either at random.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ SHARES = {
     "coturn-next": (4, 7),
     "coturn-edge-next": (7, 8),
 }
-"""Eighths of the relay range, from and to. All four always have theirs: a relay that moved when
-another came or went would cut the calls on it. TLS is the last resort of few clients."""
+"""Each relay's part of the relay range, in eighths. All four parts are fixed: if a relay's ports
+moved when another one starts or stops, its calls would be cut. Only few clients need TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
     """`name` is its directory, and its service in compose.yaml. `first` to `last` are the ports of
-    its relayed addresses. One with a `proxy_port` listens on the loopback alone: there the edge
-    reaches it over TCP with PROXY v2, and at `port` this host without, over UDP."""
+    its relayed addresses. With a `proxy_port` it listens on loopback only: there for the edge, over
+    TCP with PROXY v2, and at `port` for this host, over UDP without it."""
 
     name: str
     port: int
@@ -43,10 +43,10 @@ def relays(
     first: int = 49152,
     last: int = 65535,
 ) -> tuple[Relay, ...]:
-    """`coturn`, and the others whose port is given: that of an edge relay is its PROXY port, and
-    the one above it the plain one. Alone, `coturn` has the whole range.
+    """`coturn`, and the others whose port is given. An edge relay's port is its PROXY port; its
+    plain port is the next one. If `coturn` is the only relay, it has the whole range.
 
-    Raises ValueError when they do not fit beside each other.
+    Raises ValueError if ports overlap.
     """
     ports: dict[str, tuple[int, int | None]] = {"coturn": (port, None)}
     if edge_port is not None:
@@ -65,11 +65,12 @@ def relays(
                 continue
             if one > 65535 or first <= one <= last:
                 raise ValueError(
-                    f"port {one} of {name} lies in the relay range {first}-{last}, or above every "
-                    "port; choose it outside"
+                    f"port {one} of {name} is in the relay range {first}-{last} or above 65535; "
+                    "choose "
+                    "another port"
                 )
             if one in taken:
-                raise ValueError(f"port {one} would be that of {taken[one]} and of {name}")
+                raise ValueError(f"{taken[one]} and {name} can't both use port {one}")
             taken[one] = name
     return tuple(
         Relay(name, plain, *_range(name, len(ports) == 1, first, count), proxy)

@@ -1,7 +1,6 @@
-"""What Prometheus scrapes here: its list of targets, which it follows without a restart.
+"""Prometheus's list of targets, which it reads again without a restart.
 
-The ports come from the environment of the deployment, and Prometheus reads none of it: so `init`
-writes them down.
+Prometheus can't read the ports from the environment, so `turnctl init` writes them into a file.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 __all__ = ["PORTS", "render"]
 
 PORTS = {"signalpost": 9464, "turnctl": 9465}
-"""Job → port of its figures on the loopback: of the service, and of the probe."""
+"""Prometheus job → port of its metrics on loopback: the service and the probe."""
 
 
 def render(ports: dict[str, int]) -> str:

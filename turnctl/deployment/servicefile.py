@@ -1,6 +1,7 @@
-"""signalpost.yaml as `turnctl init` writes it, and how it knows that somebody has edited it since.
+"""signalpost.yaml as `turnctl init` writes it.
 
-Its head holds the digest of what follows. A file with another digest is a person's work, and stays.
+Its head has a digest of the rest. If the digest doesn't match, somebody has edited the file, and it
+stays as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from turnctl.host.files import Unusable, owned, write
 __all__ = ["EDGE_ADDRESS", "put", "render"]
 
 EDGE_ADDRESS = "127.0.0.2/32"
-"""Where the edge's connections to the service come from: an address that nothing else uses, so that
-exactly the edge is believed when it tells a client's address."""
+"""The source address of the edge's connections to the service. Nothing else uses it, so only the
+edge's header about the client's address is trusted."""
 DIGEST = re.compile(r"\A(?:#.*\n)*?# sha256 ([0-9a-f]{64})\n")
 
 
@@ -33,9 +34,9 @@ def render(
     domain: str | None = None,
     https_port: int = 443,
 ) -> str:
-    """The settings: a relay at each of `hosts`, or under the domain over TLS too. `http` is the
-    service's own address and port, `metrics` the port of its figures. `note` tells how the relay's
-    address was found.
+    """The settings, with a relay at each of `hosts`, or at the domain and then over TLS too.
+    `http` is the service's own address and port, `metrics` the port of its metrics. `note` says
+    how the relay's address was found.
     """
     listener: dict[str, object] = {"host": http[0], "port": http[1]}
     relays: list[dict[str, object]] = [{"host": host, "udp": port, "tcp": port} for host in hosts]
@@ -56,8 +57,9 @@ def render(
         sort_keys=False,
     )
     return (
-        "# Made by `turnctl init`. Once you edit it init leaves it alone; `turnctl init --force`\n"
-        f"# writes it anew. Relay at {note}\n"
+        "# Made by `turnctl init`. If you edit it, init keeps your version; `turnctl init "
+        "--force`\n"
+        f"# replaces it. Relay at {note}\n"
         f"# sha256 {hashlib.sha256(body.encode()).hexdigest()}\n{body}"
     )
 
@@ -70,8 +72,8 @@ def _is_edited(text: str) -> bool:
 
 
 def put(path: Path, settings: str, *, force: bool, must: str | None = None) -> str:
-    """Write it unless it was edited; what was done, in words. `must` is why it has to be written:
-    an edited one is refused then. Raises Unusable."""
+    """Write it unless it was edited; return what was done. `must` says what would fail without the
+    new settings: an edited file raises Unusable then. Raises Unusable."""
     present = None
     with owned(path.parent):
         try:
@@ -81,14 +83,15 @@ def put(path: Path, settings: str, *, force: bool, must: str | None = None) -> s
         except OSError as error:
             raise Unusable(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise Unusable(f"{path}: is not text; mend it, or remove it") from error
+            raise Unusable(f"{path} isn't UTF-8 text; fix it or remove it") from error
     if present is not None and not force and _is_edited(present):
         relays = json.dumps(yaml.safe_load(settings)["turn"]["relays"])
         if must is not None:
             raise Unusable(
-                f"{path} was edited, so it is left as it is, and {must}; set turn.relays in it to "
-                f"{relays}, or give --force to have it made anew"
+                f"{path} was edited, so it stays as it is, and {must}. Set turn.relays in it to "
+                f"{relays}, "
+                "or give --force to replace the file"
             )
-        return f"kept, since it was edited (--force writes it anew); found: relays {relays}"
+        return f"kept, because it was edited (--force replaces it); found: relays {relays}"
     write(path, settings, mode=0o644)
     return "written"

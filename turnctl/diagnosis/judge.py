@@ -1,8 +1,8 @@
-"""From observations to findings: pure rules, in the order in which a connection is made.
+"""Turn observations into findings: apply the rules in the order in which a connection is made.
 
-Each rule looks at one case and yields what follows. The chain stops at the first link that broke:
-what comes after it was not tested, and guessing at it would name wrong causes. To add a code, add
-a rule to the chain and its fix to `findings.FIXES`.
+Each rule looks at one case and yields what follows. The chain stops at the first step that broke.
+The later ones weren't tested, and guessing about them would name wrong causes. To add a code, add a
+rule to the chain and an entry to `catalogue.CHECK`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ CHAIN = (
 
 
 def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Finding]:
-    """All findings, those of the issuer first, then URL by URL, then of the whole list and of
-    this network. `now` is Unix time.
+    """All findings: those of the issuer, then URL by URL, then of the whole list and of this
+    network. `now` is Unix time.
     """
     record = Record.of(plan, seen)
     found = [*listing.issuer(plan, record), *listing.members(record), *listing.rejected(plan)]
@@ -53,7 +53,7 @@ def judge(plan: Plan, seen: Sequence[Observation], *, now: float) -> list[Findin
     for case in record.cases:
         found += _case(record, case, now)
     found += [*listing.fallbacks(plan, record), *data.nat(record)]
-    # Where a URL is known to lose packets or to refuse, its agents need no cause of their own.
+    # If a URL is known to lose packets or to refuse, its ICE agents need no cause of their own.
     explained = {f.url for f in found if f.severity is FAIL or f.code == "relay-data-lost"}
     found += data.ice(record, explained)
     return found
@@ -66,7 +66,7 @@ def url_verdict(case: Case, findings: Iterable[Finding]) -> str:
     """
     found = [one for one in findings if _of(case, one)]
     own = {one.severity for one in found}
-    # Whether the resolver or the name is to blame is a matter of severity: it has no address.
+    # Its severity says whether the resolver or the name is to blame; no address is known.
     unknown = any(one.code == "dns-unanswered" for one in found)
     if case.skipped and FAIL not in own and not unknown:
         return "skipped"
@@ -84,8 +84,9 @@ def _of(case: Case, one: Finding) -> bool:
 
 
 def overall(record: Record, findings: Iterable[Finding]) -> str:
-    """pass, warn or fail for the whole check: without a relay that carries data, or an answer
-    where only STUN was asked for, nothing passes.
+    """pass, warn or fail for the whole check.
+
+    It doesn't pass unless a relay carries data, or STUN answers if only STUN was asked for.
     """
     severities = {f.severity for f in findings}
     relays = [case for case in record.cases if case.probe.uri.relays]
@@ -97,10 +98,10 @@ def overall(record: Record, findings: Iterable[Finding]) -> str:
 
 def _case(record: Record, case: Case, now: float) -> Iterator[Finding]:
     if case.probe.uri.scheme == "turns" and case.probe.uri.transport == "udp":
-        summary = "asks for TLS over UDP, which browsers do not speak"
+        summary = "the URL asks for TLS over UDP, which browsers don't speak"
         yield about(case, "turns-over-udp", WARN, summary)
     if case.lost:
-        summary = f"the network went away during the check: {case.lost.detail}"
+        summary = f"this machine lost its network during the check: {case.lost.detail}"
         yield about(case, "client-network-lost", WARN, summary, case.lost)
         return
     if case.skipped:
@@ -108,7 +109,7 @@ def _case(record: Record, case: Case, now: float) -> Iterator[Finding]:
             summary = f"this machine has no route to {case.address}"
             yield about(case, "unreachable", FAIL, summary, case.first(Binding))
         return
-    # Beside the chain: packets that arrive here prove the rest of it as well.
+    # Not in the chain: if packets arrive here, the rest can be tested as well.
     yield from replies.hop_limits(case)
     for rule in CHAIN:
         broken = False

@@ -1,4 +1,6 @@
-"""UDP packets that found a socket's buffer full: the kernel's counters since the host started."""
+"""The look at socket buffers: UDP packets that were lost because a buffer was full, by the kernel's
+counters since the host started.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look
 from turnctl.doctor.catalogue import found
+from turnctl.doctor.look import Look
+from turnctl.host.ports import PROC
 
 __all__ = ["judge", "look", "read_snmp", "read_snmp6"]
 
 NOTICEABLE = 1e-4
-"""Share of lost packets from which it is no accident of one busy moment any more."""
+"""The share of lost packets above which it's more than one busy moment."""
 _WAYS = (
     ("udp-receive-errors", "InDatagrams", "RcvbufErrors", "received", "net.core.rmem_max"),
     ("udp-send-errors", "OutDatagrams", "SndbufErrors", "sent", "net.core.wmem_max"),
 )
 
 
-def look(proc: Path = Path("/proc")) -> Look:
-    """Both families' counters, and the limits that explain them."""
+def look(proc: Path = PROC) -> Look:
+    """Both families' counters, and the kernel's limits."""
     try:
         counters = {4: read_snmp((proc / "net/snmp").read_text())}
     except (OSError, ValueError) as error:
@@ -33,7 +36,7 @@ def look(proc: Path = Path("/proc")) -> Look:
         try:
             limits[name] = int((proc / "sys" / name.replace(".", "/")).read_text())
         except (OSError, ValueError):
-            continue  # evidence, nothing more
+            continue  # only evidence
     total = sum(of.get("InDatagrams", 0) for of in counters.values())
     return Look("buffers", f"{total} UDP packets received", tuple(judge(counters, limits)))
 
@@ -45,7 +48,7 @@ def read_snmp(text: str) -> dict[str, int]:
 
 
 def read_snmp6(text: str) -> dict[str, int]:
-    """/proc/net/snmp6 has a counter a line, `Udp6InDatagrams 12`."""
+    """The counters of /proc/net/snmp6, one per line: `Udp6InDatagrams 12`."""
     pairs = (line.split() for line in text.splitlines() if line.startswith("Udp6"))
     return {name.removeprefix("Udp6"): int(value) for name, value in pairs}
 
@@ -53,7 +56,7 @@ def read_snmp6(text: str) -> dict[str, int]:
 def judge(
     counters: Mapping[int, Mapping[str, int]], limits: Mapping[str, int]
 ) -> Iterator[Finding]:
-    """Any lost packet is told; a noticeable share of them is a warning."""
+    """Any lost packet is reported; a noticeable share is a warning."""
     for family, of in counters.items():
         for code, all_name, lost_name, done, limit in _WAYS:
             lost, total = of.get(lost_name, 0), of.get(all_name, 0)
@@ -64,8 +67,8 @@ def judge(
                 code,
                 Severity.WARN if share >= NOTICEABLE else Severity.INFO,
                 f"IPv{family}",
-                f"{lost} packets were lost at full socket buffers, {share:.2%} of those {done} "
-                "since the host started",
+                f"{lost} packets were lost because socket buffers were full: {share:.2%} of all "
+                f"{done} since the host started",
                 lost=lost,
                 total=total,
                 **{limit: limits.get(limit)},

@@ -1,8 +1,7 @@
-"""A compose file by itself: which ports it has Docker publish, whether those are coturn's, and
-which coturn runs.
+"""The look at a compose file on its own: the ports that it publishes, whether coturn uses those,
+and which version of coturn it runs.
 
-Pure: text in, findings out. What `docker compose config` would put in from elsewhere, extended and
-merged files, is not looked at.
+Pure: text in, findings out. Files that compose would extend or merge aren't looked at.
 """
 
 from __future__ import annotations
@@ -21,22 +20,24 @@ from turnctl.coturn.commandline import Command
 from turnctl.coturn.parsing import Conf, Line, parse
 from turnctl.coturn.versions import Version, holes, is_broken, version_of_image
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look, Unseen, optionrules
+from turnctl.doctor import optionrules, ports
 from turnctl.doctor.catalogue import found
-from turnctl.doctor.containers import MOST_PORTS, Container, Published, judge_ports
+from turnctl.doctor.containerdata import Container, Published
+from turnctl.doctor.look import Look, Unseen
+from turnctl.doctor.ports import MOST_PORTS
 from turnctl.doctor.version import vulnerable
 
 __all__ = ["look"]
 
 VARIABLE = re.compile(r"\$\{\w+:?-([^}]*)\}")
-"""With a default, which counts."""
+"""A variable with a default, which counts."""
 ELSEWHERE = "set:in-the-environment-0123456789abcdef"
-"""Stands for a value that is a variable without a default."""
+"""Replaces a value that is a variable without a default."""
 PLACES = {
     "listening-port", "tls-listening-port", "min-port", "max-port", "listening-ip", "relay-ip",
     "external-ip", "denied-peer-ip", "allowed-peer-ip",
 }  # fmt: skip
-"""Options of which nothing can be said while their value is a variable."""
+"""Options that can't be judged while their value is a variable."""
 PUBLISHED = re.compile(
     r"(?:(?P<host>\[[^\]]+\]|\d+(?:\.\d+){3}|localhost):)?(?:(?P<published>\d+(?:-\d+)?):)?"
     r"(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?"
@@ -45,7 +46,7 @@ SPAN = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 class _Loader(yaml.CSafeLoader):
-    """compose's own tags, !reset and !override, are read as what they stand before."""
+    """Ignores compose's own tags, !reset and !override."""
 
 
 def _untagged(loader: _Loader, _: str, node: yaml.Node) -> Any:
@@ -66,26 +67,26 @@ def look(
     read: Callable[[str], str | None] = lambda _: None,
     version: Version | None = None,
 ) -> Look:
-    """`read` gives the text of a file beside the compose file, None where there is none. Raises
-    Unseen when it is no compose file."""
+    """`read` returns the text of a file beside the compose file, or None. Raises Unseen if this
+    isn't a compose file."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506  it is a safe loader
     except yaml.YAMLError as error:
         raise Unseen(f"{place}: {' '.join(str(error).split())}") from error
     services = document.get("services") if isinstance(document, dict) else None
     if not isinstance(services, dict):
-        raise Unseen(f"{place}: has no services, so it is no compose file")
-    told = _Told(place, read, version)
+        raise Unseen(f"{place}: it has no services, so it isn't a compose file")
+    judged = _Judged(place, read, version)
     for name, service in services.items():
         if isinstance(service, dict):
-            told.service(str(name), service)
+            judged.service(str(name), service)
     return Look(
-        "ports", f"{place}: {len(services)} services", tuple(told.findings), tuple(told.unknown)
+        "ports", f"{place}: {len(services)} services", tuple(judged.findings), tuple(judged.unknown)
     )
 
 
 @dataclass(slots=True)
-class _Told:
+class _Judged:
     """What is found, service by service."""
 
     place: str
@@ -100,7 +101,7 @@ class _Told:
         entries = listed if isinstance(listed, list) else []
         count = sum(map(_published, entries))
         if count > MOST_PORTS:
-            summary = f"has Docker publish {count} relay ports through the bridge"
+            summary = f"publishes {count} relay ports through Docker's bridge"
             self.findings.append(
                 found("ports-published-many", Severity.FAIL, where, summary, published=count)
             )
@@ -115,15 +116,17 @@ class _Told:
             self._coturn(where, service, image, commandline.parse_words(words), entries)
 
     def _coturn(
-        self, where: str, service: dict[str, Any], image: str, told: Command, entries: list[Any]
+        self, where: str, service: dict[str, Any], image: str, command: Command, entries: list[Any]
     ) -> None:
-        conf = self._conf(where, service, told)
+        conf = self._conf(where, service, command)
         if conf is None:
             return
         known = [line for line in conf.lines if "$" not in line.value or line.option not in PLACES]
         unset = sorted({line.option for line in conf.lines} - {line.option for line in known})
         if unset:
-            self.unknown.append(f"{where}: {', '.join(unset)}: set by a variable without a default")
+            self.unknown.append(
+                f"{where}: {', '.join(unset)}: a variable without a default sets it"
+            )
         judged = Conf(conf.place, tuple(map(_settled, known)), conf.made_for)
         if known:
             self.findings += optionrules.judge(judged, self.version or version_of_image(image))
@@ -131,7 +134,7 @@ class _Told:
         if network == "host":
             return
         if network.startswith(("service:", "container:")):
-            self.unknown.append(f"{where}: its ports are published by {network}")
+            self.unknown.append(f"{where}: {network} publishes its ports")
             return
         if any(option.endswith("-port") for option in unset):
             return
@@ -142,16 +145,18 @@ class _Told:
                 self.unknown.append(f"{where}: the published ports {entry!r:.60}")
                 return
             published += some
-        container = Container(where, where, image, "", host_network=False, published=(*published,))
+        container = Container(
+            where, where, image, "unknown", host_network=False, published=(*published,)
+        )
         self.findings += [
-            one for one in judge_ports(container, judged) if one.code != "ports-published-many"
+            one for one in ports.judge(container, judged) if one.code != "ports-published-many"
         ]
 
-    def _conf(self, where: str, service: dict[str, Any], told: Command) -> Conf | None:
-        """The configuration of a service; None when it is not to be seen here."""
-        if told.no_file:
-            return commandline.with_command_line(None, where, told.lines)
-        wanted = (told.file,) if told.file else commandline.DEFAULT_FILES
+    def _conf(self, where: str, service: dict[str, Any], command: Command) -> Conf | None:
+        """The configuration of a service; None if it can't be seen here."""
+        if command.no_file:
+            return commandline.with_command_line(None, where, command.lines)
+        wanted = (command.file,) if command.file else commandline.DEFAULT_FILES
         for source, target in _mounts(service.get("volumes")):
             inside = [path for path in wanted if path == target or path.startswith(f"{target}/")]
             if not inside:
@@ -159,13 +164,13 @@ class _Told:
             path = f"{source}{inside[0].removeprefix(target)}"
             text = self.read(path) if path.startswith((".", "/")) and "$" not in path else None
             if text is None:
-                self.unknown.append(f"{where}: its ports stand in {path}, which is not here")
+                self.unknown.append(f"{where}: its ports are in {path}, which isn't here")
                 return None
-            return commandline.with_command_line(parse(normpath(path), text), where, told.lines)
-        if told.file is not None:
-            self.unknown.append(f"{where}: its ports stand in {told.file}, which is not here")
+            return commandline.with_command_line(parse(normpath(path), text), where, command.lines)
+        if command.file is not None:
+            self.unknown.append(f"{where}: its ports are in {command.file}, which isn't here")
             return None
-        return commandline.with_command_line(None, where, told.lines)
+        return commandline.with_command_line(None, where, command.lines)
 
 
 def _settled(line: Line) -> Line:
@@ -173,16 +178,16 @@ def _settled(line: Line) -> Line:
 
 
 def _settled_text(text: str) -> str:
-    """With each variable's default in its place; a default may have a default of its own."""
+    """With each variable replaced by its default, which may be a variable with a default itself."""
     while (plain := VARIABLE.sub(r"\1", text)) != text:
         text = plain
     return text
 
 
 def _judge_image(where: str, image: str) -> Iterator[Finding]:
-    """A coturn whose tag names a version with known holes; where it will listen is not seen."""
+    """A tag that names a coturn with known holes. Where it will listen isn't known."""
     if not image.partition("@")[0].rpartition("/")[2].startswith("coturn"):
-        return  # a version of something else
+        return  # another program's version
     version = version_of_image(image)
     if version and holes(version):
         severity = Severity.FAIL if is_broken(version) else Severity.WARN
@@ -200,8 +205,8 @@ def _mounts(listed: object) -> Iterator[tuple[str, str]]:
 
 
 def _mapping(entry: object) -> list[Published] | None:
-    """A port or a range as it is published; None when that cannot be told. A container's port alone
-    gets another number on the host, which nobody knows before."""
+    """A port or a range as it's published; None if that can't be known. A container's port alone
+    gets a number on the host that isn't known in advance."""
     if isinstance(entry, dict):
         host, protocol = str(entry.get("host_ip") or ""), str(entry.get("protocol") or "tcp")
         target, published = str(entry.get("target") or ""), str(entry.get("published") or "")
@@ -226,8 +231,8 @@ def _span(text: str) -> range | None:
 
 
 def _published(entry: object) -> int:
-    """How many of the host's ports a range takes: [[HOST:]PUBLISHED:]TARGET[/PROTOCOL], or the form
-    with names. A single port is a listener's, and none of a relay's."""
+    """How many of the host's ports a range has: [[HOST:]PUBLISHED:]TARGET[/PROTOCOL], or the form
+    with names. A single port is for listening, not for relaying."""
     if isinstance(entry, dict):
         text = str(entry.get("published") or entry.get("target") or "")
     else:

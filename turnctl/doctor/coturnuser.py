@@ -1,28 +1,29 @@
-"""As whom coturn reads its files, and what keeps that user from one of them."""
+"""The user that coturn reads its files as, and what keeps that user from one of them."""
 
 from __future__ import annotations
 
 import grp
-import itertools
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from turnctl.coturn.commandline import parse_words
 from turnctl.coturn.parsing import Conf
+from turnctl.doctor.readfile import File
+from turnctl.host.ports import PROC
 
-__all__ = ["Reader", "hindrance", "reader", "running"]
+__all__ = ["CoturnUser", "NoSuchUser", "coturn_user", "obstacle", "running", "why_unreadable"]
 
 SERVICE = "turnserver"
 """The user that Debian's service runs as."""
-PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """`why` tells how it is known that coturn is this user."""
+class CoturnUser:
+    """`why` is how it is known that coturn runs as this user."""
 
     name: str
     uid: int
@@ -31,16 +32,13 @@ class Reader:
 
 
 def running(path: Path, proc: Path = PROC) -> tuple[int, ...]:
-    """The pids of turnservers that were started with this configuration."""
+    """The pids of turnserver processes that were started with this configuration."""
     wanted = os.path.realpath(path)
-    return tuple(
-        pid
-        for pid, named in _turnservers(proc)
-        if any(os.path.realpath(n) == wanted for n in named)
-    )
+    return tuple(pid for pid, file in _turnservers(proc) if os.path.realpath(file) == wanted)
 
 
-def _turnservers(proc: Path) -> Iterator[tuple[int, list[str]]]:
+def _turnservers(proc: Path) -> Iterator[tuple[int, str]]:
+    """Each process with the configuration that its command line names."""
     for process in proc.iterdir() if proc.is_dir() else ():
         if not process.name.isdigit():
             continue
@@ -48,31 +46,38 @@ def _turnservers(proc: Path) -> Iterator[tuple[int, list[str]]]:
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             home = os.readlink(process / "cwd")
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has ended, or belongs to another user
         if any(word.rpartition("/")[2] == "turnserver" for word in words[:4]):
-            files = [word for before, word in itertools.pairwise(words) if before == "-c"]
-            yield int(process.name), [os.path.join(home, file) for file in files]
+            file = parse_words(words).file
+            if file is not None:
+                yield int(process.name), os.path.join(home, file)
 
 
-def reader(conf: Conf, path: Path, proc: Path = PROC) -> Reader | str | None:
-    """As whom coturn reads this configuration's files; a text that names what does not exist here;
-    None when that is not known."""
+@dataclass(frozen=True, slots=True)
+class NoSuchUser:
+    """The configuration's line `setting` names a user or a group that this host doesn't have."""
+
+    setting: str
+
+
+def coturn_user(conf: Conf, path: Path, proc: Path = PROC) -> CoturnUser | NoSuchUser | None:
+    """The user that coturn reads this configuration's files as; None if not known."""
     names, groups = conf.values("proc-user"), conf.values("proc-group")
     if groups:
         try:
             group: int | None = grp.getgrnam(groups[-1]).gr_gid
         except KeyError:
-            return f"proc-group={groups[-1]}"
+            return NoSuchUser(f"proc-group={groups[-1]}")
     else:
         group = None
     if names:
         try:
             entry = pwd.getpwnam(names[-1])
         except KeyError:
-            return f"proc-user={names[-1]}"
-        # coturn's own gid is replaced, and its other groups are dropped.
+            return NoSuchUser(f"proc-user={names[-1]}")
+        # coturn replaces its own gid and drops its other groups.
         own = group if group is not None else entry.pw_gid
-        return Reader(entry.pw_name, entry.pw_uid, frozenset({own}), "proc-user")
+        return CoturnUser(entry.pw_name, entry.pw_uid, frozenset({own}), "proc-user")
     for pid in running(path, proc):
         try:
             status = (proc / str(pid) / "status").read_text()
@@ -81,14 +86,14 @@ def reader(conf: Conf, path: Path, proc: Path = PROC) -> Reader | str | None:
         fields = dict(row.split(":", 1) for row in status.splitlines() if ":" in row)
         uid = int(fields["Uid"].split()[1])
         ids = {int(one) for one in (*fields["Gid"].split()[1:2], *fields["Groups"].split())}
-        return Reader(_name(uid), uid, frozenset(ids), f"it runs as pid {pid}")
+        return CoturnUser(_name(uid), uid, frozenset(ids), f"pid {pid} runs as it")
     if path.resolve().is_relative_to("/etc"):
         try:
             entry = pwd.getpwnam(SERVICE)
         except KeyError:
             return None
         ids = set(os.getgrouplist(SERVICE, entry.pw_gid))
-        return Reader(SERVICE, entry.pw_uid, frozenset(ids), "the system's service runs as it")
+        return CoturnUser(SERVICE, entry.pw_uid, frozenset(ids), "the system's service runs as it")
     return None
 
 
@@ -99,11 +104,16 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def hindrance(path: str, who: Reader) -> str | None:
-    """What keeps the user from reading the file: the first directory that it may not enter, or the
-    file itself. None where nothing does, as far as modes tell; an access control list may allow it.
-    """
-    if who.uid == 0:
+def obstacle(user: CoturnUser | NoSuchUser | None) -> Callable[[str, File], str | None]:
+    """What keeps this user from a file on this host."""
+    known = user if isinstance(user, CoturnUser) else None
+    return lambda path, _: why_unreadable(path, known) if known else None
+
+
+def why_unreadable(path: str, user: CoturnUser) -> str | None:
+    """What keeps the user from reading the file: the first directory it can't enter, or the file's
+    own mode. None if nothing does, or if an access control list decides it."""
+    if user.uid == 0:
         return None
     real = Path(os.path.realpath(path))
     for step in (*reversed(Path(path).absolute().parents), *reversed(real.parents), real):
@@ -112,23 +122,24 @@ def hindrance(path: str, who: Reader) -> str | None:
         except OSError:
             return None
         directory = stat.S_ISDIR(status.st_mode)
-        if _may(status, who, 1 if directory else 4) or "system.posix_acl_access" in _lists(step):
+        if _may(status, user, 1 if directory else 4) or "system.posix_acl_access" in _acls(step):
             continue
-        what = f"may not enter {step}" if directory else "may not read it"
+        what = f"can't enter {step}" if directory else "can't read it"
         mode = stat.S_IMODE(status.st_mode)
-        return f"user {who.name} ({who.why}) {what} (mode {mode:04o}, owner {_name(status.st_uid)})"
+        owner = _name(status.st_uid)
+        return f"user {user.name} ({user.why}) {what} (mode {mode:04o}, owner {owner})"
     return None
 
 
-def _may(status: os.stat_result, who: Reader, bit: int) -> bool:
-    if status.st_uid == who.uid:
+def _may(status: os.stat_result, user: CoturnUser, bit: int) -> bool:
+    if status.st_uid == user.uid:
         return bool(status.st_mode & bit << 6)
-    if status.st_gid in who.groups:
+    if status.st_gid in user.groups:
         return bool(status.st_mode & bit << 3)
     return bool(status.st_mode & bit)
 
 
-def _lists(path: Path) -> list[str]:
+def _acls(path: Path) -> list[str]:
     try:
         return os.listxattr(path)
     except OSError:

@@ -1,7 +1,7 @@
-"""The Docker engine's side of a compose project. The SDK is the optional extra `docker`.
+"""A compose project as the Docker engine has it. The SDK is the optional extra `docker`.
 
-Collects and judges nothing. Files are read through the engine, so that a container that does not
-run, or a volume that belongs to another user, can be looked at as well.
+Files are read through the engine, so that doctor can also look into a container that doesn't run
+and a volume that belongs to another user.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from turnctl.doctor import Unseen
-from turnctl.doctor.containers import Container, Published
-from turnctl.doctor.secrets import File
+from turnctl.doctor.containerdata import Container, Published
+from turnctl.doctor.look import Unseen
+from turnctl.doctor.readfile import File
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["Project", "container", "project"]
 
 PATIENCE = 10
-"""Seconds an answer of the engine may take; it is on this host."""
-NO_SDK = "the Docker SDK is not installed: pip install 'signalpost[docker]'"
+"""Seconds for an answer of the engine, which is on this host."""
+NO_SDK = (
+    "the Docker SDK isn't installed: install Signalpost with its extra `docker`, for example in a "
+    "checkout with: pip install '.[docker]'"
+)
 LABEL = "com.docker.compose."
 STARTING = 60
-"""Seconds from its start in which coturn tells what it refuses; the rest of a log can be long."""
+"""Seconds after its start in which coturn reports what it refuses. The whole log can be long."""
 MOST_BYTES = 1_048_576
-"""A configuration or a secret is a few kilobytes."""
+"""A configuration or a secret has a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The containers of a project, and the way to their files and logs."""
+    """The containers of a project, with access to their files and logs."""
 
     containers: tuple[Container, ...]
     _client: DockerClient = field(repr=False)
@@ -49,7 +52,7 @@ class Project:
         return next((one for one in self.containers if one.service == name), None)
 
     def file(self, service: str, path: str) -> File | None:
-        """None when there is no such file. Raises Unseen."""
+        """None if there is no such file. Raises Unseen."""
         from docker.errors import DockerException, NotFound
 
         try:
@@ -60,24 +63,24 @@ class Project:
                 member = archive.next()
                 content = archive.extractfile(member) if member else None
                 if member is None or content is None:
-                    raise Unseen(f"{path} in {service} is no regular file")
+                    raise Unseen(f"{path} in {service} isn't a regular file")
                 return File(member.mode & 0o7777, member.uid, content.read())
         except NotFound as error:
             if error.response is not None:
-                error.response.close()  # the SDK leaves a refused stream open
+                error.response.close()  # the SDK leaves the stream of an error open
             return None
         except (DockerException, OSError, tarfile.TarError) as error:
             raise Unseen(f"{path} in {service}: {error}") from error
 
     def log(self, service: str) -> str:
-        """What the container wrote when it started last. Raises Unseen."""
+        """What the container wrote after its last start. Raises Unseen."""
         from docker.errors import DockerException
 
         handle = self._handle(service)
         started = datetime.datetime.fromisoformat(handle.attrs["State"]["StartedAt"])
         since = int(started.timestamp())
         if since <= 0:
-            raise Unseen(f"the log of {service}: it was never started")
+            raise Unseen(f"the log of {service}: the container was never started")
         try:
             written = handle.logs(since=since, until=since + STARTING)
             return written.decode(errors="replace")
@@ -111,8 +114,7 @@ def project(name: str) -> Project:
 
 
 def container(name: str) -> Project:
-    """One container by its name or id, whoever started it, as if it were a project's coturn. Raises
-    Unseen."""
+    """One container by its name or id, as if it were a project's coturn. Raises Unseen."""
     try:
         import docker
         from docker.errors import DockerException, NotFound
@@ -133,7 +135,7 @@ def container(name: str) -> Project:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost words: the SDK wraps what urllib3 wraps."""
+    """The innermost error: the SDK wraps what urllib3 wraps."""
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner
@@ -147,10 +149,10 @@ def _describe(handle: Handle) -> Container:
     state = attributes["State"]
     running = state["Status"] == "running"
     restarts = int(attributes.get("RestartCount", 0))
-    last_words = ""
+    last_words = None
     if not running or restarts:
         lines = handle.logs(tail=1).decode(errors="replace").split("\n")
-        last_words = lines[0].strip()[:300]
+        last_words = lines[0].strip()[:300] or None
     return Container(
         service=handle.labels.get(f"{LABEL}service", handle.name or ""),
         name=handle.name or "",
@@ -159,7 +161,7 @@ def _describe(handle: Handle) -> Container:
         exit_code=int(state.get("ExitCode", 0)),
         restarts=restarts,
         out_of_memory=bool(state.get("OOMKilled")),
-        health=(state.get("Health") or {}).get("Status", ""),
+        health=(state.get("Health") or {}).get("Status"),
         last_words=last_words,
         host_network=attributes["HostConfig"].get("NetworkMode") == "host",
         published=tuple(_published(attributes)),
@@ -172,13 +174,13 @@ def _describe(handle: Handle) -> Container:
 
 
 def _user(text: str) -> int | None:
-    """A uid; of a name only the image knows which it is."""
+    """The uid; None for a name, since only the image can resolve it."""
     name = text.partition(":")[0]
     return int(name) if name.isdigit() else None if name else 0
 
 
 def _published(attributes: dict[str, Any]) -> Iterator[Published]:
-    """As configured: a container that does not run has no ports, and still should have."""
+    """From the configuration, since a container that doesn't run has no ports yet."""
     bindings = attributes["HostConfig"].get("PortBindings") or {}
     for name, hosts in bindings.items():
         port, _, protocol = name.partition("/")

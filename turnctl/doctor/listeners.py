@@ -1,5 +1,5 @@
-"""Who listens on the relay's ports, by /proc: coturn shares its port without a word when it is
-started twice, and clients then meet the one or the other at random.
+"""The look at listening sockets, by /proc. A second coturn silently shares the first one's port,
+and clients then reach either at random.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from turnctl.coturn.parsing import Conf
 from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look
 from turnctl.doctor.catalogue import found
+from turnctl.doctor.look import Look
 from turnctl.host.ports import PROC, Listener, bound_sockets
 
 __all__ = ["judge", "look"]
 
 
 def look(conf: Conf, proc: Path = PROC) -> Look:
-    """The listening port of the configuration, over the transports that it has."""
+    """The processes on the configuration's listening port, over its transports."""
     sockets: list[Listener] = []
     unknown = []
     for protocol in conf.transports:
@@ -37,19 +37,19 @@ def look(conf: Conf, proc: Path = PROC) -> Look:
     ]
     hidden = sorted({one.protocol for one in seen if one.owners is None})
     unknown += [
-        f"whose the sockets at {conf.port}/{protocol} are: other users' processes show them to "
-        "root alone, and containers' to the host"
+        f"which process has {conf.port}/{protocol}: only root sees other users' processes, and "
+        "only the host sees those of containers"
         for protocol in hidden
     ]
     holders = sorted({f"{n} {pid}" for one in seen for pid, n in (one.owners or {}).items()})
-    told = f"port {conf.port}: {', '.join(holders) or 'nobody seen'}"
-    return Look("listeners", told, tuple(judge(seen, conf)), tuple(unknown))
+    text = f"port {conf.port}: {', '.join(holders) or 'no process seen'}"
+    return Look("listeners", text, tuple(judge(seen, conf)), tuple(unknown))
 
 
 def _owners(inodes: Iterable[int], proc: Path) -> dict[int, dict[int, str]]:
-    """Inode → pid → name, of the processes whose descriptors may be read."""
+    """Inode → pid → name, for processes whose descriptors can be read."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found_: dict[int, dict[int, str]] = {}
+    owners: dict[int, dict[int, str]] = {}
     for process in proc.iterdir() if wanted else ():
         if not re.fullmatch("[0-9]+", process.name):
             continue
@@ -57,14 +57,14 @@ def _owners(inodes: Iterable[int], proc: Path) -> dict[int, dict[int, str]]:
             name = (process / "comm").read_text().strip()
             held = {os.readlink(link) for link in (process / "fd").iterdir()}
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has ended, or belongs to another user
         for link in held & wanted.keys():
-            found_.setdefault(wanted[link], {})[int(process.name)] = name
-    return found_
+            owners.setdefault(wanted[link], {})[int(process.name)] = name
+    return owners
 
 
 def judge(listeners: Iterable[Listener], conf: Conf) -> Iterator[Finding]:
-    """Nobody there, or more than one."""
+    """No process on a port, or more than one."""
     seen = list(listeners)
     for protocol in conf.transports:
         place = f"{conf.port}/{protocol}"
@@ -76,7 +76,7 @@ def judge(listeners: Iterable[Listener], conf: Conf) -> Iterator[Finding]:
             pid: name
             for one in mine
             for other in mine
-            if _overlap(one, other) and _strangers(one, other)
+            if _overlap(one, other) and _unrelated(one, other)
             for pid, name in (one.owners or {}).items()
         }
         if rivals:
@@ -91,13 +91,13 @@ def judge(listeners: Iterable[Listener], conf: Conf) -> Iterator[Finding]:
 
 
 def _overlap(one: Listener, other: Listener) -> bool:
-    """Whether a packet may reach either: the same address, or the wildcard of it."""
+    """Whether a packet may reach either one: the addresses are equal, or one is a wildcard."""
     wild = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
     return one.address == other.address or bool(wild & {one.address, other.address})
 
 
-def _strangers(one: Listener, other: Listener) -> bool:
-    """Sockets that no process holds both of. A forked child holds its parent's."""
+def _unrelated(one: Listener, other: Listener) -> bool:
+    """Whether no process has both sockets. A forked child has its parent's."""
     return bool(one.owners and other.owners) and not (
         (one.owners or {}).keys() & (other.owners or {}).keys()
     )

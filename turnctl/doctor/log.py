@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from turnctl.coturn.log import Kind, complaints
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor.catalogue import found
+from turnctl.doctor.look import Look
+from turnctl.doctor.storage import Log
 
-__all__ = ["judge"]
+__all__ = ["judge", "look"]
 
 CODES = {Kind.CONFIGURATION: "configuration-refused", Kind.LISTENER: "listener-failed"}
 
 
-def judge(place: str, text: str) -> Iterator[Finding]:
-    """A finding for each complaint."""
-    for one in complaints(text):
-        yield found(
-            CODES[one.kind], Severity.FAIL, place, f"coturn says: {one.text}", line=one.line
-        )
+def look(log: Log) -> Look:
+    """What coturn complained about."""
+    seen = f"{log.place}: {len(log.text.splitlines())} lines"
+    return Look("log", seen, tuple(judge(log)))
+
+
+def judge(log: Log) -> Iterator[Finding]:
+    """A finding for each complaint, in coturn's own words."""
+    for one in complaints(log.text):
+        text = f"coturn says: {one.text}"
+        yield found(CODES[one.kind], Severity.FAIL, log.place, text, line=one.line)

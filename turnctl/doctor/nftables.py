@@ -1,42 +1,46 @@
-"""What the host's firewall does with a new packet from the internet to the relay's ports.
+"""nftables' rule set, and what it does with a packet.
 
-nft's rule set is walked as the kernel does, for one packet a port: from outside, through the
-interface of the default route, the first of its connection. A condition that cannot be judged
-makes what depends on it unknown, never fine. iptables-nft's rules are part of the same set.
+Pure. The rules are walked as the kernel does, for one packet. A condition that isn't understood
+makes everything that depends on it unknown, never fine. iptables-nft's rules are in the same set.
 """
 
 from __future__ import annotations
 
+import enum
 import ipaddress
-import json
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from turnctl.coturn.parsing import Conf
-from turnctl.diagnosis.catalogue import Finding, Severity
-from turnctl.doctor import Look
-from turnctl.doctor.catalogue import found
-from turnctl.doctor.containers import spans
+__all__ = ["Fate", "Packet", "Rules", "fate", "parse", "pieces"]
 
-__all__ = ["Packet", "Rules", "judge", "look", "parse"]
-
-NFT_PATIENCE = 10.0
 MOST_JUMPS = 16
 """nftables' own limit (NFT_JUMP_STACK_SIZE)."""
 
-ACCEPT, DROP, RETURN, UNKNOWN = "accept", "drop", "return", "unknown"
+
+class Fate(enum.Enum):
+    """What a rule, a chain or all of them do with a packet."""
+
+    ACCEPT = enum.auto()
+    DROP = enum.auto()
+    RETURN = enum.auto()
+    """It goes back to the calling chain."""
+    CONTINUE = enum.auto()
+    """It goes on to the next rule. Of a chain: no rule had a verdict."""
+    UNKNOWN = enum.auto()
+
+
+POLICIES = {"accept": Fate.ACCEPT, "drop": Fate.DROP}
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The first packet of a connection from somewhere on the internet."""
+    """The first packet of a connection from somewhere on the internet. `interface` is the one it
+    arrives at, None if not known."""
 
     protocol: str
     port: int
-    interface: str
+    interface: str | None
     family: str = "ip"
 
 
@@ -49,58 +53,8 @@ class Rules:
     sets: Mapping[tuple[str, str, str], Sequence[Any]] = field(repr=False)
 
 
-def look(conf: Conf, proc: Path = Path("/proc"), nft: str = "nft") -> Look:
-    """The rules that nft lists, against the listening port and the relay range."""
-    try:
-        listed = subprocess.run(  # noqa: S603  a fixed argument list
-            [nft, "-j", "list", "ruleset"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=NFT_PATIENCE,
-        )
-    except FileNotFoundError:
-        return Look("firewall", unknown=("nft is not installed here",))
-    except subprocess.TimeoutExpired:
-        return Look("firewall", unknown=(f"nft did not answer in {NFT_PATIENCE:g} s",))
-    if listed.returncode != 0:
-        why = (listed.stderr.strip().splitlines() or ["it gave no reason"])[0]
-        return Look("firewall", unknown=(f"nft cannot list its rules ({why})",))
-    try:
-        rules = parse(json.loads(listed.stdout))
-    except (ValueError, LookupError, TypeError) as error:
-        return Look("firewall", unknown=(f"nft's answer cannot be read ({error})",))
-    unknown = []
-    if _legacy(proc):
-        unknown.append("the rules of iptables-legacy, which nft does not list")
-    findings = []
-    for one in judge(rules, conf, _interface(proc)):
-        if isinstance(one, Finding):
-            findings.append(one)
-        else:
-            unknown.append(one)
-    count = sum(len(chain) for chain in rules.chains.values())
-    return Look("firewall", f"{count} rules of nftables", tuple(findings), tuple(unknown))
-
-
-def _legacy(proc: Path) -> bool:
-    try:
-        return bool((proc / "net/ip_tables_names").read_text().strip())
-    except OSError:
-        return False
-
-
-def _interface(proc: Path) -> str:
-    """The default route's, "" without one: then rules that name an interface cannot be judged."""
-    try:
-        rows = [row.split() for row in (proc / "net/route").read_text().splitlines()[1:]]
-    except OSError:
-        return ""
-    return next((row[0] for row in rows if row[1] == row[7] == "00000000"), "")
-
-
 def parse(document: Mapping[str, Any]) -> Rules:
-    """`nft -j list ruleset`, schema 1. Raises LookupError or TypeError for another document."""
+    """Reads `nft -j list ruleset`, schema 1. Raises LookupError or TypeError for anything else."""
     hooks: list[Mapping[str, Any]] = []
     chains: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     sets: dict[tuple[str, str, str], Sequence[Any]] = {}
@@ -121,41 +75,9 @@ def _priority(chain: Mapping[str, Any]) -> int:
     return int(chain.get("prio", 0))
 
 
-def judge(rules: Rules, conf: Conf, interface: str) -> Iterator[Finding | str]:
-    """Findings, and a sentence for each part of which nothing can be said."""
-    first, last = conf.relay_range
-    for protocol in conf.transports:
-        yield from _judge_part(
-            rules, "firewall-drops-listener", protocol, (conf.port, conf.port), interface
-        )
-    if first <= last:
-        yield from _judge_part(rules, "firewall-drops-relay", "udp", (first, last), interface)
-
-
-def _judge_part(
-    rules: Rules, code: str, protocol: str, part: tuple[int, int], interface: str
-) -> Iterator[Finding | str]:
-    dropped: list[int] = []
-    by: dict[str, None] = {}
-    doubtful = False
-    for low, high in _pieces(rules, part):
-        outcome, where = _fate(rules, Packet(protocol, low, interface))
-        if outcome == DROP:
-            dropped += range(low, high + 1)
-            by[where] = None
-        doubtful |= outcome == UNKNOWN
-    if dropped:
-        text = f"{spans(dropped)}/{protocol}"
-        summary = f"packets from outside to {text} are dropped by {', '.join(by)}"
-        yield found(code, Severity.FAIL, f"{spans(dropped)}/{protocol}", summary, rules=list(by))
-    if doubtful:
-        yield f"whether {spans(range(part[0], part[1] + 1))}/{protocol} is let in: rules with \
-conditions that are not understood decide it"
-
-
-def _pieces(rules: Rules, part: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The part cut wherever a number of the rules may make a difference."""
-    low, high = part
+def pieces(rules: Rules, ports: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The ports from first to last, cut wherever a number in the rules may make a difference."""
+    low, high = ports
     cuts = {low}
     for number in _numbers([*rules.chains.values(), *rules.sets.values()]):
         cuts.update(cut for cut in (number, number + 1) if low < cut <= high)
@@ -179,71 +101,70 @@ def _numbers(value: Any) -> Iterator[int]:
                 yield from _numbers(one)
 
 
-def _fate(rules: Rules, packet: Packet) -> tuple[str, str]:
-    """What becomes of the packet, and the rule or policy that drops it."""
+def fate(rules: Rules, packet: Packet) -> tuple[Fate, str | None]:
+    """What becomes of the packet: ACCEPT, UNKNOWN, or DROP and the rule or policy that drops it."""
     doubtful = False
     for hook in rules.hooks:
         if hook["family"] not in {"inet", packet.family}:
             continue
-        outcomes = _walk(rules, hook, hook["name"], packet, 0)
-        if outcomes.pop("", None) is not None:
+        fates = _walk(rules, hook, hook["name"], packet, 0)
+        if fates.pop(Fate.CONTINUE, None) is not None:
             policy = f"the policy of chain {hook['table']} {hook['name']}"
-            outcomes.setdefault(hook.get("policy", ACCEPT), policy)
-        if outcomes.keys() == {DROP}:
-            return DROP, outcomes[DROP]
-        doubtful |= outcomes.keys() != {ACCEPT}
-    return (UNKNOWN if doubtful else ACCEPT), ""
+            fates.setdefault(POLICIES[hook.get("policy", "accept")], policy)
+        if fates.keys() == {Fate.DROP}:
+            return Fate.DROP, fates[Fate.DROP]
+        doubtful |= fates.keys() != {Fate.ACCEPT}
+    return (Fate.UNKNOWN if doubtful else Fate.ACCEPT), None
 
 
-Outcomes = dict[str, str]
-"""What may become of a packet → the rule that does it; "" is that it goes on to the next rule."""
+Fates = dict[Fate, str]
+"""What may become of a packet → the rule or chain that decides it."""
 
 
-def _walk(
-    rules: Rules, hook: Mapping[str, Any], chain: str, packet: Packet, depth: int
-) -> Outcomes:
-    """Through one chain: "" is that the chain has no verdict."""
+def _walk(rules: Rules, hook: Mapping[str, Any], chain: str, packet: Packet, depth: int) -> Fates:
+    """Through one chain. CONTINUE means that the chain may have no verdict."""
+    here = f"chain {hook['table']} {chain}"
     if depth > MOST_JUMPS:
-        return {UNKNOWN: ""}
-    outcomes: Outcomes = {}
+        return {Fate.UNKNOWN: here}
+    fates: Fates = {}
     for rule in rules.chains.get((hook["family"], hook["table"], chain), ()):
         of_rule = _rule(rules, hook, rule, packet, depth)
-        goes_on = of_rule.pop("", None) is not None
-        returns = of_rule.pop(RETURN, None) is not None
-        outcomes = {**of_rule, **outcomes}
+        goes_on = of_rule.pop(Fate.CONTINUE, None) is not None
+        returns = of_rule.pop(Fate.RETURN, None) is not None
+        fates = {**of_rule, **fates}
         if returns:
-            outcomes[""] = ""
+            fates[Fate.CONTINUE] = here
         if not goes_on:
-            return outcomes
-    return {**outcomes, "": ""}
+            return fates
+    return {**fates, Fate.CONTINUE: here}
 
 
 def _rule(
     rules: Rules, hook: Mapping[str, Any], rule: Mapping[str, Any], packet: Packet, depth: int
-) -> Outcomes:
-    otherwise: Outcomes = {}
+) -> Fates:
+    otherwise: Fates = {}
     where = f"rule {rule.get('handle')} of chain {hook['table']} {rule['chain']}"
     for statement in rule["expr"]:
         match statement:
             case {"match": condition}:
                 holds = _holds(rules, hook, condition, packet)
                 if holds is False:
-                    return {"": ""}
+                    return {Fate.CONTINUE: where}
                 if holds is None:
-                    otherwise = {"": ""}
+                    otherwise = {Fate.CONTINUE: where}
             case {"accept": _}:
-                return {ACCEPT: where, **otherwise}
+                return {Fate.ACCEPT: where, **otherwise}
             case {"drop": _} | {"reject": _} | {"xt": {"type": "target", "name": "REJECT"}}:
-                return {DROP: where, **otherwise}
+                return {Fate.DROP: where, **otherwise}
             case {"return": _}:
-                return {RETURN: where, **otherwise}
+                return {Fate.RETURN: where, **otherwise}
             case {"jump": {"target": target}}:
                 return {**_walk(rules, hook, target, packet, depth + 1), **otherwise}
             case {"goto": {"target": target}}:
-                outcomes = _walk(rules, hook, target, packet, depth + 1)
-                if outcomes.pop("", None) is not None:
-                    outcomes[RETURN] = where
-                return {**outcomes, **otherwise}
+                fates = _walk(rules, hook, target, packet, depth + 1)
+                if fates.pop(Fate.CONTINUE, None) is not None:
+                    fates[Fate.RETURN] = where
+                return {**fates, **otherwise}
             case {"counter": _} | {"log": _} | {"mangle": _}:
                 continue
             case {"xt": {"type": "target", "name": "LOG" | "NFLOG"}}:
@@ -251,17 +172,17 @@ def _rule(
             case {"xt": {"type": "match", "name": "comment"}}:
                 continue
             case {"vmap": _} | {"queue": _} | {"xt": {"type": "target"}}:
-                return {UNKNOWN: where, "": ""}
+                return {Fate.UNKNOWN: where, Fate.CONTINUE: where}
             case _:
-                # A rate limit, an extension of iptables: it may match or not.
-                otherwise = {"": ""}
-    return {"": ""}
+                # A rate limit or an extension of iptables, which may match or not.
+                otherwise = {Fate.CONTINUE: where}
+    return {Fate.CONTINUE: where}
 
 
 def _holds(
     rules: Rules, hook: Mapping[str, Any], condition: Mapping[str, Any], packet: Packet
 ) -> bool | None:
-    """Whether a condition is true of the packet; None when that cannot be said."""
+    """Whether the packet meets a condition; None if that can't be known."""
     op, right = condition["op"], condition["right"]
     match condition["left"]:
         case {"payload": {"protocol": "udp" | "tcp" as named, "field": field_}}:
@@ -273,7 +194,7 @@ def _holds(
         case {"payload": {"protocol": "th", "field": "dport"}}:
             value = packet.port
         case {"payload": {"protocol": "ip" | "ip6", "field": "saddr"}}:
-            # Somebody on the internet: in no list of particular addresses.
+            # The sender is somewhere on the internet, so it's in no list of particular addresses.
             return None if _everybody(right) else op == "!="
         case {"payload": {"protocol": "icmp" | "icmpv6"}}:
             return False
@@ -282,8 +203,9 @@ def _holds(
         case {"meta": {"key": "nfproto"}}:
             value = {"ip": "ipv4", "ip6": "ipv6"}[packet.family]
         case {"meta": {"key": "iif" | "iifname"}}:
-            if right != "lo" and not packet.interface:
-                return None
+            if packet.interface is None:
+                # A packet from outside never arrives at the loopback interface.
+                return op == "!=" if right == "lo" else None
             value = packet.interface
         case {"ct": {"key": "state"}}:
             value = "new"
@@ -307,6 +229,7 @@ def _holds(
 
 
 def _contains(rules: Rules, hook: Mapping[str, Any], right: Any, value: int | str) -> bool | None:
+    """Whether a value is what the right side of a condition allows; None if not known."""
     match right:
         case str() if right.startswith("@"):
             elements = rules.sets.get((hook["family"], hook["table"], right[1:]))
@@ -327,8 +250,8 @@ def _contains(rules: Rules, hook: Mapping[str, Any], right: Any, value: int | st
 
 
 def _everybody(right: Any) -> bool:
-    """Whether it may be more than some particular addresses; a named set is a block list or the
-    like."""
+    """Whether this may be more than some particular addresses. A named set is taken for a list of
+    such."""
     match right:
         case {"prefix": {"len": length}}:
             return bool(length == 0)

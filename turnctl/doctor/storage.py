@@ -1,27 +1,40 @@
-"""Where this host's Signalpost keeps its files and its log: in a data directory, or in the volumes
-of a compose project.
+"""Where this host's Signalpost has its files and coturn's log: in a data directory, or in the
+volumes of a compose project.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from turnctl.doctor import secrets
-from turnctl.doctor.containers import Container
+from turnctl.coturn.parsing import Conf
+from turnctl.doctor import coturnuser, readfile
+from turnctl.doctor.containerdata import Container
 from turnctl.doctor.dockerengine import Project
-from turnctl.doctor.secrets import File
+from turnctl.doctor.readfile import File
 
-__all__ = ["Deployment", "InContainers", "InDirectory"]
+__all__ = ["TURNSERVER", "ContainerStorage", "DirectoryStorage", "Log", "Obstacle", "Storage"]
 
 TURNSERVER = "coturn/turnserver.conf"
 IN_CONTAINER = "/var/lib/signalpost"
 """Where compose.yaml mounts its volumes."""
 
+Obstacle = Callable[[str, File], str | None]
+"""Path and file → what keeps coturn's user from reading it, or None."""
 
-class Deployment(Protocol):
-    """Every method raises Unseen when it cannot look; None is that there is nothing there."""
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """coturn's log. `place` is its name for people."""
+
+    place: str
+    text: str
+
+
+class Storage(Protocol):
+    """Every method raises Unseen when it can't look. None means that there is nothing."""
 
     @property
     def coturn(self) -> Container | None:
@@ -29,21 +42,24 @@ class Deployment(Protocol):
 
     @property
     def owner(self) -> int | None:
-        """As whom the service runs, where that is known."""
+        """The uid of the service, if known."""
 
     def place(self, name: str) -> str:
-        """The name of a file to people."""
+        """A file's name for people."""
 
     def file(self, name: str) -> File | None:
-        """A file of the data directory, by its path within; an absolute one as coturn sees it."""
+        """A file of the data directory. An absolute path is one that coturn sees."""
 
-    def log(self) -> tuple[str, str] | None:
-        """coturn's log: its name and what is in it."""
+    def log(self) -> Log | None:
+        """coturn's log."""
+
+    def obstacle(self, conf: Conf) -> Obstacle:
+        """What keeps coturn's user from reading a file."""
 
 
 @dataclass(frozen=True, slots=True)
-class InDirectory:
-    """As `turnctl init` and `make up` make it."""
+class DirectoryStorage:
+    """A data directory, as `turnctl init` and `make up` make it."""
 
     directory: Path
 
@@ -59,17 +75,20 @@ class InDirectory:
         return str(self.directory / name)
 
     def file(self, name: str) -> File | None:
-        return secrets.read(self.directory / name)
+        return readfile.read(self.directory / name)
 
-    def log(self) -> tuple[str, str] | None:
+    def log(self) -> Log | None:
         path = self.directory / "coturn.log"
-        file = secrets.read(path)
-        return None if file is None else (str(path), file.content.decode(errors="replace"))
+        file = readfile.read(path)
+        return None if file is None else Log(str(path), file.content.decode(errors="replace"))
+
+    def obstacle(self, conf: Conf) -> Obstacle:
+        return coturnuser.obstacle(coturnuser.coturn_user(conf, Path(conf.place)))
 
 
 @dataclass(frozen=True, slots=True)
-class InContainers:
-    """As compose.yaml makes it: coturn sees its own volume alone, the service everything else."""
+class ContainerStorage:
+    """The volumes of compose.yaml. coturn has only its own volume; the service has the rest."""
 
     project: Project
 
@@ -88,11 +107,26 @@ class InContainers:
     def file(self, name: str) -> File | None:
         return self.project.file(self._service(name), self._path(name))
 
-    def log(self) -> tuple[str, str] | None:
-        return "coturn's log", self.project.log("coturn")
+    def log(self) -> Log | None:
+        return Log("coturn's log", self.project.log("coturn"))
+
+    def obstacle(self, _: Conf) -> Obstacle:
+        coturn = self.coturn
+        user = None if coturn is None else coturn.user
+        return lambda _, file: container_obstacle(user, file)
 
     def _service(self, name: str) -> str:
         return "coturn" if self._path(name).startswith(f"{IN_CONTAINER}/coturn/") else "signal"
 
     def _path(self, name: str) -> str:
         return name if name.startswith("/") else f"{IN_CONTAINER}/{name}"
+
+
+def container_obstacle(user: int | None, file: File) -> str | None:
+    """By the mode alone, since the groups of the container's user aren't known."""
+    if user in {None, 0}:
+        return None
+    if file.mode & (0o400 if file.owner == user else 0o044):
+        return None
+    mode, owner = f"{file.mode:04o}", file.owner
+    return f"the container's user {user} can't read it (mode {mode}, owner {owner})"

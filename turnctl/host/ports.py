@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["PROC", "Listener", "PortRange", "bound_sockets", "read_sockets"]
+__all__ = ["PROC", "Listener", "PortRange", "bound_sockets", "read_sockets", "spans"]
 
 PROC = Path("/proc")
 TABLES = {"udp": ("udp", "udp6"), "tcp": ("tcp", "tcp6")}
@@ -79,3 +79,14 @@ class PortRange:
     def samples(self) -> tuple[int, ...]:
         """The lowest, the middle and the highest port: a firewall rule may cover only a part."""
         return tuple(sorted({self.first, (self.first + self.last) // 2, self.last}))
+
+
+def spans(ports: Sequence[int]) -> str:
+    """Ascending ports as ranges: "1-3, 7"."""
+    runs: list[list[int]] = []
+    for port in ports:
+        if runs and port == runs[-1][1] + 1:
+            runs[-1][1] = port
+        else:
+            runs.append([port, port])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -1,1 +1,1 @@
-"""What `turnctl init` looks at before anything starts."""
+"""Setting up a host: what `turnctl init` does."""

@@ -1,8 +1,8 @@
-"""Whether the deployment's ports are free, told before anything of it starts.
+"""Whether the deployment's ports are free, checked before anything starts.
 
-A second coturn shares the port of the first without a word, and clients meet either at random; the
-others would end over and over, each with a line in its own log. Owns what the deployment needs, and
-how its own programs are told from others: by what only they can answer.
+A second coturn shares the first one's port without an error, and clients reach either at random.
+The other programs would end again and again, each with a line in its own log. The deployment's own
+running programs are recognized by answers that only they can give.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from signalpost.credentials import Secret
+from turnctl.deployment.edge.runtime import SOCKET
 from turnctl.deployment.installation import Installation
 from turnctl.host.ports import Listener
 from turnctl.rotation.confirm import Acceptance, try_secret
@@ -23,22 +24,22 @@ from turnctl.rotation.keyring import ConfiguredRelay
 __all__ = ["Holder", "Need", "Taken", "needs", "taken"]
 
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
-EDGE_SOCKET = Path("/run/edge/admin.sock")
 HEALTH_PATIENCE = 3.0
+"""Seconds for an HTTP answer on this host."""
 
 
 class Holder(Enum):
-    """Who has a port that is not free."""
+    """Which program uses a port."""
 
     OURS = "the program itself, already running"
-    DRAINING = "the program itself, which takes nobody any more"
-    STRANGER = "another program"
+    DRAINING = "the program itself, which accepts no new clients"
+    OTHER = "another program"
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A port that a program of the deployment is going to bind. `variable` chooses another one;
-    `holder` finds out who has it now."""
+    """A port that a program of the deployment needs. `variable` sets another one; `holder` finds
+    out which program uses it now."""
 
     protocol: Literal["tcp", "udp"]
     address: str
@@ -50,7 +51,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A need that a socket stands in the way of, and whose that is."""
+    """A needed port that is taken: by which socket, and by which program."""
 
     need: Need
     by: Listener
@@ -60,29 +61,29 @@ class Taken:
         need = self.need
         if self.holder is Holder.DRAINING:
             return (
-                f"an upgrade is under way: {need.service} on port {need.port} takes no new calls, "
-                "and waits for the last one to end. Let deploy/upgrade finish (interrupted, it "
-                "goes on when it is run again), or end these calls: "
+                f"an upgrade is running: {need.service} on port {need.port} accepts no new calls "
+                "and waits for the last one to end. Let deploy/upgrade finish (if it was "
+                "interrupted, run it again to continue), or end these calls: "
                 f"docker compose restart {need.service}"
             )
-        whose = "another program"
+        program = "another program"
         if need.service.startswith("coturn"):
-            whose += " that does not know this deployment's TURN secrets"
+            program = "a program that doesn't have this deployment's TURN secrets"
         return (
-            f"port {need.port}, which {need.service} needs, is taken on {self.by.address} by "
-            f"{whose}. See which: ss -lntup 'sport = :{need.port}'. End it, or set "
+            f"{need.service} needs port {need.port}, but {program} uses it on {self.by.address}. "
+            f"To see which one, run: ss -lntup 'sport = :{need.port}'. Stop it, or set "
             f"{need.variable} in .env to another port"
         )
 
 
 def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> Iterator[Need]:
-    """What will be bound. With the secrets of this deployment its own relays are known again."""
+    """The ports that will be bound. The deployment's own relays are recognized by its secrets."""
 
     def service() -> Holder:
         return _ours_if(_got(wanted.http[1], "/healthz") == b'{"status":"ok"}')
 
     def edge() -> Holder:
-        return _ours_if(asyncio.run(_edge_answers(EDGE_SOCKET)))
+        return _ours_if(asyncio.run(_edge_answers(SOCKET)))
 
     def relay(name: str, address: str, port: int) -> Callable[[], Holder]:
         at = ConfiguredRelay(
@@ -96,12 +97,12 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
                         return Holder.DRAINING
                     if answer.acceptance is Acceptance.ACCEPTED:
                         return Holder.OURS
-            return Holder.STRANGER
+            return Holder.OTHER
 
         return ask
 
     def figures(job: str) -> Callable[[], Holder]:
-        """Those of a program of ours begin with its name, from its start on."""
+        """The metrics of our programs start with the program's name, from the first second."""
         return lambda: _ours_if(f"\n{job}_".encode() in _got(wanted.figures[job], "/metrics"))
 
     yield Need("tcp", *wanted.http, "signal", "PORT", service)
@@ -126,16 +127,15 @@ def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> I
 
 
 def taken(needed: Iterable[Need], bound: Iterable[Listener]) -> Iterator[Taken]:
-    """The needs that a program stands in the way of, unless it is the one that will run; one a
-    port."""
+    """The needed ports that another program uses; each port once."""
     sockets = list(bound)
-    told: set[int] = set()
+    reported: set[int] = set()
     for need in needed:
-        if need.port in told:
+        if need.port in reported:
             continue
         rival = next((one for one in sockets if _in_the_way(one, need)), None)
         if rival is not None and (holder := need.holder()) is not Holder.OURS:
-            told.add(need.port)
+            reported.add(need.port)
             yield Taken(need, rival, holder)
 
 
@@ -144,22 +144,22 @@ def _in_the_way(socket: Listener, need: Need) -> bool:
         return False
     if need.address in WILDCARDS or socket.address == need.address:
         return True
-    # :: takes IPv4 too, unless it is told not to, which cannot be seen from here.
+    # :: takes IPv4 too, except with an option that can't be seen from here.
     return socket.address in WILDCARDS and (socket.address == "::" or ":" not in need.address)
 
 
 def _ours_if(answers: bool) -> Holder:
-    return Holder.OURS if answers else Holder.STRANGER
+    return Holder.OURS if answers else Holder.OTHER
 
 
 def _got(port: int, path: str) -> bytes:
-    """What is served there on this host, nothing when that is no 200."""
+    """What this host serves there; empty unless the status is 200."""
     import ssl
 
     from turnctl.wire import http
 
     try:
-        said = asyncio.run(
+        response = asyncio.run(
             http.get(
                 f"http://127.0.0.1:{port}{path}",
                 {},
@@ -170,7 +170,7 @@ def _got(port: int, path: str) -> bytes:
         )
     except http.FetchFailed:
         return b""
-    return (said.body or b"") if said.status == 200 else b""
+    return (response.body or b"") if response.status == 200 else b""
 
 
 async def _edge_answers(socket: Path) -> bool:

@@ -19,7 +19,7 @@ def refuse(f: Facts, reason: str, *says: str) -> Move:
     """The new version does not hold: from here on it goes back."""
     first = f"{f.asked} does not hold: {reason}"
     # The failed step's own outcome is not the outcome of a step back.
-    quiet = replace(f.host, heard=replace(f.heard, verb="none"))
+    quiet = replace(f.host, result=replace(f.result, verb="none"))
     note = replace(f.note, refused=reason, failures=0)
     move = back(replace(f, note=note, host=quiet, done=replace(f.done, verb="", status=0)))
     return replace(move, says=(*says, first, *move.says))
@@ -31,8 +31,8 @@ def back(f: Facts) -> Move:
         return _undo(f)
     stopped = [name for name in f.usual if not f.runs(name)]
     if stopped and f.handed_out != "coturn":
-        said = f.heard.text.splitlines()
-        if (f.heard.verb == "start" and f.heard.status) or (note.until and f.now >= note.until):
+        said = f.result.text.splitlines()
+        if (f.result.verb == "start" and f.result.status) or (note.until and f.now >= note.until):
             return _stay(f, f"{' '.join(stopped)} cannot be started", *said)
         if not note.until:
             return Move(Step("start", f.usual), replace(note, until=f.now + f.patience))
@@ -83,8 +83,8 @@ def _hand_back(f: Facts) -> Move:
     note, drains = f.note, still_draining(f)
     if not drains:
         return returned(f)
-    if f.heard.verb == "restart" and f.heard.status:
-        return _stay(f, *f.heard.text.splitlines())
+    if f.result.verb == "restart" and f.result.status:
+        return _stay(f, *f.result.text.splitlines())
     if note.until and f.now >= note.until:
         text = f"calls are cut on {' '.join(drains)}, which takes clients again then"
         return Move(Step("restart", drains), note, (text,))
@@ -106,15 +106,15 @@ def returned(f: Facts) -> Move:
 
 
 def removed(f: Facts, *says: str) -> Move:
-    if f.heard.verb == "remove":
-        return ended(1, *f.heard.text.splitlines())
+    if f.result.verb == "remove":
+        return ended(1, *f.result.text.splitlines())
     return Move(Step("remove", f.beside), f.note, says)
 
 
 def settled(f: Facts, last: Move) -> Move:
     """As `docker compose up` would have it, so that the next one restarts nothing."""
-    if f.heard.verb == "settle":
-        return ended(1, "init failed: docker compose logs init") if f.heard.status else last
+    if f.result.verb == "settle":
+        return ended(1, "init failed: docker compose logs init") if f.result.status else last
     if f.done.verb != "record":
         return Move(Step("record", ("was",) if f.note.undone else ()), f.note)
     if f.done.status:

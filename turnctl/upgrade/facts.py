@@ -15,7 +15,7 @@ from typing import Any
 from turnctl.coturn.versions import Version
 from turnctl.upgrade.memory import Watched
 
-__all__ = ["Container", "Facts", "Heard", "Host", "Note", "dump", "load", "read"]
+__all__ = ["Container", "Facts", "Host", "Note", "Result", "dump", "load", "read"]
 
 SERVICE = "com.docker.compose.service"
 ONE_OFF = "com.docker.compose.oneoff"
@@ -35,7 +35,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Result:
     """The command of the last step, as the host ran it. `verb` is empty in a run's first call."""
 
     verb: str = ""
@@ -50,7 +50,7 @@ class Host:
 
     containers: Mapping[str, Container]
     image: str | None
-    heard: Heard
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ class Facts:
     allocations: Mapping[str, int]
     next_port: int
     note: Note
-    done: Heard = Heard()
+    done: Result = Result()
 
     @property
-    def heard(self) -> Heard:
-        return self.host.heard
+    def result(self) -> Result:
+        return self.host.result
 
     @property
     def edge(self) -> bool:
@@ -169,7 +169,7 @@ def read(text: str) -> Host:
             image = str(document["Id"])
     first, _, said = rest.partition("\n")
     verb, _, status = first.rpartition(" ")
-    return Host(containers, image, Heard(verb.strip(), int(status), said.rstrip("\n")))
+    return Host(containers, image, Result(verb.strip(), int(status), said.rstrip("\n")))
 
 
 def _container(document: dict[str, Any]) -> Container:

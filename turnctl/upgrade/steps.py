@@ -42,7 +42,7 @@ def next_move(facts: Facts) -> Move:
     note = facts.note
     if note.image != (facts.host.image or ""):
         note = Note(image=facts.host.image or "")
-    if not facts.heard.verb and not facts.done.verb:
+    if not facts.result.verb and not facts.done.verb:
         # A new run waits anew: nobody waited since the last one was interrupted.
         note = replace(note, until=0.0, quiet=0, failures=0)
         note = replace(note, begun=facts.now if note.begun else 0.0)
@@ -65,8 +65,8 @@ def _unusable(f: Facts) -> Move | None:
             "docker compose up -d, which ends the calls on this relay",
         )
     if f.host.image is None:
-        if f.heard.verb == "pull":
-            return ended(3, f"{f.asked} cannot be pulled", *f.heard.text.splitlines()[-1:])
+        if f.result.verb == "pull":
+            return ended(3, f"{f.asked} cannot be pulled", *f.result.text.splitlines()[-1:])
         return Move(Step("pull"), None, (f"pulling {f.asked}",))
     if strange := [name for name in f.present if not f.new(name)]:
         name = f.host.containers[strange[0]].name
@@ -82,10 +82,10 @@ def _unusable(f: Facts) -> Move | None:
 def _identified(f: Facts) -> Move:
     note = f.note
     if not note.version:
-        if f.heard.verb != "version":
+        if f.result.verb != "version":
             return Move(Step("version"), note)
         try:
-            note = replace(note, version=str(parse_version(f.heard.text)))
+            note = replace(note, version=str(parse_version(f.result.text)))
         except ValueError:
             return ended(3, f"{f.asked} holds no coturn: turnserver --version says nothing there")
         f = replace(f, note=note)
@@ -114,15 +114,15 @@ def _forward(f: Facts) -> Move:
     if f.handed_out == "coturn-next":
         return _serving(f)
     if not note.was:
-        if f.heard.verb != "ask":
+        if f.result.verb != "ask":
             return Move(Step("ask", ("coturn",)), note)
         note = replace(
-            note, was=f.host.containers["coturn"].name, was_version=_version(f.heard.text)
+            note, was=f.host.containers["coturn"].name, was_version=_version(f.result.text)
         )
         f = replace(f, note=note)
     there = f.present == f.beside
-    if f.heard.verb == "start" and (f.heard.status or not there):
-        return refuse(f, "it cannot be started", *f.heard.text.splitlines())
+    if f.result.verb == "start" and (f.result.status or not there):
+        return refuse(f, "it cannot be started", *f.result.text.splitlines())
     if note.begun and there:
         return _proof(f)
     if f.done.verb != "install":
@@ -141,15 +141,15 @@ def _proof(f: Facts) -> Move:
     if note.proved:
         return _send(f)
     if reason := _restarted(f, dict.fromkeys(f.beside, STARTS - 1)):
-        if f.heard.verb == "log":
-            return refuse(f, reason, *tail(f.heard.text))
+        if f.result.verb == "log":
+            return refuse(f, reason, *tail(f.result.text))
         return Move(Step("log", f.beside), note)
     if note.checked and f.now - note.checked > PROOF:
         return refuse(f, f"its proof did not end in {PROOF:.0f} s")
-    if f.heard.verb == "log":
+    if f.result.verb == "log":
         if note.failures:
-            return refuse(f, "no data goes through it", *tail(f.heard.text))
-        if wrong := complaints(f.heard.text):
+            return refuse(f, "no data goes through it", *tail(f.result.text))
+        if wrong := complaints(f.result.text):
             return refuse(f, "it does not accept its configuration", *wrong)
         note = replace(note, read=True)
     if not note.checked:
@@ -158,7 +158,7 @@ def _proof(f: Facts) -> Move:
         return Move(Step("log", f.beside), note)
     if f.done.verb == "load":
         return Move(Step("look", f.beside), note)
-    if f.heard.verb == "look":
+    if f.result.verb == "look":
         return _measured(replace(f, note=note))
     return Move(Step("load", f.beside), note)
 
@@ -166,7 +166,7 @@ def _proof(f: Facts) -> Move:
 def _measured(f: Facts) -> Move:
     """After a round of load."""
     note, steady = f.note, []
-    texts = sections(f.heard.text)
+    texts = sections(f.result.text)
     for name in f.beside:
         sample = memory.read(texts.get(name, ""))
         if sample is None:
@@ -224,7 +224,7 @@ def _serving(f: Facts) -> Move:
     """New clients are on the relays beside; the old ones serve their calls, and would take clients
     back."""
     f = replace(f, note=replace(f.note, sent=True))
-    if f.heard.verb == "watch":
+    if f.result.verb == "watch":
         f = replace(f, note=_watched(f))
     if f.done.verb == "prove":
         failures = f.note.failures + 1 if f.done.status else 0
@@ -242,7 +242,7 @@ def _serving(f: Facts) -> Move:
 
 
 def _watched(f: Facts) -> Note:
-    texts, known = sections(f.heard.text), dict(f.note.watched)
+    texts, known = sections(f.result.text), dict(f.note.watched)
     for name in f.beside:
         if (sample := memory.read(texts.get(name, ""))) is not None:
             before = known.get(name, Watched(base=sample.size))
@@ -280,8 +280,8 @@ def _replace(f: Facts, *says: str) -> Move:
         return Move(Step("start", f.usual), replace(note, begun=f.now, placed=False), says)
     if f.done.status:
         return ended(1, *f.done.text.splitlines())
-    if f.heard.verb == "start":
-        return refuse(f, "it cannot be started on the usual ports", *f.heard.text.splitlines())
+    if f.result.verb == "start":
+        return refuse(f, "it cannot be started on the usual ports", *f.result.text.splitlines())
     text = f"starting coturn {note.version} on the usual ports"
     return Move(Step("record"), note, (*says, text))
 
@@ -293,8 +293,8 @@ def _finish(f: Facts) -> Move:
         text = f"coturn is {f.asked}, version {note.version}"
         return settled(f, ending(0, f"done: {text}" if note.begun else f"{text}, already"))
     if not note.placed:
-        if f.heard.verb == "log":
-            return refuse(f, "no data goes through it on the usual ports", *tail(f.heard.text))
+        if f.result.verb == "log":
+            return refuse(f, "no data goes through it on the usual ports", *tail(f.result.text))
         # Without a start noted (the note was lost) it has its time from now on.
         f = replace(f, note=replace(note, begun=note.begun or f.now))
         return _checked(f, f.usual)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
+import yaml
 
 from signalpost.credentials import Secret
 from turnctl.check.targets import Access, read_target
 from turnctl.coturn import parsing
 from turnctl.coturn.parsing import Conf
 from turnctl.deployment import datadir, dotenv
+from turnctl.deployment.edge.prefer import prefer
+from turnctl.deployment.edge.runtime import Edge, NotThere, Refused
+from turnctl.deployment.placement import NoPlace
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
 from turnctl.host import files
 from turnctl.host.ports import Listener, bound_sockets
+from turnctl.setup.choices import Choices, Conflict
+from turnctl.setup.initialize import initialize
 from turnctl.upgrade import facts
-from turnctl.upgrade.facts import Facts, Heard, Host, Note
+from turnctl.upgrade.facts import Facts, Host, Note, Result
 from turnctl.upgrade.moves import Step
 
 __all__ = ["Work"]
@@ -40,16 +44,19 @@ REFUSING = {"reply-ttl-low"}
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`directory` is the data directory; `http_port` is the service's, `next_port` the relay's that
-    an upgrade runs beside."""
+    """`directory` is the data directory, `http_port` the service's port and `next_port` that of the
+    relay that the upgrade starts. `choices_from` reads init's options from arguments and the
+    environment, and raises Unusable."""
 
     directory: Path
     env_file: Path
     http_port: int
     next_port: int
+    edge_socket: Path
+    choices_from: Callable[[Sequence[str]], Choices]
     now: Callable[[], float] = time.time
 
-    def facts(self, host: Host, asked: str, patience: int, done: Heard) -> Facts:
+    def facts(self, host: Host, asked: str, patience: int, done: Result) -> Facts:
         """What can be seen now."""
         return Facts(
             now=self.now(),
@@ -78,7 +85,7 @@ class Work:
     def _note_file(self) -> Path:
         return self.directory / "upgrade.json"
 
-    def do(self, step: Step, f: Facts) -> Heard:
+    def do(self, step: Step, f: Facts) -> Result:
         """Take a step; 0 where it succeeded, else another status and why not."""
         try:
             match step.verb:
@@ -92,10 +99,9 @@ class Work:
                     return asyncio.run(self._prove(step.names))
                 case "load":
                     asyncio.run(self._load(step.names))
-        except (files.Unusable, click.ClickException, ssl.SSLError) as error:
-            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            return Heard(step.verb, 1, text)
-        return Heard(step.verb)
+        except (files.Unusable, Conflict, NoPlace, NotThere, Refused, ssl.SSLError) as error:
+            return Result(step.verb, 1, str(error))
+        return Result(step.verb)
 
     # --- files --------------------------------------------------------------------------------
 
@@ -105,15 +111,11 @@ class Work:
         self._init(f.handed_out, version, names[1:] if was else names)
 
     def _init(self, relay: str, version: str, only: tuple[str, ...]) -> None:
-        """`turnctl init`, by the same environment as compose.yaml gives it."""
-        from turnctl.commands.init import init
-
-        argv = ["--dir", str(self.directory), "--coturn-version", version, "--relay", relay]
+        """As `turnctl init` does, with the environment that compose.yaml gives it."""
+        arguments = ["--dir", str(self.directory), "--coturn-version", version, "--relay", relay]
         for name in only:
-            argv += ["--only", name]
-        # What it prints is no step.
-        with contextlib.redirect_stdout(io.StringIO()):
-            init.main(argv, prog_name="init", standalone_mode=False)
+            arguments += ["--only", name]
+        initialize(self.choices_from(arguments), record={})
 
     def _record(self, names: tuple[str, ...], f: Facts) -> None:
         image, version = f.asked, f.note.version
@@ -135,8 +137,6 @@ class Work:
 
     def _handed_out(self) -> str:
         """By the service's own settings, which a run before this one may have written."""
-        import yaml
-
         try:
             settings = yaml.safe_load(self._text(self.directory / "signalpost.yaml") or "")
             relays = settings["turn"]["relays"]
@@ -164,19 +164,16 @@ class Work:
     # --- the service and the edge ---------------------------------------------------------------
 
     def _hand_out(self, relay: str, f: Facts) -> None:
-        from turnctl.commands.prefer import prefer
-
         # Of the relays' own files only those beside, which are of this version in any case.
         self._init(relay, f.note.version, f.beside)
         port = self._conf(relay).port
         if not asyncio.run(self._handed(port)):
-            raise click.ClickException(
-                f"the service does not hand out {relay}: docker compose logs signal"
+            raise files.Unusable(
+                f"the service doesn't hand out {relay}; see docker compose logs signal"
             )
         if f.edge:
             server = "coturn-edge" if relay == "coturn" else "coturn-edge-next"
-            with contextlib.redirect_stdout(io.StringIO()):
-                prefer.main([server], prog_name="prefer", standalone_mode=False)
+            asyncio.run(prefer(Edge(self.edge_socket, port=0), server))
 
     async def _handed(self, port: int) -> bool:
         key = datadir.secrets_in(self.directory / "api-key")[0][0]
@@ -205,7 +202,7 @@ class Work:
     def _secret(self) -> Secret:
         return datadir.secrets_in(self.directory / "turn-secret")[0][0]
 
-    async def _prove(self, names: tuple[str, ...]) -> Heard:
+    async def _prove(self, names: tuple[str, ...]) -> Result:
         """0 when data goes through each listener; 2 when a relay answered and it does not, 1 when
         none answered."""
         from turnctl.check.engine import Options
@@ -214,7 +211,7 @@ class Work:
 
         urls = tuple(url for name in names for url in self._urls(name))
         if not urls:
-            return Heard("prove", 1, f"{' '.join(names)}: no configuration there names a listener")
+            return Result("prove", 1, f"{' '.join(names)}: no configuration there names a listener")
         request = Request(
             targets=urls,
             access=Access(secret=self._secret()),
@@ -225,7 +222,7 @@ class Work:
         report = await examine(request, lambda _: None)
         told = wrong(report)
         answered = any(one.relayed for one in report.record.each(Allocation))
-        return Heard("prove", 0 if not told else 2 if answered else 1, "\n".join(told))
+        return Result("prove", 0 if not told else 2 if answered else 1, "\n".join(told))
 
     async def _load(self, names: tuple[str, ...]) -> None:
         """A round of it. What a relay grants of it is no verdict: quotas may be small."""

@@ -1,7 +1,7 @@
 """Authentication: an API key, a join token or an address → a Principal.
 
-Owns who a caller is and what it may do. Refuses to know HTTP, and why a page may act for a guest:
-the edge tells. User ids are opaque everywhere behind this module; no rule may depend on a name.
+The HTTP edge decides whether a page may act for a guest. Behind this module user ids are opaque
+everywhere, and no rule may depend on a name.
 """
 
 from __future__ import annotations
@@ -16,62 +16,42 @@ from typing import Annotated
 import jwt
 import msgspec
 
+from signalpost import tokens
 from signalpost.config.settings import Auth, Guests
 from signalpost.credentials import Audience, opaque_user_id
-from signalpost.errors import (
-    GuestRefused,
-    NotConfigured,
-    PermissionDenied,
-    Unauthorized,
-)
+from signalpost.errors import GuestRefused, NotConfigured, PermissionDenied, Unauthorized
+from signalpost.tokens import Permission
 
 __all__ = [
-    "MAX_TOKEN_TTL",
-    "TOKEN_AUDIENCE",
-    "TOKEN_TYPE",
     "Authenticator",
     "JoinToken",
     "Kind",
-    "Permission",
     "Principal",
     "UserName",
 ]
 
-TOKEN_TYPE = "join+jwt"  # noqa: S105  RFC 8725, section 3.11: explicit typing
-TOKEN_AUDIENCE = "signalpost"  # noqa: S105
-TOKEN_ALGORITHM = "HS256"  # noqa: S105
-MAX_TOKEN_TTL = 86_400
-MAX_TOKEN_LENGTH = 8_192
 MAX_REMEMBERED = 4_096
 LEEWAY = 5
-"""Seconds by which the issuer's clock may be off, for `nbf` only: expiry is never stretched."""
+"""The issuer's clock may be off by so many seconds for `nbf`. Expiry is never extended."""
 
 
 class Kind(StrEnum):
     GUEST = "guest"
     USER = "user"
     SERVER = "server"
-    """A back end with an API key; it may act for any user."""
-
-
-class Permission(StrEnum):
-    ICE = "ice"
-    """Obtain iceServers with a TURN credential."""
-    JOIN = "join"
-    SIGNAL = "signal"
-    CALL = "call"
+    """A back end with an API key. It may act for any user."""
 
 
 EVERYTHING = frozenset(Permission)
-# A tilde is what guests' names begin with.
+# A guest's name begins with a tilde.
 UserName = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"\A[^~]")]
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. `rooms` None means any room. `subject` is the token's, by which other peers know
-    the user; who has none is known by its peer alone.
+    """A caller. `rooms` None means any room. `subject` is from the token: other peers know the user
+    by it. A caller without one is known only by its peer id.
     """
 
     kind: Kind
@@ -85,19 +65,19 @@ class Principal:
         return Audience.GUEST if self.kind is Kind.GUEST else Audience.PAGE
 
     def require(self, permission: Permission) -> None:
-        """Raises PermissionDenied when the token does not grant it."""
-        # Hashing an enum's member is slow, and most callers have everything.
+        """Raises PermissionDenied if the token doesn't grant the permission."""
+        # Hashing a member of an enum is slow, and most callers have all permissions.
         if self.permissions is not EVERYTHING and permission not in self.permissions:
-            raise PermissionDenied(f"the token does not grant the permission {permission.value!r}")
+            raise PermissionDenied(f"the token doesn't grant the permission {permission.value!r}")
 
     def require_room(self, room: str) -> None:
-        """Raises PermissionDenied when the token names rooms and this is none of them."""
+        """Raises PermissionDenied if the token is for other rooms."""
         if self.rooms is not None and room not in self.rooms:
             raise PermissionDenied("the token is not for this room")
 
 
 class _Claims(msgspec.Struct):
-    """What a join token says (RFC 7519 names). Times may have fractions: NumericDate allows it."""
+    """The claims of a join token. Times may have fractions, as NumericDate allows (RFC 7519)."""
 
     sub: UserName
     aud: str | list[str]
@@ -109,7 +89,7 @@ class _Claims(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class JoinToken:
-    """A token as issued. `expires` is Unix time."""
+    """An issued token. `expires` is Unix time."""
 
     token: str
     expires: int
@@ -137,7 +117,7 @@ class Authenticator:
     def change(self, auth: Auth) -> None:
         """Use other keys from now on. Raises ValueError without an id key, and changes nothing."""
         if auth.id_key is None:
-            raise ValueError("auth.id_key is needed: every user id is made with it")
+            raise ValueError("auth.id_key is missing: it makes every user id")
         self._id_key = auth.id_key
         self._guests = auth.guests
         self._api_keys = tuple(key.reveal().encode() for key in auth.api_keys)
@@ -146,8 +126,8 @@ class Authenticator:
         self.log_name = lru_cache(MAX_REMEMBERED)(
             lambda network: self.opaque(f"client:{network}")[:12]
         )
-        """Network → what a log line may show of it."""
-        # A page asks again and again from one address: its id is made once.
+        """Network → its name in log lines."""
+        # A page asks often from one address, so its principal is made once.
         self._guest_principal = lru_cache(MAX_REMEMBERED)(
             lambda network: Principal(Kind.GUEST, self.opaque(f"guest:{network}"))
         )
@@ -156,28 +136,28 @@ class Authenticator:
         return opaque_user_id(self._id_key, subject)
 
     def user_id(self, user: str) -> str:
-        """The opaque id of an application's user: the same by token and by API key."""
+        """The opaque id of an application's user, the same for a token and an API key."""
         return self.opaque(f"user:{user}")
 
-    def session(self, peer: str, nonce: str) -> str:
-        """What a client proves with that it was this peer, to this service or after its restart.
-        The nonce tells a session of the peer from the one before, which had numbers of its own.
+    def session_proof(self, peer: str, nonce: str) -> str:
+        """The text that proves that a client was this peer, even after a restart of the service.
+        The nonce differs from session to session, since each has its own numbers.
         """
         return f"{peer}.{nonce}.{self.opaque(f'session:{peer}.{nonce}')}"
 
     def session_peer(self, session: str) -> str | None:
-        """The peer of a session, None when it is not one of ours."""
+        """The peer that a session proof is for, None if it's forged."""
         peer, _, rest = session.partition(".")
         nonce, _, _ = rest.partition(".")
         genuine = hmac.compare_digest(
-            self.session(peer, nonce).encode("utf-8", "surrogatepass"),
+            self.session_proof(peer, nonce).encode("utf-8", "surrogatepass"),
             session.encode("utf-8", "surrogatepass"),
         )
         return peer if genuine else None
 
     def holds_api_key(self, text: str) -> bool:
         given = text.encode("utf-8", "surrogatepass")
-        # Every key is compared, so that time does not tell which one was near.
+        # Every key is compared, so that timing reveals nothing about the keys.
         matches = [hmac.compare_digest(key, given) for key in self._api_keys]
         return any(matches)
 
@@ -188,16 +168,16 @@ class Authenticator:
         return self.token(text)
 
     def token(self, text: str) -> Principal:
-        """The user of a join token. Raises Unauthorized, with the same words for every forgery."""
+        """The user of a join token. Raises Unauthorized; every forgery gets the same message."""
         claims = self._verified(text)
         now = self._clock()
         audience = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-        if TOKEN_AUDIENCE not in audience:
-            raise Unauthorized("the token is not for this service")
+        if tokens.AUDIENCE not in audience:
+            raise Unauthorized("the token is for another service")
         if not claims.exp > now:
             raise Unauthorized("the token has expired")
         if claims.nbf is not None and not claims.nbf <= now + LEEWAY:
-            raise Unauthorized("the token is not valid yet")
+            raise Unauthorized("the token isn't valid yet")
         return Principal(
             Kind.USER,
             self.user_id(claims.sub),
@@ -207,29 +187,29 @@ class Authenticator:
         )
 
     def _verified(self, text: str) -> _Claims:
-        """Claims under a good signature. Only the header's `alg` and `typ` are read: a key that
-        the token itself names (`jku`, `x5u`, `jwk`, `kid`) is never looked at.
+        """The claims, if the signature is good. Of the header only `alg` and `typ` are read: keys
+        that the token itself names (`jku`, `x5u`, `jwk`, `kid`) are ignored.
         """
-        for key in self._token_keys if len(text) <= MAX_TOKEN_LENGTH else ():
+        for key in self._token_keys if len(text) <= tokens.MAX_LENGTH else ():
             try:
-                signed = _JWS.decode_complete(text, key, algorithms=[TOKEN_ALGORITHM])
+                signed = _JWS.decode_complete(text, key, algorithms=[tokens.ALGORITHM])
             except (jwt.InvalidTokenError, UnicodeEncodeError):
-                continue  # header bytes that are not UTF-8 arrive as surrogates
-            if signed["header"].get("typ") != TOKEN_TYPE:
+                continue  # header bytes that aren't UTF-8 arrive as surrogates
+            if signed["header"].get("typ") != tokens.TYPE:
                 break
             try:
                 return msgspec.json.decode(signed["payload"], type=_Claims)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 break
-        raise Unauthorized("the API key or token is not valid")
+        raise Unauthorized("the API key or token isn't valid")
 
     def guest(self, network: str, *, own_page: bool) -> Principal:
-        """A guest, known by address (IPv6: the /64). Raises Unauthorized or GuestRefused."""
+        """A guest, identified by address (IPv6: the /64). Raises Unauthorized or GuestRefused."""
         if self._guests is Guests.OFF:
-            raise Unauthorized("an API key or a token is needed")
+            raise Unauthorized("this service needs an API key or a token")
         if self._guests is Guests.SAME_ORIGIN and not own_page:
             raise GuestRefused(
-                "guests are admitted only from this service's own pages; bring a token or a key"
+                "only this service's own pages admit guests: use a token or an API key"
             )
         return self._guest_principal(network)
 
@@ -241,29 +221,14 @@ class Authenticator:
         rooms: Sequence[str] | None = None,
         permissions: Sequence[Permission] | None = None,
     ) -> JoinToken:
-        """A join token for `user`, at most MAX_TOKEN_TTL seconds. Raises NotConfigured."""
+        """A join token for `user`, for at most tokens.MAX_TTL seconds. Raises NotConfigured."""
         if not self._token_keys:
-            raise NotConfigured("no auth.token_keys are configured, so no token can be signed")
+            raise NotConfigured("auth.token_keys is not configured, so tokens can't be signed")
         now = int(self._clock())
-        ttl = max(1, min(ttl, MAX_TOKEN_TTL))
-        claims: dict[str, object] = {
-            "sub": user,
-            "aud": TOKEN_AUDIENCE,
-            "iat": now,
-            "nbf": now,
-            "exp": now + ttl,
-        }
-        if rooms is not None:
-            claims["rooms"] = list(rooms)
-        if permissions is not None:
-            claims["permissions"] = [permission.value for permission in permissions]
-        token = _JWS.encode(
-            msgspec.json.encode(claims),
-            self._token_keys[0],
-            algorithm=TOKEN_ALGORITHM,
-            headers={"typ": TOKEN_TYPE},
-        )
+        ttl = max(1, min(ttl, tokens.MAX_TTL))
+        claims = tokens.claims(user, now=now, ttl=ttl, rooms=rooms, permissions=permissions)
+        token = tokens.sign(claims, self._token_keys[0])
         return JoinToken(token, now + ttl, ttl)
 
 
-_JWS = jwt.PyJWS(algorithms=[TOKEN_ALGORITHM])
+_JWS = jwt.PyJWS(algorithms=[tokens.ALGORITHM])

@@ -1,9 +1,8 @@
-"""Bans: who is kept out of the service, and until when.
+"""Bans: who may not use the service, and until when.
 
-Owns the list alone. Refuses to know sockets and how somebody is put out; the clock is an argument.
-A ban is for a principal's opaque user id, because whatever lets somebody in or hands out a
-credential knows that one: of a guest it is made from the address (IPv6: the /64), and so stands for
-everybody who comes from there as a guest. Bans live in memory: a restart forgets them.
+A ban is for a principal's opaque user id, which everything knows that admits a client or mints a
+credential. A guest's id is made from the address (IPv6: the /64), so a ban stands for all guests
+from there. Bans live in memory: a restart forgets them. The clock is an argument.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """`user`, `peer` and `room`: who was put out, as other peers know them, and of which room.
-    Times are Unix seconds.
-    """
+    """`user`, as other peers know it, was banned as `peer` in `room`. Times are Unix seconds."""
 
     id: str
     user: UserId
@@ -36,7 +33,7 @@ class Ban:
 
 
 class Bans:
-    """One for each opaque user id: the later word counts. `clock` gives Unix time."""
+    """One ban for each opaque user id: the latest counts. `clock` gives Unix time."""
 
     __slots__ = ("_bans", "_clock")
 
@@ -48,7 +45,7 @@ class Bans:
         now = self._clock()
         ban = Ban(secrets.token_hex(ID_BYTES), user, peer, room, now, now + seconds)
         self._bans = {key: known for key, known in self._bans.items() if known.until > now}
-        self._bans.pop(user_id, None)  # so that the newest stands last
+        self._bans.pop(user_id, None)  # so that the newest ban is last
         self._bans[user_id] = ban
         return ban
 
@@ -58,15 +55,15 @@ class Bans:
             if ban.id == ban_id and ban.until > self._clock():
                 del self._bans[user_id]
                 return
-        raise NoSuchBan("no such ban, or it has ended")
+        raise NoSuchBan("there is no such ban, or it has ended")
 
     def require_none(self, user_id: str) -> None:
-        """Raises Banned, with the time that is left."""
+        """Raises Banned, with the time left."""
         ban = self._bans.get(user_id)
         if ban is not None and (left := ban.until - self._clock()) > 0:
-            raise Banned("you were put out of this service", left)
+            raise Banned("you are banned from this service", left)
 
     def listed(self) -> list[Ban]:
-        """Those that last, the newest first."""
+        """Bans in force, the newest first."""
         now = self._clock()
         return [ban for ban in reversed(self._bans.values()) if ban.until > now]

@@ -1,7 +1,7 @@
 """The issuer: a Principal → iceServers with a fresh TURN credential, within the mint limits.
 
-Owns who gets a credential, for how long and how often. Refuses to know HTTP and sockets; both
-clocks are arguments. The credential's user is always the principal's opaque id, never a name.
+It decides who gets a credential, how often, and for how long. Both clocks are arguments. The
+credential's user is always the principal's opaque id, never a name.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from signalpost.access.auth import Kind, Permission, Principal
+from signalpost.access.auth import Kind, Principal
 from signalpost.access.bans import Bans
 from signalpost.config.settings import Limits, Turn
 from signalpost.credentials import Audience, Credential, mint
 from signalpost.errors import NoRelays, RateLimited
 from signalpost.iceservers import IceServer, build
 from signalpost.limits import Buckets
+from signalpost.tokens import Permission
 
 __all__ = ["Issued", "Issuer"]
 
@@ -49,15 +50,15 @@ class Issuer:
         self._adopt(turn)
 
     def change(self, turn: Turn, limits: Limits) -> None:
-        """Other secrets, relays and limits from now on; who has minted how often is kept."""
+        """Use other secrets, relays and limits from now on. The mint counts stay."""
         self._adopt(turn)
         now = self._monotonic()
         self._by_user.change(limits.mints_per_user, now)
         self._by_address.change(limits.mints_per_address, now)
 
     def _adopt(self, turn: Turn) -> None:
-        # Which URLs go out depends on the region alone, so they are chosen once: the STUN
-        # entries, which carry no credential, and the URLs of the one TURN entry.
+        # The URLs depend only on the region, so they are chosen once: the STUN entries, which have
+        # no credential, and the URLs of the one TURN entry.
         regions = {relay.region for relay in turn.relays} | {None}
         templates: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
         for region in regions:
@@ -72,7 +73,7 @@ class Issuer:
         return bool(self._turn.relays)
 
     def usable(self) -> bool:
-        """Whether a credential can be minted at all: what /readyz asks."""
+        """Whether a credential can be minted at all, for /readyz."""
         try:
             mint(self._turn.secrets, "readyz", now=self._clock(), ttl=1)
         except ValueError:

@@ -6,8 +6,8 @@
         async for call in client.incoming:
             await call.accept()
 
-The connection survives the network and the service's restart: docs/client-python.md says what is
-promised, docs/protocol.md how.
+The client survives network failures and restarts of the service: docs/client-python.md has the
+promises, docs/protocol.md the rules behind them.
 """
 
 from signalpost.client.call import Call, CallState

@@ -17,9 +17,9 @@ __all__ = ["Call", "CallState"]
 
 class CallState(StrEnum):
     CALLING = "calling"
-    """No device of theirs shows it yet."""
+    """No device shows the call yet."""
     RINGING = "ringing"
-    """There, or here when it is incoming."""
+    """On the other side, or here if the call is incoming."""
     ACCEPTED = "accepted"
     CONNECTED = "connected"
     ENDED = "ended"
@@ -37,7 +37,7 @@ Order = (
 
 
 class CallsClient(Protocol):
-    """What a call needs of its client."""
+    """The methods that a call needs from its client."""
 
     def order(self, message: Order, call: Call) -> None: ...
 
@@ -47,11 +47,11 @@ class CallsClient(Protocol):
 
 
 class Call:
-    """`user` is who is at the other end, `peer` the device that answered or that calls, `name` what
-    the caller calls itself (it proves nothing). `outcome`, once it has ended, is one of
-    docs/protocol.md, or the code of the error by which the service refused it.
+    """`user` is at the other end, `peer` is the device that answered or that calls, and `name` is
+    the caller's own (it proves nothing). After the end `outcome` is one of docs/protocol.md, or the
+    code of the error with which the service refused the call.
 
-    `signals` are what the other end's `signal` was given; the stream ends with the call.
+    `signals` are the other end's `signal` calls. The stream ends with the call.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class Call:
         self.incoming = peer is not None
         self.state = CallState.RINGING if self.incoming else CallState.CALLING
         self.polite = False
-        """Whether this side yields when both make an offer at once; the other one, the caller,
-        makes the first.
+        """Whether this side yields when both make an offer at once. The caller isn't polite, and
+        makes the first offer.
         """
         self.outcome: str | None = None
         self.reason: str | None = None
         self.signals: Stream[dict[str, Any]] = Stream()
         self.parting = False
-        """It was this side that ended it."""
+        """This side ended the call."""
         self.known = self.incoming
-        """To the service, and to others by that."""
+        """The service knows the call, and so may others."""
         self._client = client
         self._invites = not self.incoming
-        """Whether it is this side that states the call by an invitation."""
+        """Whether this side states the call, with an invitation."""
         self._answer: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
         self._accepting = False
@@ -90,11 +90,11 @@ class Call:
 
     @property
     def is_answered(self) -> bool:
-        """Whether it is between these two now."""
+        """Whether the call has been accepted and goes on."""
         return self.state in {CallState.ACCEPTED, CallState.CONNECTED}
 
     async def answered(self) -> None:
-        """Wait until it is accepted, here or there. Raises CallEnded."""
+        """Wait until either side has accepted it. Raises CallEnded."""
         if self.state is CallState.ENDED:
             raise self._ending()
         if not self.is_answered:
@@ -103,13 +103,13 @@ class Call:
             await asyncio.shield(self._answer)
 
     async def over(self) -> str:
-        """Wait until it has ended: its outcome."""
+        """Wait until the call has ended. Returns its outcome."""
         await self._over.wait()
         return self.outcome or ""
 
     async def accept(self) -> None:
-        """Take it, and wait until it is between these two. Raises CallEnded, for instance when
-        another device was faster.
+        """Accept the call, and wait for the service to confirm it. Raises CallEnded, for instance
+        if another device was faster.
         """
         if self.state is CallState.RINGING and not self._accepting:
             self._accepting = True
@@ -117,15 +117,15 @@ class Call:
         await self.answered()
 
     def reject(self, reason: str | None = None) -> None:
-        """For all of the user's devices."""
+        """Reject the call on all of the user's devices."""
         self._finish(messages.Reject(call=self.id, reason=reason), "rejected", reason)
 
     def busy(self) -> None:
-        """For this device alone."""
+        """Say that this device is busy. Others may still answer."""
         self._finish(messages.Busy(call=self.id), "busy", None)
 
     def hang_up(self, reason: str | None = None) -> None:
-        """Ends it in any state."""
+        """End the call in any state."""
         match self.state:
             case CallState.CONNECTED:
                 outcome = "completed"
@@ -136,14 +136,14 @@ class Call:
         self._finish(messages.HangUp(call=self.id, reason=reason), outcome, reason)
 
     def connected(self) -> None:
-        """Tell the service that media flows: for the call's record."""
+        """Tell the service that media flows, for the call's record."""
         if self.state is CallState.ACCEPTED:
             self.state = CallState.CONNECTED
             self._say(messages.Connected(call=self.id))
 
     def signal(self, data: Mapping[str, object]) -> asyncio.Future[None]:
-        """A JSON object to the other end, once the call is accepted; done when its client has it.
-        Raises Refused, and CallEnded.
+        """Send a JSON object to the other end of an accepted call. It's done when the other client
+        has it. Raises Refused and CallEnded.
         """
         if self.state is CallState.ENDED:
             raise self._ending()
@@ -169,7 +169,7 @@ class Call:
     # --- told by the client ----------------------------------------------------------------------
 
     def rings(self) -> None:
-        """There or, when it is incoming, here."""
+        """The call rings on the other side, or here if it is incoming."""
         self.known = True
         if self.incoming:
             self._say(messages.Rings(call=self.id))
@@ -188,12 +188,12 @@ class Call:
             self._answer.set_result(None)
 
     def is_instead(self, call: str) -> None:
-        """The two had called each other at once: this is the other's call now, answered here."""
+        """Both called each other at once. This is the other side's call now, answered here."""
         self.id = CallId(call)
         self._invites, self._accepting = False, True
 
     def forgotten(self, give_up_after: float) -> None:
-        """The service knows nothing of it any more: say it again, or wait for the caller to."""
+        """The service has forgotten the call. State it again, or wait for the caller to do so."""
         if self._invites:
             self._say(messages.Invite(call=self.id, user=UserId(self.user)))
         elif self._accepting:
@@ -204,14 +204,16 @@ class Call:
             self._returning = loop.call_later(give_up_after, self.end, "lost")
 
     def again(self) -> None:
-        """The caller has said it again."""
+        """The caller has stated the call again."""
         self._stop_waiting()
         self._say(
             messages.Accept(call=self.id) if self._accepting else messages.Rings(call=self.id)
         )
 
     def last_words(self) -> list[Order]:
-        """What ends it at a service that has forgotten it: who calls must state it for that."""
+        """The messages that end the call at a service that has forgotten it: the caller states it
+        first.
+        """
         words: list[Order] = [messages.HangUp(call=self.id, reason=self.reason)]
         if self._invites:
             words.insert(0, messages.Invite(call=self.id, user=UserId(self.user)))
@@ -227,7 +229,7 @@ class Call:
         self.state, self.outcome, self.reason = CallState.ENDED, outcome, reason
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(self._ending())
-            self._answer.exception()  # who waited may have gone
+            self._answer.exception()  # the caller may be gone
         self.signals.end()
         self._over.set()
         self._client.ended(self)

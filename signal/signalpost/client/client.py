@@ -1,7 +1,7 @@
 """The client: rooms, presence, calls and messages over one connection that survives the network.
 
-Owns what is asked and what the answers mean, and what is said again when the service has forgotten
-everything: rooms first, then calls, then what was not delivered, once its addressee is back.
+When the service has forgotten everything, the client states it again: rooms first, then calls, then
+the undelivered messages, once their addressees are back.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 from yarl import URL
 
 from signalpost.client.call import Call
-from signalpost.client.connection import LOGGER, Connection, State
+from signalpost.client.connection import LOGGER, WAITS, Connection, State, Waits
 from signalpost.client.delivery import Addressed, Delivery
 from signalpost.client.errors import ClientError, Closed, Refused, Unreachable
 from signalpost.client.registry import Calls
-from signalpost.client.room import RETURN_SECONDS, Room, Signal, Text
+from signalpost.client.room import Room, Signal, Text
 from signalpost.client.session import Message, checked, from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
@@ -32,8 +32,8 @@ from signalpost.ids import PeerId, RoomId
 __all__ = ["Client", "Token", "connect"]
 
 Token = str | Callable[[], Awaitable[str]]
-"""A join token or API key, or a function that gives one each time it is needed: the service asks
-for it again after a restart, when the first may have expired.
+"""A join token or API key, or a function that returns a valid one each time. The service needs it
+again after a restart, when the first one may have expired.
 """
 
 
@@ -46,17 +46,18 @@ async def connect(
     patience: float = 10.0,
     http: aiohttp.ClientSession | None = None,
     on_state: Callable[[State], None] | None = None,
+    waits: Waits = WAITS,
 ) -> AsyncIterator[Client]:
     """A client that the service has welcomed, while the block runs.
 
-    `url` is the service's (`https://calls.example.org`). `patience`: seconds in which the first
-    welcome has to come; later it goes on trying for ever. `http` is for a proxy or certificates of
-    your own. `on_state` hears of the connection, for a light in the corner.
-    Raises Unreachable, Refused, and ValueError for what is no URL.
+    `url` is the service's (`https://calls.example.org`). The first welcome must come within
+    `patience` seconds; later the client keeps trying. `http` is for a proxy or certificates of your
+    own. `on_state` is called when the connection's state changes. `waits` is for tests.
+    Raises Unreachable, Refused, and ValueError if `url` isn't a URL.
     """
     endpoint = _endpoint(url)
     own = None if http is not None else aiohttp.ClientSession()
-    client = Client(endpoint, http or own, token, name, on_state)  # type: ignore[arg-type]
+    client = Client(endpoint, http or own, token, name, on_state, waits)  # type: ignore[arg-type]
     try:
         await client.open(patience)
         yield client
@@ -69,7 +70,7 @@ async def connect(
 def _endpoint(url: str) -> str:
     parsed = URL(url)
     if parsed.scheme not in {"http", "https", "ws", "wss"} or not parsed.host:
-        raise ValueError(f"{url!r} is not the URL of a service: https://host")
+        raise ValueError(f"{url!r} isn't the URL of a service, such as https://host")
     if not parsed.path.endswith("/v1/signal"):
         parsed = parsed / "v1/signal"
     return str(parsed.with_scheme(parsed.scheme.replace("http", "ws")))
@@ -77,7 +78,7 @@ def _endpoint(url: str) -> str:
 
 @dataclass(slots=True)
 class _Asked:
-    """What is answered with `ref`. `room`: the one that a join is for."""
+    """A request that the service answers with `ref`. `room` is the one that a join is for."""
 
     message: messages.Join | messages.Leave | messages.Room | messages.Kick
     answer: asyncio.Future[Any]
@@ -85,7 +86,7 @@ class _Asked:
 
 
 class Client:
-    """Made by `connect`. `peer` is this client's session, `user` what others call it by."""
+    """`connect` makes it. `peer` is the id of this client's session, `user` how others call it."""
 
     def __init__(
         self,
@@ -94,13 +95,15 @@ class Client:
         token: Token | None,
         name: str | None,
         on_state: Callable[[State], None] | None,
+        waits: Waits = WAITS,
     ) -> None:
         self.peer = ""
         self.user = ""
         self.ice_servers: tuple[IceServer, ...] = ()
-        """For the next peer connection. Always fresh: the service sends the next in time."""
+        """For the next peer connection. They're always valid: the service sends new ones in time.
+        """
         self.messages: Stream[Text | Signal] = Stream()
-        """From peers outside a room: the other end of a call can send texts, too."""
+        """From peers outside a room. The other end of a call can send texts, too."""
         self._token = token
         self._name = name
         self._on_state = on_state
@@ -108,15 +111,16 @@ class Client:
         self._rooms: dict[str, Room] = {}
         self._asked: dict[int, _Asked] = {}
         self._expected: dict[str, asyncio.TimerHandle] = {}
-        """Peers that may come back."""
+        """Peers that may return."""
         self._opened = asyncio.get_running_loop().create_future()
-        self._connection = Connection(endpoint, http, self)
+        self._waits = waits
+        self._connection = Connection(endpoint, http, self, waits)
         again, check = self._connection.send_again, self._connection.check
         self._delivery = Delivery(again, self._next_id, check)
         self._calls = Calls(self._connection.send, self._next_id, self._delivery, self._gone)
         self._running: asyncio.Task[None] | None = None
 
-    # --- what one does with it -----------------------------------------------------------------
+    # --- for the application -------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -128,7 +132,7 @@ class Client:
 
     @property
     def calls(self) -> Mapping[str, Call]:
-        """Those that go on, by id."""
+        """Calls in progress, by id."""
         return self._calls.going
 
     @property
@@ -148,17 +152,17 @@ class Client:
         return made
 
     def call(self, user: str) -> Call:
-        """Call a user, on all of their devices. Raises Refused for what cannot be a user."""
+        """Call a user, on all of their devices. Raises Refused if it can't be a user's id."""
         return self._calls.call(user)
 
     def text(self, peer: str, text: str) -> asyncio.Future[None]:
-        """To one peer in a room or a call with this one; done when its client has it. Raises
-        Refused.
+        """Send a text to a peer that shares a room or a call with this client. It's done when the
+        peer's client has it. Raises Refused.
         """
         return self._delivery.say(messages.Text(text=text, to=PeerId(peer)))
 
     def signal(self, peer: str, data: object) -> asyncio.Future[None]:
-        """As `text`, for any JSON."""
+        """Like `text`, for any JSON."""
         raw = msgspec.Raw(to_json(data, "a signal's data"))
         return self._delivery.say(messages.Signal(data=raw, to=PeerId(peer)))
 
@@ -197,7 +201,7 @@ class Client:
             self._end(error)
 
     def _end(self, error: Exception) -> None:
-        """No more is to come: everybody who waits is told."""
+        """The client is over: everybody who waits is told."""
         told = error if isinstance(error, ClientError) else Closed()
         self._connection.over = told
         shown = None if isinstance(error, Closed) else error
@@ -221,7 +225,7 @@ class Client:
         return next(self._ids)
 
     def ask(self, message: messages.Room | messages.Kick | messages.Leave) -> asyncio.Future[Any]:
-        """Done when it is answered. Raises Refused."""
+        """The future is done when the service has answered. Raises Refused."""
         return self._ask(message)
 
     def _ask(
@@ -232,7 +236,7 @@ class Client:
         message.id = id_ = self._next_id()
         self._connection.send(message)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        # Who asked may be gone when it fails.
+        # The caller may be gone when it fails.
         answer.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._asked[id_] = _Asked(message, answer, room)
         return answer
@@ -247,7 +251,7 @@ class Client:
                 self._gone(peer)
 
     def _gone(self, peer: str) -> None:
-        """The peer is no longer where it was: what it does not have waits for its return."""
+        """The peer left. What it doesn't have waits for its return."""
         if any(room.has(peer) for room in self._rooms.values()) or self._calls.talks_to(peer):
             return
         if self._delivery.gone(peer):
@@ -257,7 +261,7 @@ class Client:
         if (timer := self._expected.get(peer)) is not None:
             timer.cancel()
         loop = asyncio.get_running_loop()
-        self._expected[peer] = loop.call_later(RETURN_SECONDS, self._not_back, peer)
+        self._expected[peer] = loop.call_later(self._waits.back, self._not_back, peer)
 
     def _not_back(self, peer: str) -> None:
         del self._expected[peer]
@@ -304,7 +308,7 @@ class Client:
                 self.out(room)
         for id_, each in asked.items():
             if each.answer.done() or (each.room is not None and each.room.name in self._rooms):
-                continue  # nobody waits for it, or the room was asked for just now
+                continue  # nobody waits for it, or the room was joined again just now
             if isinstance(each.message, messages.Leave):
                 each.answer.set_result(None)
                 continue
@@ -340,7 +344,7 @@ class Client:
                     self.out(room)
                 self._answer(message.ref)
             case _:
-                pass  # welcome, ack and go-away are the connection's
+                pass  # the connection handles welcome, ack and go-away
 
     def _answer(self, ref: str | int | None) -> _Asked | None:
         asked = self._asked.pop(ref, None) if isinstance(ref, int) else None
@@ -353,7 +357,7 @@ class Client:
         refused = Refused(error.code, error.message, error.retry_after)
         if isinstance(ref, int) and (asked := self._asked.get(ref)) is not None:
             if error.code == "draining":
-                return  # asked for again when the service is back
+                return  # sent again when the service is back
             del self._asked[ref]
             if not asked.answer.done():
                 asked.answer.set_exception(refused)
@@ -377,10 +381,10 @@ class Client:
     ) -> None:
         match message:
             case messages.PeerJoined():
-                room.arrive(message)
+                room.add(message)
                 self._delivery.present(message.peer)
             case messages.PeerLeft():
-                room.depart(message.peer, message.host)
+                room.remove(message.peer, message.host)
                 self._gone(message.peer)
             case messages.RoomChanged():
                 room.changed(message)

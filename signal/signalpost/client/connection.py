@@ -1,7 +1,7 @@
 """The connection: one session over as many WebSockets as it takes.
 
-Owns when to connect again, when a silent socket is given up, and how fast may be sent. What the
-numbers mean is `session`'s, what the messages mean the listener's.
+It decides when to connect again, when a silent socket is given up, and how fast messages go out.
+`session` handles the numbers, the listener the messages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,49 +22,61 @@ from signalpost.client.session import Gap, Message, Session, checked, too_large
 from signalpost.dialects.native import messages
 from signalpost.limits import Bucket, Rate
 
-__all__ = ["Connection", "Listener", "State"]
+__all__ = ["WAITS", "Connection", "Listener", "State", "Waits"]
 
 LOGGER = logging.getLogger("signalpost.client")
 
-OPEN_SECONDS = 8.0
 CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
-SILENCE_SECONDS = 8.0
-"""The service acknowledges within 2 s: who is silent for longer is gone."""
 ACK_EVERY = 16
 ACK_SECONDS = 1.0
 FIRST_DELAY, DELAY, LONG_DELAY = 0.2, 2.0, 15.0
 HURRY_SECONDS = 40.0
-"""For 30 s a session can be resumed: so long is hurried."""
+"""A session can be resumed for 30 s, so the client hurries for that long."""
 STEADY_SECONDS = 5.0
-"""A connection that lived for as long was a good one: the next may be tried at once."""
+"""A connection that lasted this long was a good one: the next may be tried at once."""
 RATE, BURST = Rate(40, 1), 80
-"""Below the service's own limits, which would end the connection."""
+"""Below the service's limits. Exceeding those would end the connection."""
 SHARE = 0.8
-"""Of the limits that a service announces."""
+"""The part of the service's announced limits that the client uses."""
 RESUMING = 4000
-"""A close code of our own: 1000 and 1001 would say goodbye for good."""
+"""A close code of our own: 1000 and 1001 would end the session for good."""
 FATAL = frozenset({"unauthorized", "guest-refused", "origin-refused", "banned"})
-"""Refusals that another try does not change."""
+"""Refusals that another try wouldn't change."""
 HELLO_REFUSED = frozenset({"malformed", "bad-parameter"})
-"""Answers to a hello that no other hello of ours would change."""
+"""Answers to a hello that another hello wouldn't change."""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How long the client waits, in seconds. Tests set some of them."""
+
+    open: float = 8.0
+    """For the WebSocket, then for the welcome."""
+    silence: float = 8.0
+    """The service acknowledges within 2 s. If it's silent for longer, it's gone."""
+    back: float = 45.0
+    """For a peer that may return after the service has forgotten everything."""
+
+
+WAITS = Waits()
 
 
 class State(StrEnum):
     CONNECTING = "connecting"
     OPEN = "open"
     WAITING = "waiting"
-    """For the next try."""
+    """Waiting for the next try."""
     CLOSED = "closed"
 
 
 class Listener(Protocol):
-    """Who hears what comes, once and in order."""
+    """Gets everything that comes, once and in order."""
 
     async def hello(self) -> messages.Hello: ...
 
     def welcomed(self, welcome: messages.Welcome, lost: list[Message] | None) -> None:
-        """`lost`, unless None: the service has forgotten everything, this it never acknowledged."""
+        """Unless `lost` is None the service has forgotten everything, and never acknowledged it."""
 
     def heard(self, message: messages.ServerMessage) -> None: ...
 
@@ -71,13 +84,13 @@ class Listener(Protocol):
         """The service has acknowledged these."""
 
     def refused(self, message: Message, error: Refused) -> None:
-        """This one is not sent again."""
+        """This message isn't sent again."""
 
     def changed(self, state: State) -> None: ...
 
 
 class _Numbered(msgspec.Struct):
-    """What is read of every message, known or not."""
+    """The part of every message that is read, even if its type is unknown."""
 
     type: str
     seq: int | None = None
@@ -90,7 +103,7 @@ _MESSAGE: msgspec.json.Decoder[messages.ServerMessage] = msgspec.json.Decoder(
 
 
 class _Lost(Exception):
-    """The connection is no more; `retry_after` in seconds."""
+    """The connection is lost. `retry_after` is in seconds."""
 
     def __init__(self, why: str, retry_after: float = 0.0) -> None:
         self.retry_after = retry_after
@@ -113,6 +126,7 @@ class Connection:
         "_patience",
         "_session",
         "_url",
+        "_waits",
         "_wake",
         "_welcomed",
         "_writer",
@@ -121,7 +135,10 @@ class Connection:
         "state",
     )
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, listener: Listener) -> None:
+    def __init__(
+        self, url: str, http: aiohttp.ClientSession, listener: Listener, waits: Waits = WAITS
+    ) -> None:
+        self._waits = waits
         self._url = url
         self._http = http
         self._listener = listener
@@ -129,7 +146,7 @@ class Connection:
         self.state = State.CLOSED
         self.last_failure = "no answer yet"
         self.over: ClientError | None = None
-        """Why nothing can be sent any more."""
+        """The reason why nothing can be sent any more."""
         self._welcomed = False
         self._closing = False
         self._leaving = False
@@ -137,14 +154,14 @@ class Connection:
         self._lost_at = self._not_before = self._opened_at = 0.0
         self._pace = RATE, BURST
         self._error: messages.Error | None = None
-        """The last one that came on this socket: it may say why the socket closes."""
+        """The last error on this socket: it may say why the socket closes."""
         self._wake = asyncio.Event()
         self._ack: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._writer: asyncio.Task[None] | None = None
 
     def send(self, message: Message) -> None:
-        """Number it, and send it as soon as there is a way. Raises Refused, and Closed when the
+        """Number the message, and send it as soon as possible. Raises Refused, and Closed if the
         client is over.
         """
         if self.over is not None:
@@ -153,7 +170,7 @@ class Connection:
         self._wake.set()
 
     def send_again(self, message: Message) -> None:
-        """As `send`, for what was taken once before: the listener hears of a refusal."""
+        """Like `send`, for a message that was accepted before: the listener gets a refusal."""
         try:
             self._session.send(message)
             self._wake.set()
@@ -161,13 +178,13 @@ class Connection:
             asyncio.get_running_loop().call_soon(self._listener.refused, message, error)
 
     def check(self, message: Message) -> None:
-        """Raises what `send` would."""
+        """Raises what `send` would raise."""
         if self.over is not None:
             raise self.over
         checked(message, self._session.most)
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises a ClientError when there is no use in going on."""
+        """Run until cancelled. Raises a ClientError if going on is pointless."""
         loop = asyncio.get_running_loop()
         self._lost_at = loop.time()
         try:
@@ -189,7 +206,7 @@ class Connection:
             self._change(State.CLOSED)
 
     async def close(self) -> None:
-        """Let go out what is waiting, a moment at most. Then `run` can be cancelled."""
+        """Send what is waiting, within a moment. Then `run` can be cancelled."""
         self._closing = True
         self._wake.set()
         if self._writer is not None:
@@ -204,28 +221,32 @@ class Connection:
         most = DELAY if now - self._lost_at < HURRY_SECONDS else LONG_DELAY
         delay: float = min(most, FIRST_DELAY * 2 ** min(self._attempt, 10))
         self._attempt += 1
-        # Jitter, or everybody comes back at once.
+        # Jitter: otherwise all clients return at once.
         return delay * random.uniform(0.5, 1.0)  # noqa: S311
 
     # --- one socket ----------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        """Raises _Lost, in the end, or a ClientError."""
+        """Run one socket. Always ends with _Lost or a ClientError."""
         hello = await self._listener.hello()
         hello.reliable, hello.resume = True, self._session.resume
         greeting = checked(hello)
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(self._waits.open):
                 socket = await self._open()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _Lost(str(error) or "no answer in time") from None
         self._error, self._leaving = None, False
         try:
-            async with asyncio.timeout(OPEN_SECONDS) as self._patience:
+            async with asyncio.timeout(self._waits.open) as self._patience:
                 await socket.send_frame(greeting, WSMsgType.TEXT)
                 await self._carry(socket)
         except TimeoutError:
-            raise _Lost("the service asked to" if self._leaving else "no answer in time") from None
+            raise _Lost(
+                "the service asked the client to reconnect"
+                if self._leaving
+                else "no answer in time"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _Lost(str(error)) from None
         finally:
@@ -251,11 +272,11 @@ class Connection:
             raise _Lost(answer, float(retry_after) if retry_after.isdigit() else 0.0) from None
         if socket.protocol != messages.SUBPROTOCOL:
             await socket.close()
-            raise Unreachable(f"{self._url} does not speak {messages.SUBPROTOCOL}")
+            raise Unreachable(f"{self._url} doesn't speak {messages.SUBPROTOCOL}")
         return socket
 
     async def _carry(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Read what comes, while another task writes. Raises _Lost or a ClientError."""
+        """Read messages while another task writes. Raises _Lost or a ClientError."""
         writing: asyncio.Task[None] | None = None
         try:
             while True:
@@ -275,10 +296,10 @@ class Connection:
                 writing.cancel()
                 await asyncio.wait([writing])
                 if not writing.cancelled() and (failed := writing.exception()) is not None:
-                    LOGGER.debug("cannot write: %s", failed)
+                    LOGGER.debug("can't write: %s", failed)
 
     def _why(self, socket: aiohttp.ClientWebSocketResponse, reason: str | None) -> Exception:
-        """What the end of a socket means; `reason` is its close frame's."""
+        """The error that the end of a socket means. `reason` is from its close frame."""
         error, code = self._error, socket.close_code
         if self._closing:
             return Closed()
@@ -306,7 +327,7 @@ class Connection:
         try:
             message = _MESSAGE.decode(text)
         except (msgspec.ValidationError, RecursionError) as error:
-            # Of a newer service. It counts, and means nothing here.
+            # It's from a newer service. It counts, but means nothing here.
             LOGGER.debug("unknown message %s: %s", number.type, error)
             return
         match message:
@@ -339,7 +360,7 @@ class Connection:
         self._listener.welcomed(welcome, lost)
 
     def _leave(self, notice: messages.GoAway) -> None:
-        """The service stops: what is under way gets a moment, then we come back when it said."""
+        """The service stops. Finish what is under way, then return when the service said."""
         loop = asyncio.get_running_loop()
         self._not_before = loop.time() + notice.retry_after_ms / 1000
         self._leaving = True
@@ -348,11 +369,11 @@ class Connection:
             self._patience.reschedule(loop.time() + soon)
 
     def _watch(self) -> None:
-        """Something came, or is to come: while an answer is due, silence means the end."""
+        """Watch for silence while an answer is due."""
         patience = self._patience
         if patience is None or patience.expired() or self._leaving or self.state is not State.OPEN:
             return
-        due = asyncio.get_running_loop().time() + SILENCE_SECONDS
+        due = asyncio.get_running_loop().time() + self._waits.silence
         patience.reschedule(due if self._session.waits else None)
 
     # --- writing -------------------------------------------------------------------------------
@@ -378,14 +399,14 @@ class Connection:
             await socket.send_frame(frame, WSMsgType.TEXT)
 
     def _owe(self) -> None:
-        """An acknowledgement is due soon: one for many."""
+        """Acknowledge soon, many messages at once."""
         if self._session.owed >= ACK_EVERY:
             self._acknowledge()
         elif self._ack is None:
             self._ack = asyncio.get_running_loop().call_later(ACK_SECONDS, self._acknowledge)
 
     def _acknowledge(self) -> None:
-        """The writer sends it: owed, and no timer runs."""
+        """Wake the writer, which sends the acknowledgement."""
         if self._ack is not None:
             self._ack.cancel()
             self._ack = None

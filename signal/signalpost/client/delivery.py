@@ -1,8 +1,8 @@
-"""Delivery: messages to peers are kept until the peer's own client has them; repeats are dropped.
+"""Delivery: keeps messages to peers until the peer's client has them, and drops repeats.
 
-Owns rule 4 of docs/protocol.md, "Nothing lost": what is sent again after the service has forgotten
-everything, and when. To one peer everything goes in the order it was said. Pure but for the futures
-by which a sender hears of its message.
+It follows rule 4 of docs/protocol.md, "Nothing lost": after the service has forgotten everything,
+messages are sent again. One peer gets its messages in the order in which they were sent. Pure, but
+for the futures that tell the sender about its message.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from signalpost.dialects.native import messages
 __all__ = ["Addressed", "Delivery"]
 
 MAX_SEEN = 16_384
-"""Messages that are known again: more than come within the time in which any is sent again."""
+"""Messages that are recognized as repeats: more than can come before any is sent again."""
 
 Addressed = messages.Signal | messages.Text
 
 
 @dataclass(slots=True)
 class _Said:
-    """`waiting`: the peers whose clients do not have it yet; None for what went to a room and
-    waits for the service alone. `call`: of which it is a signal.
+    """`waiting` are the peers whose clients don't have it yet; None if it went to a room and only
+    waits for the service. `call`: it's a signal of this call.
     """
 
     message: Addressed
@@ -38,7 +38,7 @@ class _Said:
 
 
 class Delivery:
-    """`check` raises Refused for what would not be understood; after that `send` raises nothing."""
+    """`check` raises Refused for a bad message. After that `send` raises nothing."""
 
     __slots__ = ("_absent", "_check", "_next_id", "_said", "_seen", "_send")
 
@@ -52,26 +52,26 @@ class Delivery:
         self._next_id = next_id
         self._check = check
         self._said: dict[int, _Said] = {}
-        """By id, in the order they were said."""
+        """By id, in the order of sending."""
         self._absent: set[str] = set()
-        """Peers that are waited for: nothing is sent to them meanwhile."""
+        """Peers that may return. Nothing is sent to them meanwhile."""
         self._seen: dict[tuple[str, str | int], None] = {}
 
     def say(
         self, message: Addressed, *, room: Iterable[str] = (), call: str | None = None
     ) -> asyncio.Future[None]:
-        """Send it: the future is done when the addressee's client has it, or the service where it
-        is for a room. `room`: the peers there. Raises Refused.
+        """Send it. The future is done when the addressee's client has it, or the service for a
+        message to a room. `room` are the peers there. Raises Refused.
         """
         self._check(message)
         waiting: set[str] | None = None
         if message.to is not None:
             waiting = {message.to}
         elif not self._absent.isdisjoint(room):
-            waiting = set(room)  # or who is on the way back would miss it
+            waiting = set(room)  # otherwise an absent peer would miss it
         message.id = self._next_id()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Who does not wait for it need not hear of its failure.
+        # A caller that doesn't wait for it needn't hear about a failure.
         done.add_done_callback(lambda future: future.cancelled() or future.exception())
         for to in (None,) if waiting is None else tuple(waiting - self._absent):
             self._send(msgspec.structs.replace(message, to=to))
@@ -92,7 +92,7 @@ class Delivery:
             self._settle(said)
 
     def refused(self, id_: str | int | None, error: Refused) -> bool:
-        """Whether it was one of these. For a peer on its way back it goes on waiting."""
+        """Whether the id is one of ours. A message to an absent peer goes on waiting."""
         said = self._said.get(id_) if isinstance(id_, int) else None
         if said is None:
             return False
@@ -100,8 +100,8 @@ class Delivery:
             self._settle(said, error)
             return True
         if error.code == "no-such-peer":
-            # Who is waited for will be sent it again. The service does not say whom it meant where
-            # a message to a room has become several.
+            # An absent peer gets it again. If a message to a room has become several, the service
+            # doesn't say which peer it means.
             said.waiting &= self._absent
         else:
             said.waiting.clear()
@@ -114,7 +114,7 @@ class Delivery:
         assert isinstance(said.message.id, int)  # noqa: S101  (`say` gave it)
         del self._said[said.message.id]
         if said.done.done():
-            return  # cancelled by who waited
+            return  # cancelled by the caller
         if error is None:
             said.done.set_result(None)
         else:
@@ -123,8 +123,8 @@ class Delivery:
     # --- peers that go and come ----------------------------------------------------------------
 
     def forgotten(self, lost: Iterable[object], rooms: Mapping[str, Iterable[str]]) -> set[str]:
-        """The service knows nothing any more, and never acknowledged `lost`; `rooms`: who was in
-        ours. What went to a room now goes to each of them. Returns who is waited for.
+        """The service has forgotten everything, and never acknowledged `lost`. `rooms` are our
+        rooms' peers. A message to a room now goes to each of them. Returns the absent peers.
         """
         for message in lost:
             if isinstance(message, Addressed) and isinstance(message.id, int):
@@ -140,14 +140,14 @@ class Delivery:
         return set(self._absent)
 
     def gone(self, peer: str) -> bool:
-        """The peer cannot be reached. Whether it is waited for: only if something is."""
+        """The peer is unreachable. Returns whether something waits for its return."""
         if not any(peer in (said.waiting or ()) for said in self._said.values()):
             return False
         self._absent.add(peer)
         return True
 
     def present(self, peer: str) -> None:
-        """The peer can be reached: what it does not have is sent again, in order."""
+        """The peer is reachable: it gets what it doesn't have, in order."""
         if peer not in self._absent:
             return
         self._absent.discard(peer)
@@ -156,7 +156,7 @@ class Delivery:
                 self._send(msgspec.structs.replace(said.message, to=peer))
 
     def give_up(self, peer: str) -> None:
-        """It has been waited for long enough."""
+        """The peer didn't return in time."""
         if peer in self._absent:
             self._absent.discard(peer)
             for said in tuple(self._said.values()):
@@ -165,7 +165,7 @@ class Delivery:
                     self._settle(said, Undelivered())
 
     def drop(self, call: str, error: ClientError) -> None:
-        """The call is over: nobody needs its signals any more."""
+        """The call is over. Nobody needs its signals any more."""
         for said in tuple(self._said.values()):
             if said.call == call:
                 said.waiting = set()
@@ -179,7 +179,7 @@ class Delivery:
     # --- in ------------------------------------------------------------------------------------
 
     def is_new(self, sender: str, id_: str | int | None) -> bool:
-        """Whether a message has not come before; one without an id is always new."""
+        """Whether a message is new. Without an id it always is."""
         if id_ is None:
             return True
         key = sender, id_

@@ -1,11 +1,11 @@
-"""What can go wrong for a client. Each has a stable `code` and a sentence for people.
+"""The client's errors. Each has a stable `code` and a sentence for people.
 
 ClientError
 ├── Refused      the service said no: `code` is one of docs/protocol.md
-├── Unreachable  unreachable: nothing that speaks the protocol answers there
-├── Undelivered  undelivered: the peer was gone, and did not come back
+├── Unreachable  unreachable: nothing at this address speaks the protocol
+├── Undelivered  undelivered: the peer was gone and didn't return
 ├── CallEnded    the call's outcome, such as `rejected` or `missed`
-├── Overrun      overrun: more came than was read
+├── Overrun      overrun: more items came than were read
 └── Closed       closed: this client has been closed
 """
 
@@ -30,7 +30,7 @@ class ClientError(Exception):
 
 
 class Refused(ClientError):
-    """`retry_after`: seconds after which the same may succeed, where the service told."""
+    """`retry_after`: the same may succeed after so many seconds, if the service said so."""
 
     def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -43,12 +43,12 @@ class Unreachable(ClientError):
 
 
 class Undelivered(ClientError):
-    def __init__(self, message: str = "the peer was gone, and did not come back") -> None:
+    def __init__(self, message: str = "the peer was gone and didn't return") -> None:
         super().__init__("undelivered", message)
 
 
 class CallEnded(ClientError):
-    """`outcome` is the code; `reason` is what the other side said, if it did."""
+    """`outcome` is the code. `reason` is the other side's, if it gave one."""
 
     def __init__(self, outcome: str, reason: str | None = None) -> None:
         self.outcome = outcome
@@ -59,9 +59,9 @@ class CallEnded(ClientError):
 
 class Overrun(ClientError):
     def __init__(self, kept: int) -> None:
-        super().__init__("overrun", f"more than {kept} came that nobody has read")
+        super().__init__("overrun", f"more than {kept} items were waiting unread")
 
 
 class Closed(ClientError):
     def __init__(self) -> None:
-        super().__init__("closed", "the client has been closed")
+        super().__init__("closed", "the client is closed")

@@ -1,7 +1,7 @@
-"""The calls of one client: those that go on, and those whose end is not known to everybody.
+"""The calls of one client: those in progress, and those whose end the service hasn't confirmed.
 
-Owns what is said about a call, and said again when the service has forgotten it. A call's own state
-is `call`'s.
+It sends everything about a call, and sends it again when the service has forgotten the call. `call`
+has the state of a single call.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from contextlib import suppress
 import msgspec
 
 from signalpost.client.call import Call, Order
+from signalpost.client.connection import WAITS
 from signalpost.client.delivery import Delivery
 from signalpost.client.errors import CallEnded, Refused
-from signalpost.client.room import RETURN_SECONDS, Signal
+from signalpost.client.room import Signal
 from signalpost.client.session import Message, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
@@ -25,11 +26,11 @@ from signalpost.ids import CallId, PeerId, UserId
 __all__ = ["Calls"]
 
 MAX_PAST = 1_000
-"""Calls that are remembered when they are over."""
+"""Ended calls that are remembered."""
 
 
 class Calls:
-    """`gone` hears of a peer with which a call has ended."""
+    """`gone` is called with the peer of a call that has ended."""
 
     def __init__(
         self,
@@ -46,11 +47,11 @@ class Calls:
         self._delivery = delivery
         self._gone = gone
         self._past: dict[str, bool] = {}
-        """Calls that are over, and whether this side ended them."""
+        """Ended calls, and whether this side ended them."""
         self._parting: dict[str, Call] = {}
-        """Of those, the ones whose end the service has not confirmed."""
+        """Those of them whose end the service hasn't confirmed."""
         self._orders: dict[int, Call] = {}
-        """What was said about a call, by id: it may be refused."""
+        """Messages about a call, by id: the service may refuse them."""
 
     def call(self, user: str) -> Call:
         """Raises Refused."""
@@ -72,9 +73,9 @@ class Calls:
     def signal_of(self, call: Call, data: Mapping[str, object]) -> asyncio.Future[None]:
         if call.peer is None or not call.is_answered:
             raise Refused("not-in-call", "the call has not been answered yet")
-        # The two may be in a room as well: the link tells the call's signals from the room's.
+        # They may share a room as well: the link separates the call's signals from the room's.
         if not isinstance(data, Mapping):
-            raise Refused("malformed", "a call's signal is an object")
+            raise Refused("malformed", "a call's signal must be an object")
         raw = msgspec.Raw(to_json({"link": call.id, **data}, "a signal's data"))
         return self._delivery.say(messages.Signal(data=raw, to=PeerId(call.peer)), call=call.id)
 
@@ -102,24 +103,24 @@ class Calls:
     # --- told by the client ----------------------------------------------------------------------
 
     def forgotten(self, lost: list[Message]) -> None:
-        """The service knows of no call any more; `lost` it never acknowledged."""
+        """The service has forgotten all calls. It never acknowledged `lost`."""
         self._orders.clear()
         unsaid = {message.call for message in lost if isinstance(message, messages.Invite)}
         for call in tuple(self._parting.values()):
             if call.id in unsaid and not call.known:
                 self._parted(call.id)
                 continue
-            with suppress(Refused):  # a service that takes less than the one before
+            with suppress(Refused):  # the restarted service may have lower limits
                 for word in call.last_words():
                     self.order(word, call)
         for call in tuple(self.going.values()):
             try:
-                call.forgotten(RETURN_SECONDS)
+                call.forgotten(WAITS.back)
             except Refused as error:
                 call.refused(error)
 
     def refused(self, ref: str | int | None, error: Refused) -> bool:
-        """Whether it was about a call."""
+        """Whether the message was about a call."""
         call = self._orders.pop(ref, None) if isinstance(ref, int) else None
         if call is None:
             return False
@@ -133,7 +134,7 @@ class Calls:
         if (call := self.going.get(message.call)) is not None:
             call.again()
         elif (ended_here := self._past.get(message.call)) is not None:
-            # The caller does not know yet. Another device of this user may have the call.
+            # The caller doesn't know yet. Another device of this user may have the call.
             over = messages.HangUp if ended_here else messages.Busy
             self._send(over(call=CallId(message.call)))
         else:
@@ -157,7 +158,7 @@ class Calls:
     def _accepted(self, message: messages.Accepted, call: Call | None) -> None:
         mine = self.going.pop(message.instead, None) if message.instead is not None else None
         if mine is not None:
-            # The two called each other at once: mine goes on as theirs.
+            # Both called each other at once: my call continues as theirs.
             if call is not None:
                 call.end("merged")
                 del self._past[call.id]
@@ -168,7 +169,7 @@ class Calls:
             self._delivery.present(message.peer)
 
     def takes(self, signal: Signal, *, in_room: bool) -> bool:
-        """Whether it is a call's: by its link, or since it comes from the call's other end."""
+        """Whether the signal belongs to a call: by its link, or because the other end sent it."""
         if not isinstance(signal.data, dict):
             return False
         link = signal.data.get("link")

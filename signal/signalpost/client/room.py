@@ -1,4 +1,4 @@
-"""A room this client is in: who else is there, and what happens."""
+"""A room that this client is in: its peers and its events."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from signalpost.client.connection import WAITS
 from signalpost.client.session import from_json, to_json
 from signalpost.client.stream import Stream
 from signalpost.dialects.native import messages
 from signalpost.ids import PeerId
 
 __all__ = [
-    "RETURN_SECONDS",
     "Neighbour",
     "PeerJoined",
     "PeerLeft",
@@ -26,14 +26,11 @@ __all__ = [
     "Text",
 ]
 
-RETURN_SECONDS = 45.0
-"""How long a peer gets to come back after the service has forgotten everything."""
-
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Somebody else in a room. `polite`: whether this client is the polite one towards it (perfect
-    negotiation). `name` proves nothing.
+    """Another peer in a room. `polite`: this client is polite towards it (perfect negotiation).
+    `name` proves nothing.
     """
 
     peer: str
@@ -56,13 +53,13 @@ class PeerLeft:
 
 @dataclass(frozen=True, slots=True)
 class RoomChanged:
-    """Its host, lock, capacity or metadata: the room itself has them."""
+    """The host, lock, capacity or metadata changed. The room has the new ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     sender: str
-    """A peer's id, written by the service."""
+    """A peer's id, set by the service."""
     text: str
 
 
@@ -90,8 +87,8 @@ class RoomsClient(Protocol):
 
 
 class Room:
-    """`events` ends when this client is out; `left` then says why: None for having asked, otherwise
-    `kicked`, `closed`, or the code of an error when it could not be joined again.
+    """`events` ends when this client is out of the room. Then `left` says why: None if it asked to
+    leave, otherwise `kicked`, `closed`, or the code of the error that kept it from joining again.
     """
 
     def __init__(self, client: RoomsClient, asked: messages.Join) -> None:
@@ -104,7 +101,7 @@ class Room:
         self.left: str | None = None
         self.closed = False
         self.asked = asked
-        """How it was joined, to join it again."""
+        """The join message, to join again."""
         self._client = client
         self._was_in = False
         self._peers: dict[str, Neighbour] = {}
@@ -112,16 +109,16 @@ class Room:
 
     @property
     def peers(self) -> Mapping[str, Neighbour]:
-        """The others, by peer id."""
+        """The other peers, by id."""
         return self._peers
 
     def text(self, text: str) -> asyncio.Future[None]:
-        """To everybody else in the room; done when the service has it. Raises Refused."""
+        """Send to everybody else in the room. It's done when the service has it. Raises Refused."""
         return self._client.say(messages.Text(text=text, room=self.name), self)
 
     def signal(self, data: object, *, to: str | None = None) -> asyncio.Future[None]:
-        """Any JSON, to everybody else or to one peer: then done when that peer's client has it.
-        Raises Refused.
+        """Send any JSON to everybody else, or to one peer: then it's done when that peer's client
+        has it. Raises Refused.
         """
         raw = msgspec.Raw(to_json(data, "a signal's data"))
         return self._client.say(
@@ -135,14 +132,14 @@ class Room:
         capacity: int | None = None,
         metadata: Any = msgspec.UNSET,
     ) -> None:
-        """As the host; what is left out stays. `metadata=` is any JSON. Raises Refused."""
+        """Change the room, as its host. `metadata=` is any JSON. Raises Refused."""
         message = messages.Room(room=self.name, locked=locked, capacity=capacity)
         if metadata is not msgspec.UNSET:
             message.metadata = msgspec.Raw(to_json(metadata, "metadata"))
         await self._client.ask(message)
 
     async def kick(self, peer: str) -> None:
-        """As the host. Raises Refused."""
+        """Remove a peer, as the room's host. Raises Refused."""
         await self._client.ask(messages.Kick(room=self.name, peer=PeerId(peer)))
 
     async def leave(self) -> None:
@@ -152,17 +149,17 @@ class Room:
             self._client.out(self)
             await self._client.ask(messages.Leave(room=self.name))
 
-    # --- told by the client ----------------------------------------------------------------------
+    # --- for the client ----------------------------------------------------------------------
 
     def joined(self, message: messages.Joined) -> None:
         self.role, self.locked, self.capacity = message.role, message.locked, message.capacity
         self.metadata = opaque(message.metadata)
         for neighbour in message.peers:
-            self.arrive(neighbour, news=self._was_in)
+            self.add(neighbour, news=self._was_in)
         self._was_in = True
 
-    def arrive(self, new: messages.Neighbour | messages.PeerJoined, *, news: bool = True) -> None:
-        """Somebody is there, for the first time or again."""
+    def add(self, new: messages.Neighbour | messages.PeerJoined, *, news: bool = True) -> None:
+        """A peer is in the room, for the first time or again."""
         if (timer := self._returning.pop(new.peer, None)) is not None:
             timer.cancel()
         known = new.peer in self._peers
@@ -173,9 +170,9 @@ class Room:
         if news and not known:
             self.events.put(PeerJoined(neighbour))
 
-    def depart(self, peer: str, host: str | None = None) -> None:
+    def remove(self, peer: str, host: str | None = None) -> None:
         if host is not None:
-            self._crown(host)
+            self._set_host(host)
         if (timer := self._returning.pop(peer, None)) is not None:
             timer.cancel()
         if (gone := self._peers.pop(peer, None)) is not None:
@@ -185,10 +182,10 @@ class Room:
         self.locked, self.capacity = message.locked, message.capacity
         self.metadata = opaque(message.metadata)
         if message.host is not None:
-            self._crown(message.host)
+            self._set_host(message.host)
         self.events.put(RoomChanged())
 
-    def _crown(self, host: str) -> None:
+    def _set_host(self, host: str) -> None:
         if host == self._client.peer:
             self.role = "host"
         elif self.role == "host":
@@ -198,15 +195,15 @@ class Room:
                 self._peers[peer] = replace(each, role="host" if peer == host else "member")
 
     def forgotten(self) -> None:
-        """Everybody has to join again; who does not is gone."""
+        """Every peer has to join again. A peer that doesn't is gone."""
         loop = asyncio.get_running_loop()
         for peer in self._peers:
             if (timer := self._returning.get(peer)) is not None:
                 timer.cancel()
-            self._returning[peer] = loop.call_later(RETURN_SECONDS, self.depart, peer)
+            self._returning[peer] = loop.call_later(WAITS.back, self.remove, peer)
 
     def has(self, peer: str) -> bool:
-        """Whether the peer is there now, and not only expected back."""
+        """Whether the peer is there now, and not just expected back."""
         return peer in self._peers and peer not in self._returning
 
     def end(self, reason: str | None, error: Exception | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The client's half of a session: numbers, acknowledgements, and what is sent again.
+"""The client's half of a session: numbers, acknowledgements, and messages that are sent again.
 
-Owns docs/protocol.md, "Nothing lost", rules 1 to 4, as far as they are about numbers. Pure: no
-sockets, no clock. What it hands on comes once and in order: that rule must not be broken.
+It follows docs/protocol.md, "Nothing lost", rules 1 to 4, as far as they concern numbers. Pure: no
+sockets, no clock. Never deliver a message twice or out of order.
 """
 
 from __future__ import annotations
@@ -15,13 +15,7 @@ from msgspec import UNSET
 
 from signalpost.client.errors import Refused
 from signalpost.dialects.native import messages
-from signalpost.dialects.native.grammar import (
-    MAX_PEER_NAME,
-    MAX_SAFE,
-    NESTED,
-    NOT_UNICODE,
-    explain,
-)
+from signalpost.dialects.native.grammar import MAX_PEER_NAME, MAX_SAFE, NESTED, NOT_UNICODE, explain
 from signalpost.errors import Malformed
 
 __all__ = [
@@ -37,16 +31,16 @@ __all__ = [
 ]
 
 MAX_FRAME = 65_536
-"""Bytes that the service takes, unless it says otherwise in its welcome. A larger message would end
-the connection, and would be sent again on the next one.
+"""Bytes that the service accepts, unless its welcome says otherwise. A larger message would end the
+connection, and would be sent again on the next one.
 """
 _SEQ, _TO = len(f',"seq":{MAX_SAFE}'), len(',"to":""') + MAX_PEER_NAME
-"""What a message may grow by when it is sent again: under another number, and what was for a room
-to each peer there.
+"""How much a message may grow when it is sent again: its number changes, and a message to a room is
+sent to each peer there.
 """
 UNHEARD_OF = MAX_SAFE
 MAX_DIGITS = 4_000
-"""Of a whole number: Python itself reads 4,300."""
+"""The most digits of a whole number. Python itself reads 4,300."""
 
 Message = (
     messages.Join
@@ -63,23 +57,23 @@ Message = (
     | messages.Connected
     | messages.HangUp
 )
-"""What this client numbers. (It never says `cancel`: `hang-up` ends a call in any state.)"""
+"""The numbered messages. The client never sends `cancel`: `hang-up` ends a call in any state."""
 
 
 def to_json(value: object, noun: str) -> bytes:
-    """Raises Refused for what is no JSON, naming it as `noun`."""
+    """The value as JSON. Raises Refused if it can't be written so; the error calls it `noun`."""
     try:
         return msgspec.json.encode(value)
     except UnicodeError:
         raise Refused("malformed", NOT_UNICODE) from None
     except RecursionError:
         raise Refused("malformed", NESTED) from None
-    except Exception:  # whatever objects of the caller's do when they are read
+    except Exception:  # the caller's objects may do anything when they are read
         raise Refused("malformed", f"{noun} can't be written as JSON") from None
 
 
 def from_json(raw: bytes | msgspec.Raw) -> Any:
-    """What somebody else sent. It is JSON, but its numbers may be larger than ours."""
+    """A value that somebody else sent. It's JSON, but its numbers may be larger than ours."""
     try:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError):
@@ -105,8 +99,8 @@ def checked(message: Message | messages.Hello, most: int = MAX_FRAME) -> bytes:
 
 
 def _otherwise(message: msgspec.Struct, understood: msgspec.Struct) -> str | None:
-    """What would be understood as something else than was given: JSON writes NaN as `null`, bytes
-    and dates as text.
+    """The sentence for a value that JSON would change: it writes NaN as `null`, bytes and dates as
+    text. None if nothing changes.
     """
     given: dict[str, object] = {"type": message.__struct_config__.tag}
     differs = False
@@ -136,12 +130,12 @@ def _grown(message: Message | messages.Hello, size: int) -> int:
 
 
 class Gap(Exception):
-    """A message before this one is missing: a new connection brings it."""
+    """A message before this one is missing. A new connection brings it."""
 
 
 class Welcomed(NamedTuple):
-    """`taken`: what the service has acknowledged by now. `lost`: when it knows nothing of us any
-    more, what it had not acknowledged. `refused`: what is too large for it, and is not sent again.
+    """`taken`: the messages that the service has acknowledged. `lost`: those it hadn't acknowledged
+    when it forgot us, None if it didn't. `refused`: those that are too large to be sent again.
     """
 
     taken: list[Message]
@@ -168,23 +162,23 @@ class Session:
 
     def __init__(self) -> None:
         self.most = MAX_FRAME
-        """Bytes of a message that the service takes."""
+        """The service accepts messages of this many bytes."""
         self.received = 0
         """The number of the last message from the service."""
         self._proof: str | None = None
         self._acknowledged = 0
-        """The last one that the service was told of."""
+        """The last message that this side has acknowledged."""
         self._sent = 0
         self._kept: deque[_Kept] = deque()
-        """What the service has not acknowledged."""
+        """Messages that the service hasn't acknowledged."""
         self._unwritten: deque[bytes] = deque()
-        """Of that, what has not been written to the connection that is open."""
+        """Those of them that haven't been written to the open connection."""
 
     # --- out -----------------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
-        """Number it and keep it. Raises Refused for what the service would not understand: it
-        would not see the number either, and miss it.
+        """Number the message and keep it. Raises Refused if the service wouldn't understand it:
+        then the service couldn't see the number either, and would miss it.
         """
         message.seq = self._sent + 1
         frame = checked(message, self.most)
@@ -193,9 +187,9 @@ class Session:
         self._unwritten.append(frame)
 
     def closed_for_size(self) -> bool:
-        """The service closed a connection because a message was too large for it, without saying
-        which. The largest that was written is one such: it and its like are not sent again. False
-        when none was written.
+        """The service closed a connection because a message was too large, without saying which.
+        The largest one that was written is such a message: it and others of its size aren't sent
+        again. False if none was written.
         """
         written = [len(kept.frame) for kept in self._kept][: len(self._kept) - len(self._unwritten)]
         if not written:
@@ -204,16 +198,16 @@ class Session:
         return True
 
     def next_frame(self) -> bytes | None:
-        """The next one to write to the connection."""
+        """The next frame to write to the connection."""
         return self._unwritten.popleft() if self._unwritten else None
 
     @property
     def waits(self) -> bool:
-        """Whether the service owes an acknowledgement of what was written."""
+        """Whether the service still has to acknowledge written messages."""
         return len(self._kept) > len(self._unwritten)
 
     def acknowledge(self, number: int) -> list[Message]:
-        """The service has everything up to `number`: what that is."""
+        """The service has everything up to `number`. Returns those messages."""
         taken: list[Message] = []
         while self._kept and self._kept[0].number <= number:
             taken.append(self._kept.popleft().message)
@@ -222,7 +216,7 @@ class Session:
     # --- in ------------------------------------------------------------------------------------
 
     def take(self, number: int) -> bool:
-        """Whether it is new. Raises Gap."""
+        """Whether the message is new. Raises Gap."""
         if number <= self.received:
             return False
         if number != self.received + 1:
@@ -232,7 +226,7 @@ class Session:
 
     @property
     def owed(self) -> int:
-        """How many have come that the service was not told of."""
+        """The number of messages that this side hasn't acknowledged."""
         return self.received - self._acknowledged
 
     def ack(self) -> bytes:
@@ -243,17 +237,17 @@ class Session:
 
     @property
     def resume(self) -> messages.Resume | None:
-        """What to say in the hello."""
+        """The `resume` of the next hello."""
         return None if self._proof is None else messages.Resume(self._proof, self.received)
 
     def spoil(self) -> None:
-        """The two sides count differently. The next connection starts anew, as the same peer: what
-        it says to have received was never sent.
+        """The two sides count differently. The next connection starts anew, as the same peer: its
+        hello claims to have received a message that was never sent.
         """
         self.received = UNHEARD_OF
 
     def welcome(self, welcome: messages.Welcome) -> Welcomed:
-        """Both sides know again what the other has."""
+        """Apply a welcome: both sides know again what the other has."""
         forgotten = self._proof is not None and not welcome.resumed
         self._proof = welcome.session
         if welcome.limits is not None:
@@ -264,7 +258,7 @@ class Session:
         if forgotten:
             self.received = 0
         if forgotten or refused:
-            # The service has none of these, so that they can have other numbers.
+            # The service has none of these, so they can get other numbers.
             self._sent = 0 if forgotten else (welcome.received or 0)
             self._kept.clear()
         if refused and not forgotten:

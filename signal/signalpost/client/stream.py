@@ -1,4 +1,4 @@
-"""Streams: what has come and waits to be read, in order."""
+"""Streams: items that wait to be read, in order."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_UNREAD = 10_000
 
 
 class Stream(Generic[T]):
-    """Read it with `async for`; it ends when what it belongs to ends.
+    """Read it with `async for`. It ends with its room, call or client.
 
-    What nobody reads is kept, up to MAX_UNREAD: then the stream is over, and its reader gets an
-    Overrun rather than a gap. A stream that nobody ever reads harms nothing.
+    Up to MAX_UNREAD items wait to be read. After that the stream ends and its reader gets an
+    Overrun instead of a gap. A stream that nobody reads does no harm.
     """
 
     __slots__ = ("_coming", "_error", "_over", "_unread")
@@ -40,7 +40,7 @@ class Stream(Generic[T]):
         self._coming.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more comes. The reader gets what is there, then `error` if there is one."""
+        """No more items come. The reader gets those that wait, then `error` if there is one."""
         if not self._over:
             self._over, self._error = True, error
             self._coming.set()

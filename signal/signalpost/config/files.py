@@ -1,8 +1,7 @@
-"""SettingsFiles: where the settings of this process come from, and whether something there has changed.
+"""The files that this process read its settings from, and whether one of them has changed.
 
-Owns which files were read and how they looked. A file counts as changed when its inode, size, mode
-or times differ, so that a rename, an edit and a `chmod` are all seen; what it says is not compared.
-Refuses to know what new settings do.
+A file counts as changed if its inode, size, mode or times differ, so that a rename, an edit and a
+`chmod` are all noticed. The contents aren't compared.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from signalpost.config.settings import Settings
 __all__ = ["NEEDS_RESTART", "SettingsFiles", "differences"]
 
 NEEDS_RESTART = frozenset({"http.host", "http.port", "metrics.host", "metrics.port"})
-"""A listener is opened once: what it was given is left as it is."""
+"""A listener is opened once and isn't changed later."""
 
 _Look = tuple[int, int, int, int] | None
-"""How a file looked: None when it was not there."""
+"""A file's inode, size and times; None if it didn't exist."""
 
 
 class SettingsFiles:
-    """`read` loads the settings and tells its argument of each file before it opens it."""
+    """`read` loads the settings, and calls its argument with each file before it opens it."""
 
     __slots__ = ("_looks", "_read")
 
@@ -34,8 +33,8 @@ class SettingsFiles:
         self._looks: dict[Path, _Look] = {}
 
     def load(self) -> Settings:
-        """Raises ConfigError. Either way the files that were read are known from now on, as they
-        looked before: what changes while it is read is seen as a change afterwards.
+        """Raises ConfigError. Either way the files are remembered as they were before reading: a
+        change during the reading is noticed afterwards.
         """
         looks: dict[Path, _Look] = {}
 
@@ -48,19 +47,19 @@ class SettingsFiles:
             self._looks = looks
 
     def changed(self) -> bool:
-        """Whether a file looks otherwise than when it was read."""
+        """Whether a file has changed since it was read."""
         return any(_look(path) != look for path, look in self._looks.items())
 
 
 def _look(path: Path) -> _Look:
     try:
         status = os.stat(path)
-    except (OSError, ValueError):  # a path with a zero byte is a ValueError
+    except (OSError, ValueError):  # a path with a zero byte raises ValueError
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def differences(before: Settings, after: Settings) -> list[str]:
-    """The keys whose values differ, in the table's order."""
+    """The keys whose values differ, in the order of the table."""
     values = ((setting.key, attrgetter(setting.key)) for setting in SETTINGS)
     return [key for key, value in values if value(before) != value(after)]

@@ -1,8 +1,9 @@
-"""Configuration: YAML file, environment and secret files → Settings, or every mistake at once.
+"""Loads the settings from the YAML file, the environment and secret files, or reports every
+mistake.
 
-Owns the table of settings and where each may come from; the environment beats the file, the file
-beats the default. Refuses to guess: an unknown key, a weak secret or a secret file open to others
-stops the start. `docs/configuration.md` explains every row of the table; a test compares the two.
+The environment overrides the file, and the file overrides the default. An unknown key, a weak
+secret or a secret file that others may read stops the start. `docs/configuration.md` explains every
+row of the table of settings, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import yaml
 
+from signalpost import hooksecret, tokens
 from signalpost.config import readers
 from signalpost.config.settings import (
     Auth,
@@ -43,15 +45,16 @@ SEARCHED = (Path(".signalpost/signalpost.yaml"), Path("/var/lib/signalpost/signa
 
 MAX_DEPTH = 20
 MAX_BYTES = 1_048_576
-"""A file of settings has a few hundred; more is a wrong path (a device, an image)."""
+"""A configuration file has a few hundred bytes. A larger one is a wrong path (a device, an image).
+"""
 
 _INJECTED = re.compile(r"SIGNALPOST_(SERVICE_(HOST|PORT(_.*)?)|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")
-"""What Kubernetes and old Docker links inject for a service called `signalpost`."""
+"""Variables that Kubernetes and old Docker links inject for a service called `signalpost`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `secret` settings may also come from a file, as `<key>_file`."""
+    """One row of the table. A `secret` setting may also come from a file, as `<key>_file`."""
 
     key: str
     read: readers.Reader
@@ -71,9 +74,7 @@ def _listed(key: str, read: readers.Reader, *, secret: bool = False) -> Setting:
     return Setting(key, readers.listing(read), secret=secret, listed=True)
 
 
-_MAKE_HOOK_SECRET = 'make one with: echo "whsec_$(openssl rand -base64 32)"'  # noqa: S105
 _COUNT = readers.integer(1, 1_000_000)
-_HS256_KEY = 32  # RFC 7518, section 3.2: a key as long as the hash
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("http.host", readers.host),
@@ -92,7 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     _ttl("cap"),
     Setting("auth.guests", readers.choice(Guests)),
     _listed("auth.api_keys", readers.secret(MIN_SECRET_BYTES), secret=True),
-    _listed("auth.token_keys", readers.secret(_HS256_KEY), secret=True),
+    _listed("auth.token_keys", readers.secret(tokens.MIN_KEY_BYTES), secret=True),
     Setting("auth.id_key", readers.secret(MIN_SECRET_BYTES), secret=True),
     Setting("limits.mints_per_user", readers.rate),
     Setting("limits.mints_per_address", readers.rate),
@@ -117,10 +118,12 @@ _NULL_MEANS_DEFAULT = frozenset(_BY_KEY) - {"http.public_name", "metrics.port", 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to mend. `place` is `file:line` or a variable's name, `key` may be ""."""
+    """One mistake to fix. `place` is `file:line` or a variable's name; `key` is None if the mistake
+    isn't about a single setting.
+    """
 
     place: str
-    key: str
+    key: str | None
     problem: str
 
     def __str__(self) -> str:
@@ -129,7 +132,7 @@ class Mistake:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `mistakes` holds every reason, in order."""
+    """The configuration is unusable. `mistakes` has every reason, in order."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -138,9 +141,9 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A value somebody wrote for a setting: the node, and where to point when it is wrong.
+    """A setting's value as given: its node, and the place to report if it's wrong.
 
-    `secret_file` is the folder a `_file` path is relative to, None when the node is the value.
+    `secret_file` is the folder that a `_file` path is relative to, None if the node is the value.
     """
 
     setting: Setting
@@ -158,7 +161,7 @@ class _Given:
 
 
 def find_config(environ: Mapping[str, str]) -> Path | None:
-    """The file to read when none is named: $SIGNALPOST_CONFIG, else the first that is there."""
+    """The default file: $SIGNALPOST_CONFIG, otherwise the first one that exists."""
     if named := environ.get(CONFIG_VARIABLE):
         return Path(named)
     return next((path for path in SEARCHED if path.is_file()), None)
@@ -171,7 +174,7 @@ def load(
 ) -> Settings:
     """Settings from the file (None: no file) and the environment.
 
-    `opening` hears of each file just before it is read, whether or not it can be.
+    `opening` is called with each file just before it's read, even if reading fails.
     Raises ConfigError with all mistakes.
     """
     mistakes: list[Mistake] = []
@@ -191,7 +194,7 @@ def load(
             for node, below, problem in unusable.problems:
                 mistakes.append(Mistake(entry.place(node), entry.key + below, problem))
     settings = _assemble(values)
-    if not unread:  # or it would be said that a file which cannot be read lacks something
+    if not unread:  # otherwise settings in an unreadable file would count as missing
         mistakes += _missing(settings, path, broken)
     if mistakes:
         raise ConfigError(mistakes)
@@ -201,8 +204,8 @@ def load(
 def _compose(text: str) -> yaml.Node | None:
     """The document's nodes. Raises yaml.YAMLError.
 
-    libyaml composes by recursion on the C stack, so depth is looked at first: a file of nothing
-    but brackets would crash the process.
+    libyaml composes by recursion on the C stack, so the depth is checked first: a file full of
+    brackets would crash the process.
     """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -219,7 +222,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _syntax(error: Exception) -> tuple[int | None, str]:
-    """Line and reason of a YAML error, never a piece of the text: it may hold a secret."""
+    """Line and reason of a YAML error, without any of the text: it may hold a secret."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
     return (mark.line + 1 if mark else None), f"is not YAML: {reason}"
@@ -230,16 +233,16 @@ def _from_file(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[str, _Give
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            problem = f"has more than {MAX_BYTES} bytes: not a configuration file"
-            mistakes.append(Mistake(str(path), "", problem))
+            problem = f"has more than {MAX_BYTES} bytes, so it isn't a configuration file"
+            mistakes.append(Mistake(str(path), None, problem))
             return
         root = _compose(text.decode("utf-8"))
     except OSError as error:
-        mistakes.append(Mistake(str(path), "", f"cannot be read: {error.strerror}"))
+        mistakes.append(Mistake(str(path), None, f"cannot be read: {error.strerror}"))
         return
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line, reason = _syntax(error)
-        mistakes.append(Mistake(f"{path}:{line}" if line else str(path), "", reason))
+        mistakes.append(Mistake(f"{path}:{line}" if line else str(path), None, reason))
         return
     if root is None or readers.is_null(root):
         return
@@ -284,7 +287,7 @@ def _section(
 
 
 def _accepted(prefix: str) -> set[str]:
-    """What may stand below a section: settings, their `_file` forms, and further sections."""
+    """The keys that a section may have: settings, their `_file` forms, and further sections."""
     names: set[str] = set()
     for setting in SETTINGS:
         if setting.key.startswith(prefix):
@@ -309,27 +312,25 @@ def _from_environment(
         if injected and _INJECTED.fullmatch(name):
             if name == "SIGNALPOST_PORT":
                 problem = (
-                    f"{text!r} was injected by an orchestrator for a service called `signalpost`,"
-                    " and is no setting of ours: set enableServiceLinks: false or rename that"
-                    " service. The port to listen on is SIGNALPOST_HTTP__PORT"
+                    f"{text!r} isn't a setting: an orchestrator injected it for a service called"
+                    " `signalpost`. Set enableServiceLinks: false or rename that service. To set"
+                    " the port to listen on, use SIGNALPOST_HTTP__PORT"
                 )
-                mistakes.append(Mistake(name, "", problem))
+                mistakes.append(Mistake(name, None, problem))
             continue
         if name not in known:
-            # Without what all have in common, or anything would be like anything.
+            # Without the common prefix, which would make any two names similar.
             short = {variable.removeprefix(PREFIX) for variable in known}
             meant = readers.closest(name.removeprefix(PREFIX), short)
-            how = (
-                f"did you mean {PREFIX}{meant}?" if meant else "docs/configuration.md has them all"
-            )
-            mistakes.append(Mistake(name, "", f"is no setting; {how}"))
+            how = f"did you mean {PREFIX}{meant}?" if meant else "docs/configuration.md lists them"
+            mistakes.append(Mistake(name, None, f"isn't a setting; {how}"))
             continue
         setting, from_file = known[name]
-        if not text:  # compose writes ${NAME:-}: empty is unset
+        if not text:  # an empty variable is unset: compose writes ${NAME:-}
             continue
         if setting.key in seen:
             problem = f"is given together with {setting.variable}; keep one of the two"
-            mistakes.append(Mistake(name, "", problem))
+            mistakes.append(Mistake(name, None, problem))
             continue
         seen.add(setting.key)
         node: yaml.Node | None = yaml.ScalarNode("tag:yaml.org,2002:str", text)
@@ -337,14 +338,14 @@ def _from_environment(
             try:
                 node = _compose(text)
             except yaml.YAMLError as error:
-                mistakes.append(Mistake(name, "", _syntax(error)[1]))
+                mistakes.append(Mistake(name, None, _syntax(error)[1]))
                 continue
         if node is not None:
             yield setting.key, _Given(setting, node, name, False, Path() if from_file else None)
 
 
 def _value(given: _Given, opening: Callable[[Path], object]) -> Any:
-    """What was given, read; a `_file` is opened here. Raises Unusable."""
+    """The value of a setting. A `_file` is opened here. Raises Unusable."""
     if given.secret_file is None:
         return given.setting.read(given.node)
     if not isinstance(given.node, yaml.ScalarNode):
@@ -356,13 +357,15 @@ def _value(given: _Given, opening: Callable[[Path], object]) -> Any:
     except SecretFileError as error:
         raise readers.Unusable([(given.node, "", str(error))]) from None
     if not given.setting.listed and len(lines) > 1:
-        raise readers.Unusable([(given.node, "", f"{path} has {len(lines)} lines, not one")])
+        raise readers.Unusable(
+            [(given.node, "", f"{path} must have one line, but has {len(lines)}")]
+        )
     nodes = [yaml.ScalarNode("tag:yaml.org,2002:str", line) for line in lines]
     node = yaml.SequenceNode("tag:yaml.org,2002:seq", nodes) if given.setting.listed else nodes[0]
     try:
         return given.setting.read(node)
     except readers.Unusable as unusable:
-        # Which value of a list it is, is told as a count from 1: they stand a line each.
+        # Values in a list are counted from 1, like the lines of the file.
         problems = [
             (given.node, "", f"{path}{_ordinal(below)} {text}")
             for _, below, text in unusable.problems
@@ -395,26 +398,30 @@ def _assemble(values: Mapping[str, Any]) -> Settings:
 
 
 def _missing(settings: Settings, path: Path | None, broken: set[str]) -> Iterator[Mistake]:
-    """What the settings lack as a whole. What was given but `broken` is not called missing too."""
+    """Mistakes in the settings as a whole. A `broken` setting isn't reported as missing too."""
     place = str(path) if path else "no configuration file"
-    how = "run `turnctl init`, which writes one, or give"
+    how = "run `turnctl init` to create one, or set"
     if not settings.turn.secrets and "turn.secrets" not in broken:
         yield Mistake(place, "turn.secrets", f"is missing: {how} turn.secrets_file")
     if settings.auth.id_key is None and "auth.id_key" not in broken:
-        why = "users and guests get stable opaque ids from it"
+        why = "it makes the stable opaque ids of users and guests"
         yield Mistake(place, "auth.id_key", f"is missing ({why}): {how} auth.id_key_file")
     nobody = not settings.auth.api_keys and not settings.auth.token_keys
     if settings.auth.guests is Guests.OFF and nobody and not broken:
         yield Mistake(
-            place, "auth.guests", "is off, and there are no api_keys or token_keys: nobody gets in"
+            place,
+            "auth.guests",
+            "is off, and there are no api_keys or token_keys, so nobody can connect",
         )
     if settings.hooks.url and settings.hooks.secret is None and "hooks.secret" not in broken:
-        why = "the receiver knows by it that a hook is ours"
-        yield Mistake(place, "hooks.secret", f"is missing ({why}): {_MAKE_HOOK_SECRET}")
+        why = "the receiver verifies web hooks with it"
+        yield Mistake(
+            place, "hooks.secret", f"is missing ({why}): make one with: {hooksecret.MAKE}"
+        )
     ttl = settings.turn.ttl
     for name in ("native", "page", "guest"):
         if getattr(ttl, name) > ttl.cap and not broken:
-            problem = f"is {getattr(ttl, name)} and turn.ttl.cap only {ttl.cap}"
+            problem = f"is {getattr(ttl, name)}, but turn.ttl.cap is only {ttl.cap}"
             yield Mistake(place, f"turn.ttl.{name}", problem)
 
 

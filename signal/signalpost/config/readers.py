@@ -1,13 +1,10 @@
-"""Readers: one YAML node → one setting's value, or the reason why not.
+"""Readers: each turns one YAML node into one setting's value, or says why it can't.
 
-Owns what each kind of setting accepts and the words that say so. Refuses to know where the node
-came from; `config` names file and line. No message ever repeats a secret's value.
+`loading` adds the file and the line to a problem. No message ever repeats a secret's value.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import ipaddress
 import re
@@ -20,6 +17,7 @@ import yaml
 
 from signalpost.config.settings import Network
 from signalpost.credentials import Secret
+from signalpost.hooksecret import PREFIX, signing_key
 from signalpost.iceservers import IceUriError, Relay, parse_uri
 from signalpost.limits import Rate
 
@@ -47,11 +45,11 @@ __all__ = [
 ]
 
 Problem = tuple[yaml.Node, str, str]
-"""Where, which key below the setting's ("" for the setting itself), and what is wrong."""
+"""The node, the key below the setting ("" for the setting itself), and what is wrong."""
 
 
 class Unusable(Exception):
-    """A node that holds no acceptable value; carries every problem found in it."""
+    """A node without an acceptable value. `problems` has every problem in it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -70,13 +68,13 @@ def is_null(node: yaml.Node) -> bool:
 
 
 def suggestion(word: str, accepted: Iterable[str]) -> str:
-    """How to go on from an unknown word: the one that was meant, or all there are."""
+    """Help for an unknown word: the one that was probably meant, or all accepted ones."""
     meant = closest(word, accepted)
     return f"did you mean {meant}?" if meant else f"accepted: {', '.join(sorted(accepted))}"
 
 
 def closest(word: str, accepted: Iterable[str]) -> str | None:
-    """The accepted word that an unknown one is like, None when it is like none of them."""
+    """The accepted word that is similar to an unknown one, None if there is none."""
     close = difflib.get_close_matches(word, sorted(accepted), n=1, cutoff=0.6)
     return close[0] if close else None
 
@@ -114,7 +112,7 @@ def choice(kind: type[Enum]) -> Reader:
     names = [str(member.value) for member in kind]
 
     def read(node: yaml.Node) -> Enum:
-        # YAML 1.1 reads a bare `off` as false; the text is what was written, and what counts.
+        # YAML 1.1 reads a bare `off` as false. The text as written counts.
         text = _text(node, f"one of {', '.join(names)}")
         if text not in names:
             raise _wrong(node, f"{text!r} is unknown: {suggestion(text, names)}")
@@ -148,7 +146,7 @@ def dns_name(node: yaml.Node) -> str:
     label = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
     if len(text) > 253 or not re.fullmatch(rf"{label}(\.{label})+", text.lower()):
         raise _wrong(
-            node, f"{text!r} is not a DNS name; write the name alone, as in turn.example.org"
+            node, f"{text!r} is not a DNS name; write only the name, such as turn.example.org"
         )
     return text.lower()
 
@@ -188,36 +186,35 @@ def secret(minimum: int) -> Reader:
     return read
 
 
-HOOK_SECRET_PREFIX = "whsec_"  # noqa: S105
-
-
 def hook_secret(node: yaml.Node) -> Secret:
-    """What signs web hooks, serialized as Standard Webhooks 1.0 does: 24 to 64 random bytes."""
+    """The secret that signs web hooks, written as Standard Webhooks 1.0 does."""
     text = _text(node, "a secret")
     try:
-        key = base64.b64decode(text.removeprefix(HOOK_SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not text.startswith(HOOK_SECRET_PREFIX) or not 24 <= len(key) <= 64:
+        key = signing_key(text)
+    except ValueError:
         raise _wrong(
-            node, f"is refused: it is {HOOK_SECRET_PREFIX} and the base64 of 24 to 64 random bytes"
-        )
+            node, f"is refused: it must be {PREFIX} and the base64 of 24 to 64 random bytes"
+        ) from None
     if len(set(key)) < len(key) // 3:
         raise _wrong(node, "is refused: it repeats a few bytes; use a random generator")
     return Secret(text)
 
 
 def hook_url(node: yaml.Node) -> str:
-    """Where web hooks go. A password in it would stand in `signalpost config`, so there is none."""
+    """The URL for web hooks. A password in it would appear in `signalpost config`, so none is
+    allowed.
+    """
     text = _text(node, "a URL")
     problem = "is not a URL such as https://app.example.org/hooks"
     try:
         url = urlsplit(text)
-        url.port  # noqa: B018  raises when it is none
+        url.port  # noqa: B018  raises if it isn't a port
     except ValueError:
         raise _wrong(node, problem) from None
     if "@" in url.netloc:
-        raise _wrong(node, "has a user or password in it: the signature proves who calls")
+        raise _wrong(
+            node, "must not have a user or password in it: the signature proves the sender"
+        )
     clean = text.isascii() and text.isprintable() and " " not in text and not url.fragment
     if url.scheme not in {"http", "https"} or not url.hostname or not clean:
         raise _wrong(node, problem)
@@ -225,12 +222,12 @@ def hook_url(node: yaml.Node) -> str:
 
 
 def listing(reader: Reader) -> Reader:
-    """A YAML list, each element by `reader`; every element's problems are kept."""
+    """A YAML list. `reader` reads each element, and all problems are reported."""
 
     def read(node: yaml.Node) -> tuple[Any, ...]:
         if not isinstance(node, yaml.SequenceNode):
             raise _wrong(
-                node, "is not a list; write [first, second], or one element a line after -"
+                node, "is not a list; write [first, second], or one element per line after -"
             )
         values: list[Any] = []
         problems: list[Problem] = []
@@ -247,12 +244,12 @@ def listing(reader: Reader) -> Reader:
 
 
 def entries(node: yaml.MappingNode, problems: list[Problem]) -> Iterator[tuple[str, Any, Any]]:
-    """Key text, key node and value node of a mapping; a repeated key is a problem."""
+    """Key text, key node and value node of each entry. A repeated key is a problem."""
     seen: dict[str, int] = {}
     for key, value in node.value:
         name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
         if name in seen:
-            problems.append((key, f".{name}", f"is given twice, first in line {seen[name]}"))
+            problems.append((key, f".{name}", f"is given twice, first on line {seen[name]}"))
             continue
         seen[name] = key.start_mark.line + 1
         yield name, key, value
@@ -286,7 +283,7 @@ def relay(node: yaml.Node) -> Relay:
         if "host" not in given:
             problems.append((node, ".host", "is missing: the TURN server's name or address"))
         elif not Relay(**given).turn_uris():
-            problems.append((node, "", "serves nothing: give a port to udp, tcp or tls"))
+            problems.append((node, "", "has no port: set udp, tcp or tls"))
     if problems:
         raise Unusable(problems)
     return Relay(**given)

@@ -1,7 +1,6 @@
-"""The settings as values: what the service can be told, with its defaults.
+"""The settings as values, with their defaults.
 
-Owns the shape and the defaults. Refuses to know YAML, the environment and files: `config` reads
-those. Everything here is frozen, so one Settings can be shared by every part of the service.
+Everything here is frozen, so all parts of the service can share one Settings. `loading` reads them.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Guests(StrEnum):
-    """Whom the service serves without a token or a key."""
+    """Who may use the service without a token or a key."""
 
     SAME_ORIGIN = "same-origin"
-    """Pages of `http.public_name` and of `http.allowed_origins`; everybody without a name."""
+    """Pages of `http.public_name` and of `http.allowed_origins`. Without a name, everybody."""
     OPEN = "open"
     OFF = "off"
 
 
 class HookEvent(StrEnum):
-    """What a web hook may tell of."""
+    """The events that a web hook may report."""
 
     ROOM_OPENED = "room.opened"
     ROOM_CLOSED = "room.closed"
@@ -77,7 +76,7 @@ class Http:
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     drain: int = 5
-    """Seconds that open WebSockets get to leave by themselves when the service stops."""
+    """When the service stops, open WebSockets have so many seconds to leave by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,9 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes; counts of WebSocket connections.
+    """Sizes are in bytes. Connections are WebSockets.
 
-    An office behind one NAT is one address and, as guests, one user: hence minutes, not seconds.
+    An office behind one NAT is one address and, as guests, one user. So rates are per minute.
     """
 
     mints_per_user: Rate = field(default=Rate(60, 60))
@@ -117,14 +116,14 @@ class Limits:
     connections: int = 10_000
     connections_per_address: int = 100
     peers_per_user: int = 20
-    """Devices of a named user; of guests each is a user of its own."""
+    """Devices of a named user. Each guest is a user of its own."""
     peers_per_room: int = 50
     rooms_per_peer: int = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """`url` None: no web hooks. With one there is a secret."""
+    """Without a `url` there are no web hooks. With one there is a secret."""
 
     url: str | None = None
     secret: Secret | None = None

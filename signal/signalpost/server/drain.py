@@ -1,8 +1,8 @@
-"""Drain: the service is about to stop, and the peers leave first.
+"""Drain: before the service stops, the peers leave.
 
-Owns the order: nobody comes in, every peer is asked to leave, what is left is closed. HTTP goes on
-all the while, so that `/readyz` can say so and no request is lost; whoever listens closes the
-listener afterwards.
+The service accepts no more peers, asks every peer to leave, then closes the remaining connections.
+HTTP goes on meanwhile, so that `/readyz` can report it and no request is lost. The caller closes
+the listener afterwards.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from signalpost.web.service import Service
 __all__ = ["drain"]
 
 SOONEST_MS, SPREAD_MS = 1_000, 2_000
-"""When peers are asked to come back: not before a restart can be over, and each at its own time,
-or thousands of handshakes would arrive at once. Promised is that they are back within five seconds.
+"""When peers should return: not before a restart can be over, and each at its own time, otherwise
+thousands of handshakes would arrive at once. The promise is that they are back within five seconds.
 """
 
 BODY_SECONDS = 2.0
-"""For a request whose body is still arriving when everybody else has gone."""
+"""For requests whose body is still arriving when all peers have left."""
 
 
 async def drain(service: Service) -> None:
-    """Return when no WebSocket is open and no request is arriving: at once when none is, after
-    `http.drain` at the latest (and a second more for clients that do not answer the close, and
-    BODY_SECONDS).
+    """Return once no WebSocket is open and no request is arriving, at the latest after
+    `http.drain`, a second for clients that don't answer the close, and BODY_SECONDS.
     """
     seconds = service.settings.http.drain
     emit(logging.INFO, "stopping", connections=len(service.sockets), drain=seconds)

@@ -1,7 +1,4 @@
-"""The server: listeners, signals and the end of the process.
-
-Owns when sockets open and close. A listener that cannot be opened is one clear sentence.
-"""
+"""The process: its listeners, its signals and its end."""
 
 from __future__ import annotations
 
@@ -38,8 +35,8 @@ __all__ = ["CannotListen", "Listening", "listening", "serve"]
 
 
 class _OthersFaults(logging.Filter):
-    """Bytes that are no HTTP are their sender's fault: the request log has their line, and a
-    traceback would put the sender's address and what it sent into the log.
+    """Drops tracebacks of bytes that aren't HTTP. The request log has a line for them, and a
+    traceback would put the sender's address and data into the log.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -51,17 +48,17 @@ HTTP_LOGGER = logging.getLogger("signalpost.http")
 HTTP_LOGGER.addFilter(_OthersFaults())
 
 SHUTDOWN_SECONDS = 2.0
-"""What requests in flight get to finish; an idle service ends at once."""
+"""Requests in flight may finish within this time. An idle service ends at once."""
 
 EVERY_ADDRESS = "::"
-"""As a host to listen on: every address of this machine, over IPv4 and IPv6."""
+"""The host that means every address of this machine, over IPv4 and IPv6."""
 BACKLOG = 1024
 
 Opened = Callable[[web.RequestHandler], object]
 
 
 class CannotListen(Exception):
-    """A listener cannot be opened. `setting` is the section to change, http or metrics."""
+    """A listener can't be opened. `setting` is the section to change, http or metrics."""
 
     def __init__(self, setting: str, host: str, port: int, error: OSError) -> None:
         self.setting = setting
@@ -82,7 +79,7 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Ports as bound; `metrics` is None when that listener is off."""
+    """The bound ports. `metrics` is None if that listener is off."""
 
     port: int
     metrics: int | None
@@ -98,7 +95,7 @@ async def listening(service: Service) -> AsyncIterator[Listening]:
             runner = web.AppRunner(_metrics_app(service.metrics), access_log=None)
             where = settings.metrics.host, settings.metrics.port
             metrics_port = await _open(stack, runner, "metrics", *where, lambda connection: None)
-        # Below the listener, so that it hears of everybody whom the listener's end puts out.
+        # Closed after the listener, so that it gets the events of the listener's end.
         stack.push_async_callback(service.webhooks.close)
         requests = RequestLog(service)
         stack.callback(requests.flush)
@@ -122,8 +119,8 @@ async def _open(
     port: int,
     opened: Opened,
 ) -> int:
-    """The port, once it is open. `opened` hears of each connection, which a TCPSite would not tell:
-    hence none is used.
+    """Open a port and return its number. `opened` is called for each connection; a TCPSite has no
+    such hook, so none is used.
     """
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -148,8 +145,8 @@ async def _open(
 
 
 def _everywhere(port: int) -> socket.socket:
-    """One socket for both families, where asyncio would make `::` one for IPv6 alone. Without IPv6
-    in the kernel it is IPv4's. Raises OSError.
+    """One socket for IPv4 and IPv6; asyncio would make `::` an IPv6-only one. Without IPv6 in the
+    kernel it's an IPv4 socket. Raises OSError.
     """
     if socket.has_dualstack_ipv6():
         return socket.create_server(
@@ -159,7 +156,7 @@ def _everywhere(port: int) -> socket.socket:
 
 
 def _metrics_app(metrics: Metrics) -> web.Application:
-    """The application of the listener that is not for the public."""
+    """The application of the metrics listener, which isn't public."""
 
     async def show(request: web.Request) -> web.Response:
         body = generate_latest(metrics.registry)
@@ -171,33 +168,33 @@ def _metrics_app(metrics: Metrics) -> web.Application:
 
 
 def _take_files() -> None:
-    """As many open files as this process may have: each connection takes one, and the 1,024 that
-    shells and systemd begin with are kept for programs that call select(2).
+    """Raise the limit of open files as far as possible. Each connection takes one, and shells and
+    systemd start with 1,024 only for programs that call select(2).
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS says unlimited, and means less
+    with suppress(ValueError, OSError):  # macOS says unlimited but allows less
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def serve(settings: Settings, sources: SettingsFiles) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once. `sources` gave the
-    settings, and is looked at for others; SIGHUP has it read at once.
+async def serve(settings: Settings, files: SettingsFiles) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once. `files` are watched for
+    changes of the settings, and SIGHUP reads them at once.
     """
     _take_files()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     service = Service.make(settings)
-    reloader = Reloader(service, sources)
+    reloader = Reloader(service, files)
     at_terminal = sys.stderr.isatty()
 
     def end() -> None:
         for again in (signal.SIGTERM, signal.SIGINT):
-            # Not the signal's default: the first process of a container has none.
+            # Not the signal's default action: the first process in a container has none.
             loop.add_signal_handler(again, os._exit, 128 + again)
         stop.set()
 
     def hang_up() -> None:
-        # A terminal that goes away sends the same signal, and what was started there ends with it.
+        # A closing terminal sends the same signal, and its programs should end with it.
         if at_terminal and not sys.stderr.isatty():
             stop.set()
         else:
@@ -208,7 +205,7 @@ async def serve(settings: Settings, sources: SettingsFiles) -> None:
             loop.add_signal_handler(number, end)
         loop.add_signal_handler(signal.SIGHUP, hang_up)
         following = loop.create_task(reloader.run())
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it again
+        gc.freeze()  # everything loaded so far stays, so the collector needn't walk it
         emit(
             logging.INFO,
             "listening",

@@ -1,7 +1,6 @@
-"""Live reload: the settings of a running service follow its configuration and secret files.
+"""Live reload: a running service follows changes of its configuration and secret files.
 
-Owns when they are looked at and what is said about it. Settings that cannot be used change nothing,
-and are complained about once, in the words of a start that fails.
+Unusable settings change nothing. They are reported once, with the messages of a failing start.
 """
 
 from __future__ import annotations
@@ -23,38 +22,38 @@ LOOK_SECONDS = 2.0
 
 
 class Reloader:
-    """`asked` is set to have everything read at once, changed or not."""
+    """Set `asked` to read everything at once, even without a change."""
 
-    __slots__ = ("_service", "_sources", "_started", "asked")
+    __slots__ = ("_files", "_service", "_started", "asked")
 
-    def __init__(self, service: Service, sources: SettingsFiles) -> None:
+    def __init__(self, service: Service, files: SettingsFiles) -> None:
         self._service = service
-        self._sources = sources
+        self._files = files
         self._started = service.settings
         self.asked = asyncio.Event()
 
     async def run(self) -> None:
-        """Look every LOOK_SECONDS, for ever. No thread does it: a look takes 20 µs, and reading
-        everything, after a change, less than a millisecond.
+        """Look for changes every LOOK_SECONDS, for ever. It needs no thread: a look takes 20 µs,
+        and reading everything after a change less than a millisecond.
         """
         while True:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.asked.wait()
             except TimeoutError:
-                if not self._sources.changed():
+                if not self._files.changed():
                     continue
             self.asked.clear()
             try:
                 self.reload()
-            except Exception:  # a fault of ours must not stop the following of later changes
+            except Exception:  # a bug must not keep us from noticing later changes
                 LOGGER.exception("unexpected error")
 
     def reload(self) -> None:
-        """Read everything, and change what has changed, all of it or nothing."""
+        """Read everything, and apply all changes or none."""
         service = self._service
         try:
-            settings = self._sources.load()
+            settings = self._files.load()
         except ConfigError as error:
             service.metrics.reloaded(Reload.INVALID, service.clock())
             mistakes = list(map(str, error.mistakes))

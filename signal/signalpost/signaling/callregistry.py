@@ -1,7 +1,7 @@
-"""The exchange: all calls that go on, and the record of those that ended.
+"""The call registry: all calls in progress, and the records of those that ended.
 
-Owns which devices a call rings, two who call each other at once, and how long it rings. Each call's
-own rules are `calls`'. Refuses to know sockets; clock and timer are arguments.
+It decides which devices a call rings and for how long, and what happens when two users call each
+other at once. `calls` has the rules of a single call. Clock and timer are arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from signalpost.ids import CallId, PeerId, Ref, UserId
 from signalpost.signaling import calls
 from signalpost.signaling.calls import (
     Accept,
-    Arrive,
+    AddDevice,
     Call,
     Ended,
     HangUp,
@@ -31,13 +31,13 @@ __all__ = ["RING_SECONDS", "CallRecord", "CallRegistry", "Later", "Timer"]
 
 RING_SECONDS = 45.0
 RETURN_SECONDS = 35.0
-"""After a start peers are still coming back, and state the calls they were in: an invitation waits
-for its device, and an acceptance for its invitation.
+"""After a start peers are still returning, and state their calls again: an invitation waits for its
+device, and an acceptance for its invitation.
 """
 ABSENT_SECONDS = 10.0
-"""How long an invitation waits."""
+"""An invitation waits this long."""
 MAX_CALLS = 16
-"""Calls that one peer may have begun and not ended."""
+"""One peer may have this many calls that it began and that haven't ended."""
 MAX_EARLY = 10_000
 MAX_RECORDS = 10_000
 
@@ -48,12 +48,12 @@ class Timer(Protocol):
 
 K = TypeVar("K")
 Later = Callable[[float, Callable[[], None]], Timer]
-"""Call a function after so many seconds: a loop's `call_later`."""
+"""Calls a function after so many seconds, like a loop's `call_later`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """What is known of a call; times are Unix seconds."""
+    """The record of a call. Times are Unix seconds."""
 
     call: CallId
     caller: UserId
@@ -66,24 +66,24 @@ class CallRecord:
 
 
 @dataclass(slots=True)
-class _Going:
+class _Entry:
     call: Call
     record: CallRecord
     timer: Timer
     waits: bool
-    """For a first device."""
+    """For its first device."""
 
 
 class CallRegistry:
-    """`tell` carries notices to peers, `changed` hears of every record. `clock` gives Unix time."""
+    """`tell` sends notices to peers, `changed` gets changed records. `clock` gives Unix time."""
 
     __slots__ = (
+        "_by_peer",
+        "_calls",
         "_changed",
         "_clock",
         "_early",
-        "_going",
         "_later",
-        "_of",
         "_returning",
         "_ringing",
         "_tell",
@@ -105,39 +105,39 @@ class CallRegistry:
         later(RETURN_SECONDS, self._all_returned)
         self._early: dict[CallId, Accept] = {}
         """Acceptances that came before their invitation, while peers return."""
-        self._going: dict[CallId, _Going] = {}
-        self._of: dict[PeerId, set[CallId]] = {}
-        """The calls a peer has a part in."""
+        self._calls: dict[CallId, _Entry] = {}
+        self._by_peer: dict[PeerId, set[CallId]] = {}
+        """A peer's calls."""
         self._ringing: dict[UserId, set[CallId]] = {}
         """Unanswered calls, by callee."""
         self.records: deque[CallRecord] = deque(maxlen=MAX_RECORDS)
 
     def __len__(self) -> int:
-        return len(self._going)
+        return len(self._calls)
 
     def invite(self, call: Call, ref: Ref = None) -> None:
-        """Begin a call; `call.devices` are the callee's that may be asked. Said twice it changes
-        nothing. Raises TooManyCalls, and CallExists for another's call of that name.
+        """Begin a call. `call.devices` are those of the callee that may be asked. A repeat changes
+        nothing. Raises TooManyCalls, and CallExists if somebody else's call has that id.
         """
-        if (known := self._going.get(call.id)) is not None:
+        if (known := self._calls.get(call.id)) is not None:
             if known.call.caller != call.caller:
-                raise CallExists("there is a call of that name: choose a random one")
+                raise CallExists("another call has this id: choose a random one")
             return
         if (theirs := self._crossing(call)) is not None:
             self.apply(theirs, Accept(call.caller, ref, instead=call.id))
             return
-        begun = self._of.get(call.caller, ())
-        if sum(self._going[one].call.caller == call.caller for one in begun) >= MAX_CALLS:
-            raise TooManyCalls(f"you have {MAX_CALLS} calls, the most there may be")
-        free = tuple(device for device in call.devices if not self._talks(device))
+        begun = self._by_peer.get(call.caller, ())
+        if sum(self._calls[one].call.caller == call.caller for one in begun) >= MAX_CALLS:
+            raise TooManyCalls(f"you have {MAX_CALLS} calls, which is the limit")
+        free = tuple(device for device in call.devices if not self._is_in_call(device))
         occupied = len(free) < len(call.devices)
         wait = self._returning and not free and not occupied
         placed = replace(call, devices=free)
         record = CallRecord(call.id, call.caller_user, call.callee_user, self._clock())
-        timer = self._rings_out(call.id, ABSENT_SECONDS if wait else RING_SECONDS)
-        self._going[call.id] = _Going(placed, record, timer, wait)
+        timer = self._time_out(call.id, ABSENT_SECONDS if wait else RING_SECONDS)
+        self._calls[call.id] = _Entry(placed, record, timer, wait)
         for peer in (call.caller, *free):
-            self._of.setdefault(peer, set()).add(call.id)
+            self._by_peer.setdefault(peer, set()).add(call.id)
         self._ringing.setdefault(call.callee_user, set()).add(call.id)
         self._changed(record)
         self._settle(call.id, *calls.dial(placed, occupied=occupied, wait=wait, ref=ref))
@@ -149,7 +149,7 @@ class CallRegistry:
 
     def apply(self, call: CallId, event: calls.Event) -> None:
         """Raises NotInCall or AlreadyAnswered."""
-        going = self._going.get(call)
+        going = self._calls.get(call)
         if going is not None:
             self._settle(call, *calls.step(going.call, event))
         elif isinstance(event, Accept) and self._may_be_early(call, event):
@@ -166,53 +166,53 @@ class CallRegistry:
             return early.peer == event.peer
         if not self._returning or len(self._early) >= MAX_EARLY:
             return False
-        # Its caller may have come back, to say no more than that it is over.
+        # The caller may have returned only to say that the call is over.
         return all(call != record.call for record in self.records)
 
-    def arrive(self, peer: PeerId, user: UserId, may: Callable[[Call], bool]) -> None:
-        """A device of `user` is there: calls that ring for the user ring there too, if they may."""
+    def ring_device(self, peer: PeerId, user: UserId, may: Callable[[Call], bool]) -> None:
+        """Ring a device of `user` for every call that rings the user and `may` ring this device."""
         for call in tuple(self._ringing.get(user, ())):
-            going = self._going[call]
-            if peer == going.call.caller or self._talks(peer) or not may(going.call):
+            going = self._calls[call]
+            if peer == going.call.caller or self._is_in_call(peer) or not may(going.call):
                 continue
-            self._of.setdefault(peer, set()).add(call)
+            self._by_peer.setdefault(peer, set()).add(call)
             if going.waits:
                 going.waits = False
                 going.timer.cancel()
-                going.timer = self._rings_out(call, RING_SECONDS)
-            self.apply(call, Arrive(peer))
+                going.timer = self._time_out(call, RING_SECONDS)
+            self.apply(call, AddDevice(peer))
 
     def lost(self, peer: PeerId) -> None:
         """The peer is gone for good."""
-        for call in tuple(self._of.get(peer, ())):
-            going = self._going.get(call)
+        for call in tuple(self._by_peer.get(peer, ())):
+            going = self._calls.get(call)
             if going is not None and peer in going.call.peers:
                 self.apply(call, Lost(peer))
-        self._of.pop(peer, None)
+        self._by_peer.pop(peer, None)
         for call in [call for call, early in self._early.items() if early.peer == peer]:
             del self._early[call]
 
-    def share(self, one: PeerId, other: PeerId) -> CallId | None:
-        """The answered call between the two."""
-        for call in self._of.get(one, ()):
-            going = self._going[call].call
+    def between(self, one: PeerId, other: PeerId) -> CallId | None:
+        """The answered call between the two, None if there is none."""
+        for call in self._by_peer.get(one, ()):
+            going = self._calls[call].call
             if going.callee is not None and other in going.peers and other != one:
                 return call
         return None
 
     def _crossing(self, call: Call) -> CallId | None:
-        """A call that rings from the callee to the caller, on the very device that calls now."""
-        for candidate in self._of.get(call.caller, ()):
-            going = self._going[candidate].call
+        """A call from the callee that is ringing on the very device that calls now."""
+        for candidate in self._by_peer.get(call.caller, ()):
+            going = self._calls[candidate].call
             if going.caller_user == call.callee_user and call.caller in going.devices:
                 return candidate
         return None
 
-    def _talks(self, peer: PeerId) -> bool:
-        going = (self._going[call].call for call in self._of.get(peer, ()))
+    def _is_in_call(self, peer: PeerId) -> bool:
+        going = (self._calls[call].call for call in self._by_peer.get(peer, ()))
         return any(call.callee is not None and peer in call.peers for call in going)
 
-    def _rings_out(self, call: CallId, seconds: float) -> Timer:
+    def _time_out(self, call: CallId, seconds: float) -> Timer:
         return self._later(seconds, lambda: self.apply(call, TimeOut()))
 
     def _all_returned(self) -> None:
@@ -222,11 +222,11 @@ class CallRegistry:
             self._tell_lost(call, event)
 
     def _tell_lost(self, call: CallId, said: Accept | HangUp) -> None:
-        """Whoever stated a call that nobody else states again."""
+        """Tell a peer that nobody else stated its call again."""
         self._tell((Tell((said.peer,), Ended(call, Outcome.LOST, ref=said.ref)),))
 
     def _settle(self, call: CallId, after: Call, tells: calls.Tells) -> None:
-        going = self._going[call]
+        going = self._calls[call]
         before, going.call = going.call, after
         now = self._clock()
         record = going.record
@@ -237,12 +237,12 @@ class CallRegistry:
         if after.phase is Phase.ENDED:
             record = replace(record, ended=now, outcome=after.outcome)
         for peer in set(before.peers) - set(after.peers):
-            _discard(self._of, peer, call)
+            _discard(self._by_peer, peer, call)
         if after.phase is not Phase.RINGING:
             going.timer.cancel()
             _discard(self._ringing, after.callee_user, call)
         if after.phase is Phase.ENDED:
-            del self._going[call]
+            del self._calls[call]
             self.records.append(record)
         if record is not going.record:
             going.record = record
@@ -251,7 +251,7 @@ class CallRegistry:
 
 
 def _discard(index: dict[K, set[CallId]], key: K, call: CallId) -> None:
-    """Forget an entry, and the key with its last."""
+    """Remove an entry, and its key with the last one."""
     if (calls_of := index.get(key)) is not None:
         calls_of.discard(call)
         if not calls_of:

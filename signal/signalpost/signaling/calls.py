@@ -1,8 +1,7 @@
-"""Calls: the pure state machine of one call, (call, event) → new call and whom to tell what.
+"""The pure state machine of one call: (call, event) → the new call, and whom to tell what.
 
-Owns who rings, who is the first to accept, and how a call ends. Refuses to know sockets, clocks,
-wire formats and media. A call ends once, with one outcome, and everybody who was told of it is told
-of its end: that rule must not be broken.
+It decides which devices ring, which one accepts first, and how the call ends. A call ends once,
+with one outcome, and everybody who heard of the call hears of its end; never break that rule.
 
     ringing ─accept→ accepted ─connected→ connected ─hang up, lost→ ended
        └─ reject, busy, cancel, time-out, lost ──────────────────────↗
@@ -21,7 +20,7 @@ from signalpost.signaling.rooms import Tell
 __all__ = [
     "Accept",
     "Accepted",
-    "Arrive",
+    "AddDevice",
     "Busy",
     "Call",
     "Cancel",
@@ -46,7 +45,7 @@ __all__ = [
 class Phase(StrEnum):
     RINGING = "ringing"
     ACCEPTED = "accepted"
-    """Answered; the two are setting up media."""
+    """Answered. The two are setting up media."""
     CONNECTED = "connected"
     ENDED = "ended"
 
@@ -55,20 +54,20 @@ class Outcome(StrEnum):
     """How a call ended, in its record."""
 
     COMPLETED = "completed"
-    """It was connected, and somebody hung up."""
+    """It was connected, then somebody hung up."""
     REJECTED = "rejected"
     BUSY = "busy"
     CANCELLED = "cancelled"
     MISSED = "missed"
     """It rang, and nobody answered in time."""
     UNREACHABLE = "unreachable"
-    """No device of the callee was there, or none ever rang."""
+    """The callee had no device here, or none that rang."""
     FAILED = "failed"
-    """Answered, and over before media connected."""
+    """It was answered, but ended before media connected."""
     LOST = "lost"
-    """A connected call whose one end was gone for good."""
+    """It was connected, then one end was gone for good."""
     ANSWERED_ELSEWHERE = "answered-elsewhere"
-    """What a device is told that rang beside the one that answered; never a call's own."""
+    """Sent to the devices that rang but didn't answer. It's never the outcome of the call."""
 
 
 # --- what happens ------------------------------------------------------------------------------
@@ -83,7 +82,7 @@ class Rings:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """`instead`: the call that the device made itself, when two called each other at once."""
+    """`instead` is the device's own call, if two called each other at once."""
 
     peer: PeerId
     ref: Ref = None
@@ -91,15 +90,15 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrive:
-    """A further device of the callee is there now: it rings too."""
+class AddDevice:
+    """Another device of the callee is connected now. It rings too."""
 
     peer: PeerId
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """By the user, so it counts for all of the user's devices."""
+    """The user rejects the call, on all devices."""
 
     peer: PeerId
     reason: str | None = None
@@ -108,7 +107,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """This device alone: another one may still answer."""
+    """Only this device is busy: another one may still answer."""
 
     peer: PeerId
     ref: Ref = None
@@ -122,7 +121,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Media flows, as one of the two sees it."""
+    """One of the two says that media flows."""
 
     peer: PeerId
 
@@ -136,7 +135,7 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class TimeOut:
-    """The ringing has lasted long enough."""
+    """The call has rung for long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ class Lost:
     peer: PeerId
 
 
-Event = Rings | Accept | Arrive | Reject | Busy | Cancel | Connected | HangUp | TimeOut | Lost
+Event = Rings | Accept | AddDevice | Reject | Busy | Cancel | Connected | HangUp | TimeOut | Lost
 
 
 # --- what peers are told -----------------------------------------------------------------------
@@ -164,14 +163,14 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class Ringing:
-    """To the caller: the first device shows the call."""
+    """To the caller: a device shows the call."""
 
     call: CallId
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """To both ends: with whom the call is. The caller is the impolite one (perfect negotiation)."""
+    """To both ends: who the other end is. The caller is impolite (perfect negotiation)."""
 
     call: CallId
     peer: PeerId
@@ -199,8 +198,8 @@ Tells = tuple[Tell[Notice], ...]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`devices`: those of the callee that may still answer, in the order they were asked.
-    `callee`: the one that did. `rang`: one of them showed the call. `busy`: one said so.
+    """`devices` may still answer; they are the callee's, in the order in which they were asked.
+    `callee` is the one that answered. `rang`: a device showed the call. `busy`: a device was busy.
     """
 
     id: CallId
@@ -208,7 +207,7 @@ class Call:
     caller_user: UserId
     callee_user: UserId
     name: str | None = None
-    """The caller's, to be shown."""
+    """The caller's name, for display."""
     devices: tuple[PeerId, ...] = ()
     phase: Phase = Phase.RINGING
     callee: PeerId | None = None
@@ -218,7 +217,7 @@ class Call:
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
-        """Everybody who is told when it ends."""
+        """Everybody who is told when the call ends."""
         if self.phase is Phase.ENDED:
             return ()
         if self.callee is not None:
@@ -229,16 +228,16 @@ class Call:
 def dial(
     call: Call, *, occupied: bool = False, wait: bool = False, ref: Ref = None
 ) -> tuple[Call, Tells]:
-    """A new call. Its `devices` are those that can be asked, without the ones in another call;
-    `occupied` says that there were such. Without a device it ends at once, busy or unreachable,
-    unless it is to `wait` for one.
+    """A new call. Its `devices` can be asked; devices in another call are left out, and `occupied`
+    says that there are some. Without a device the call ends at once, as busy or unreachable, unless
+    it is to `wait` for one.
     """
-    fresh = replace(call, busy=occupied)
-    if fresh.devices:
-        return fresh, (Tell(fresh.devices, _invitation(fresh)),)
+    new = replace(call, busy=occupied)
+    if new.devices:
+        return new, (Tell(new.devices, _invitation(new)),)
     if wait and not occupied:
-        return fresh, ()
-    return _end(fresh, _unanswered(fresh), asked=(fresh.caller, ref))
+        return new, ()
+    return _end(new, _unanswered(new), asked=(new.caller, ref))
 
 
 def _invitation(call: Call) -> Invited:
@@ -246,7 +245,7 @@ def _invitation(call: Call) -> Invited:
 
 
 def step(call: Call, event: Event) -> tuple[Call, Tells]:
-    """Raises NotInCall or AlreadyAnswered; the call is then as it was."""
+    """Raises NotInCall or AlreadyAnswered; then the call hasn't changed."""
     if call.phase is Phase.ENDED:
         raise NotInCall("the call has ended")
     match event:
@@ -257,7 +256,7 @@ def step(call: Call, event: Event) -> tuple[Call, Tells]:
             return replace(call, rang=True), (Tell((call.caller,), Ringing(call.id)),)
         case Accept():
             return _accept(call, event)
-        case Arrive():
+        case AddDevice():
             if call.phase is not Phase.RINGING or event.peer in call.devices:
                 return call, ()
             after = replace(call, devices=(*call.devices, event.peer))
@@ -274,7 +273,7 @@ def step(call: Call, event: Event) -> tuple[Call, Tells]:
         case Cancel():
             _require(event.peer == call.caller)
             if call.callee is not None:
-                raise AlreadyAnswered("the call was answered: hang up instead")
+                raise AlreadyAnswered("the call has been answered: hang up instead")
             return _end(call, Outcome.CANCELLED, asked=(event.peer, event.ref))
         case Connected():
             _require(call.callee is not None and event.peer in call.peers)
@@ -293,7 +292,7 @@ def step(call: Call, event: Event) -> tuple[Call, Tells]:
 
 def _accept(call: Call, event: Accept) -> tuple[Call, Tells]:
     if event.peer == call.callee:
-        return call, ()  # said twice
+        return call, ()  # a repeat
     _require_ringing(call, event.peer)
     others = tuple(device for device in call.devices if device != event.peer)
     tells: list[Tell[Notice]] = [
@@ -307,7 +306,7 @@ def _accept(call: Call, event: Accept) -> tuple[Call, Tells]:
 
 
 def _hang_up(call: Call, event: HangUp) -> tuple[Call, Tells]:
-    """The one way out that always works: before an answer it cancels, or rejects."""
+    """Hanging up always works. Before an answer it cancels or rejects the call."""
     _require(event.peer in call.peers)
     asked = (event.peer, event.ref)
     match call.phase:
@@ -331,7 +330,7 @@ def _lost(call: Call, peer: PeerId) -> tuple[Call, Tells]:
 
 
 def _without(call: Call, device: PeerId) -> tuple[Call, Tells]:
-    """One device fewer; with the last one the call ends."""
+    """Remove a device. Without any the call ends."""
     after = replace(call, devices=tuple(other for other in call.devices if other != device))
     if after.devices:
         return after, ()
@@ -352,7 +351,7 @@ def _end(
     asked: tuple[PeerId, Ref] | None = None,
     gone: PeerId | None = None,
 ) -> tuple[Call, Tells]:
-    """`asked`: who ended it, with the ref to answer; `gone`: who cannot be told."""
+    """`asked` ended the call, and gets an answer with its ref. `gone` can't be told."""
     asker = asked[0] if asked is not None else None
     others = tuple(peer for peer in call.peers if peer not in (asker, gone))
     tells = [] if asked is None else [Tell((asked[0],), Ended(call.id, outcome, reason, asked[1]))]

@@ -1,7 +1,7 @@
-"""The hub: keeps peers, rooms and calls, and carries effects to outboxes.
+"""The hub: keeps peers, rooms and calls, and sends notices to outboxes.
 
-The only place where a peer is reached. It does not know which dialect a peer speaks beyond asking
-it to encode; a notice to many is encoded once a dialect. A peer's id says nothing about its node.
+Only the hub reaches a peer. It asks the peer's dialect to encode a notice, and a notice to many is
+encoded once for each dialect. A peer's id says nothing about its node.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NewType, Protocol
 
-from signalpost.access.auth import Kind, Permission, Principal
+import msgspec
+
+from signalpost.access.auth import Kind, Principal
 from signalpost.access.bans import Ban, Bans
 from signalpost.config.settings import Limits
 from signalpost.errors import (
@@ -44,16 +46,28 @@ from signalpost.signaling.rooms import (
     addressees,
     step,
 )
+from signalpost.tokens import Permission
 
-__all__ = ["Delivered", "Dialect", "GoAway", "Hub", "Notice", "Outbox", "Receipt"]
+__all__ = [
+    "Delivered",
+    "Dialect",
+    "Encoded",
+    "GoAway",
+    "Hub",
+    "Notice",
+    "Outbox",
+    "Receipt",
+    "new_peer",
+    "user_of",
+]
 
 PEER_ID_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """This process is about to stop: connect again after `retry_after_ms`, and in any case within
-    `closes_in_ms`, when it closes what is left.
+    """This process is about to stop: connect again after `retry_after_ms`. It closes what is left
+    after `closes_in_ms`.
     """
 
     retry_after_ms: int
@@ -62,7 +76,7 @@ class GoAway:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The addressee's client has the message that its sender called `id`."""
+    """The addressee's client has the sender's message `id`."""
 
     id: str | int
     to: PeerId
@@ -78,31 +92,48 @@ class Receipt(NamedTuple):
 Notice = rooms.Notice | calls.Notice | Delivered | GoAway
 
 
-class Dialect(Protocol):
-    """Encodes what a peer is told. One object a dialect: the hub compares by identity."""
+Encoded = NewType("Encoded", bytes)
+"""A notice in a dialect's encoding, the same for all its peers. It isn't a frame yet: the outbox
+adds what differs from peer to peer, such as a number.
+"""
 
-    def dump(self, notice: Notice) -> bytes: ...
+
+class Dialect(Protocol):
+    """Encodes notices. Each dialect is one object, because the hub compares by identity."""
+
+    def encode(self, notice: Notice) -> Encoded: ...
 
 
 class Outbox(Protocol):
-    """The way to one peer. `send` never waits and never fails. `receipt`: who wants to hear, by
-    `Hub.delivered`, when the peer's client has it; a dialect without acknowledgements ignores it.
+    """Sends to one peer. `send` never waits and never fails. With a `receipt`, `Hub.delivered` is
+    called once the peer's client has the message; a dialect without acknowledgements ignores it.
     """
 
     @property
     def dialect(self) -> Dialect: ...
 
-    def send(self, frame: bytes, receipt: Receipt | None = None) -> None: ...
+    def send(self, encoded: Encoded, receipt: Receipt | None = None) -> None: ...
 
-    def expel(self, error: SignalpostError) -> None:
-        """Tell the peer why it is put out, and end its session: `Hub.disconnect` is called."""
+    def terminate(self, error: SignalpostError) -> None:
+        """Tell the peer why, and end its session. This calls `Hub.disconnect`."""
 
 
 RoomChanged = Callable[[Room | None, Event, Room], None]
-"""Hears of every step of a room: as it was (None: there was none), what happened, as it is."""
+"""Called after every step of a room: the room before (None: a new room), the event, the room after.
+"""
 
 
-def _meet(one: _Peer, other: _Peer) -> bool:
+def new_peer() -> PeerId:
+    """A random id for a new peer."""
+    return PeerId(secrets.token_hex(PEER_ID_BYTES))
+
+
+def user_of(principal: Principal, peer: PeerId) -> UserId:
+    """How other peers know the peer's user."""
+    return UserId(principal.subject or f"~{peer}")
+
+
+def _share_room(one: _Peer, other: _Peer) -> bool:
     return not one.rooms.keys().isdisjoint(other.rooms)
 
 
@@ -114,11 +145,13 @@ class _Peer:
     name: str | None
     may_signal: bool
     rooms: dict[RoomId, None] = field(default_factory=dict)
-    """In order of joining."""
+    """In the order of joining."""
 
 
 class Hub:
-    """`clock` gives Unix time; `later` is a timer. `call_changed` hears of every call's record."""
+    """`clock` gives Unix time; `later` starts a timer. `call_changed` gets every change of a call's
+    record.
+    """
 
     __slots__ = (
         "_peers",
@@ -161,13 +194,13 @@ class Hub:
         return self._rooms.get(room)
 
     def drain(self, retry_after_ms: Callable[[], int], closes_in_ms: int) -> None:
-        """Take in nobody more and let nobody join; every peer is asked to leave, each at a time of
-        its own, so that they do not all come back at once.
+        """Accept no more peers or joins, and ask every peer to leave. Each gets a time of its own,
+        so that they don't all return at once.
         """
         self.draining = True
         for peer in self._peers.values():
             notice = GoAway(retry_after_ms(), closes_in_ms)
-            peer.outbox.send(peer.outbox.dialect.dump(notice))
+            peer.outbox.send(peer.outbox.dialect.encode(notice))
 
     # --- peers ---------------------------------------------------------------------------------
 
@@ -179,19 +212,19 @@ class Hub:
         name: str | None = None,
         peer: PeerId | None = None,
     ) -> tuple[PeerId, UserId]:
-        """Take a peer in, under the id it had before if it proved that. Raises Draining, Banned or
+        """Add a peer, under the id that it had before if it proved that. Raises Draining, Banned or
         TooManyConnections.
 
-        It is told nothing until `arrived`, so that its welcome comes first.
+        It gets nothing until `ring_device`, so that its welcome comes first.
         """
         if self.draining:
             raise Draining
         self.bans.require_none(principal.user_id)
-        peer = peer or PeerId(secrets.token_hex(PEER_ID_BYTES))
-        user = UserId(principal.subject or f"~{peer}")
+        peer = peer or new_peer()
+        user = user_of(principal, peer)
         devices = self._users.get(user, ())
         if len(devices) >= self.limits.peers_per_user:
-            raise TooManyConnections("you are connected too often: close some of your devices")
+            raise TooManyConnections("too many connections: disconnect a device")
         self._peers[peer] = _Peer(
             principal, outbox, user, name, Permission.SIGNAL in principal.permissions
         )
@@ -199,7 +232,7 @@ class Hub:
         return peer, user
 
     def disconnect(self, peer: PeerId) -> None:
-        """Take a peer out of everything; its rooms and calls are told, it is not."""
+        """Remove a peer. Its rooms and calls are told; the peer isn't."""
         gone = self._peers.pop(peer)
         devices = tuple(device for device in self._users[gone.user] if device != peer)
         if devices:
@@ -212,31 +245,33 @@ class Hub:
             self._apply(leave, *step(self._rooms[room], leave))
 
     def ban(self, room: RoomId, peer: PeerId, seconds: float) -> Ban:
-        """Put a peer out of a room, and who it is out of the service for so long: all of a user's
-        devices, or all guests of an address. Raises NotInRoom, NoSuchPeer or BadParameter.
+        """Kick a peer from a room, and ban its user from the service for so long: all of a user's
+        devices, or all guests from an address. Raises NotInRoom, NoSuchPeer or BadParameter.
         """
         if peer not in self._room(room).members:
-            raise NoSuchPeer("no such peer in this room")
+            raise NoSuchPeer("there is no such peer in this room")
         known = self._peers[peer]
         user_id = known.principal.user_id
         if known.principal.kind is Kind.SERVER:
-            raise BadParameter("this peer came with an API key, and keys are not banned")
+            raise BadParameter(
+                "this peer has an API key, which can't be banned: revoke the key instead"
+            )
         self.kick(room, peer)
         ban = self.bans.add(user_id, known.user, peer, room, seconds)
         for other in tuple(self._peers.values()):
             if other.principal.user_id == user_id:
-                other.outbox.expel(Banned("you were put out of this service", seconds))
+                other.outbox.terminate(Banned("you are banned from this service", seconds))
         return ban
 
-    def arrived(self, peer: PeerId) -> None:
-        """The peer has come, or come nearer: calls that ring for its user ring there too."""
+    def ring_device(self, peer: PeerId) -> None:
+        """Ring a peer that has connected, or joined a room, for calls that ring its user."""
         device = self._peers[peer]
-        self.calls.arrive(
+        self.calls.ring_device(
             peer, device.user, lambda call: self._reaches(self._peers[call.caller], device)
         )
 
     def delivered(self, receipt: Receipt, to: PeerId) -> None:
-        """The client of `to` has what the receipt was for."""
+        """The client of `to` has the message that the receipt is for."""
         self._send((receipt.sender,), Delivered(receipt.id, to))
 
     # --- rooms ---------------------------------------------------------------------------------
@@ -248,9 +283,9 @@ class Hub:
         ref: Ref = None,
         *,
         role: Role = Role.MEMBER,
-        metadata: object = None,
+        metadata: msgspec.Raw | None = None,
     ) -> None:
-        """Raises Draining, TooManyRooms, or what the room and the principal refuse."""
+        """Raises Draining, TooManyRooms, and what the room's and the principal's rules raise."""
         if self.draining:
             raise Draining
         joiner = self._peers[peer]
@@ -258,13 +293,13 @@ class Hub:
         joiner.principal.require_room(room)
         state = self._rooms.get(room) or Room(room, self.limits.peers_per_room)
         if len(joiner.rooms) >= self.limits.rooms_per_peer and room not in joiner.rooms:
-            raise TooManyRooms(f"you are in {len(joiner.rooms)} rooms, the most there may be")
+            raise TooManyRooms(f"you are in {len(joiner.rooms)} rooms, which is the limit")
         member = Member(peer, joiner.user, joiner.name, role, metadata)
         event = Join(member, ref)
         after, tells = step(state, event)
         joiner.rooms[room] = None
         self._apply(event, after, tells)
-        self.arrived(peer)
+        self.ring_device(peer)
 
     def leave(self, peer: PeerId, room: RoomId, ref: Ref = None) -> None:
         """Raises NotInRoom."""
@@ -287,7 +322,7 @@ class Hub:
         self._apply(event, *step(self._room(room), event))
 
     def close(self, room: RoomId) -> None:
-        """Put everybody out. Raises NotInRoom when there is no such room."""
+        """Remove everybody. Raises NotInRoom if there is no such room."""
         state = self._room(room)
         for peer in state.members:
             del self._peers[peer].rooms[room]
@@ -296,12 +331,12 @@ class Hub:
 
     # --- messages ------------------------------------------------------------------------------
 
-    def carry(self, message: Signalled | Texted, to: PeerId | None) -> None:
-        """Carry what a peer says to one peer, or to everybody else in the room.
+    def forward(self, message: Signalled | Texted, to: PeerId | None) -> None:
+        """Send a peer's message to one peer, or to everybody else in the room.
 
-        Without a room the first that both are in counts, or the call between them. Whether a peer
-        exists elsewhere is not told. Raises PermissionDenied, BadParameter, NotInRoom, NoSuchPeer
-        or RoleRefused.
+        Without a room, it's the first room that both are in, or the call between them. Whether a
+        peer exists elsewhere stays secret. Raises PermissionDenied, BadParameter, NotInRoom,
+        NoSuchPeer or RoleRefused.
         """
         room, sender, _, ref = message
         peer = self._peers[sender]
@@ -311,21 +346,21 @@ class Hub:
         if room is not None:
             receivers = addressees(self._room(room), sender, to)
         elif to is not None:
-            message = message._replace(room=self._meeting(sender, to))
+            message = message._replace(room=self._shared_room(sender, to))
             receivers = (to,)
         else:
-            raise BadParameter("it needs `to` (a peer) or `room`")
+            raise BadParameter("give `to` (a peer) or `room`")
         receipt = None if ref is None or to is None else Receipt(sender, ref)
         self._send(receivers, message, receipt)
 
-    def _meeting(self, one: PeerId, other: PeerId) -> RoomId | None:
-        """The first room that both are in, None when it is a call. Raises NoSuchPeer."""
+    def _shared_room(self, one: PeerId, other: PeerId) -> RoomId | None:
+        """The first room that both are in, None if they share a call. Raises NoSuchPeer."""
         theirs = self._peers[other].rooms if other in self._peers else {}
         for room in self._peers[one].rooms:
             if room in theirs:
                 return room
-        if self.calls.share(one, other) is None:
-            raise NoSuchPeer("no such peer in a room or a call with you")
+        if self.calls.between(one, other) is None:
+            raise NoSuchPeer("no such peer shares a room or an answered call with you")
         return None
 
     # --- calls ---------------------------------------------------------------------------------
@@ -345,11 +380,11 @@ class Hub:
 
     @staticmethod
     def _reaches(caller: _Peer, device: _Peer) -> bool:
-        """Guests are called by an id that only those know who were told it; of named users a guest
-        reaches those in a room with it.
+        """Anybody who knows a guest's id may call the guest. A guest may call a named user only if
+        they share a room.
         """
         named = device.principal.subject is not None
-        return not named or caller.principal.subject is not None or _meet(caller, device)
+        return not named or caller.principal.subject is not None or _share_room(caller, device)
 
     # --- effects -------------------------------------------------------------------------------
 
@@ -376,14 +411,14 @@ class Hub:
         if len(to) == 1:
             if (known := self._peers.get(to[0])) is not None:
                 outbox = known.outbox
-                outbox.send(outbox.dialect.dump(notice), receipt)
+                outbox.send(outbox.dialect.encode(notice), receipt)
             return
-        frames: dict[int, bytes] = {}
+        encodings: dict[int, Encoded] = {}
         for peer in to:
             if (known := self._peers.get(peer)) is None:
-                continue  # it has just disconnected
+                continue  # the peer has just disconnected
             dialect = known.outbox.dialect
-            frame = frames.get(id(dialect))
-            if frame is None:
-                frame = frames[id(dialect)] = dialect.dump(notice)
-            known.outbox.send(frame, receipt)
+            encoded = encodings.get(id(dialect))
+            if encoded is None:
+                encoded = encodings[id(dialect)] = dialect.encode(notice)
+            known.outbox.send(encoded, receipt)

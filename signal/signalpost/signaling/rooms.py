@@ -1,8 +1,7 @@
-"""Rooms: the pure state machine of one room, (room, event) → new room and whom to tell what.
+"""The pure state machine of one room: (room, event) → the new room, and whom to tell what.
 
-Owns who is in a room and as what, who yields to whom, and who may signal whom. Refuses to know
-sockets, wire formats, clocks and payloads. A peer hears only of rooms it is in: that rule must not
-be broken.
+It decides who is in a room and with which role, who is polite to whom, and who may signal whom.
+Payloads pass through unread. A peer hears only about rooms that it's in; never break that rule.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar, assert_never
+
+import msgspec
 
 from signalpost.errors import (
     AlreadyJoined,
@@ -51,21 +52,21 @@ __all__ = [
 
 class Role(StrEnum):
     HOST = "host"
-    """May lock, change and kick. The first to come; after it who has been there longest."""
+    """May lock, change and kick. It's the first member, then the one who has been there longest."""
     MEMBER = "member"
     OBSERVER = "observer"
-    """Sees who is there and answers a peer, but does not address the whole room."""
+    """Sees who is there and may answer a peer, but may not address the whole room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`metadata` is opaque: no rule reads it."""
+    """`metadata` is JSON that no rule reads."""
 
     peer: PeerId
     user: UserId
     name: str | None = None
     role: Role = Role.MEMBER
-    metadata: object = None
+    metadata: msgspec.Raw | None = None
 
 
 # --- what happens ------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """With the role HOST nobody can come: `member.role` is MEMBER or OBSERVER."""
+    """`member.role` is MEMBER or OBSERVER. Nobody joins as HOST."""
 
     member: Member
     ref: Ref = None
@@ -87,7 +88,7 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Kick:
-    """`by` None: by the back end. The peer's user does not come in again."""
+    """`by` None: the back end did it. The peer's user can't join this room again."""
 
     peer: PeerId
     by: PeerId | None = None
@@ -96,19 +97,19 @@ class Kick:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is None stays as it is. `most` is the capacity that the service allows."""
+    """None leaves a value unchanged. `most` is the largest capacity that the service allows."""
 
     by: PeerId
     most: int
     locked: bool | None = None
     capacity: int | None = None
-    metadata: object = None
+    metadata: msgspec.Raw | None = None
     ref: Ref = None
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """By the back end: everybody is put out."""
+    """The back end removes everybody."""
 
 
 Event = Join | Leave | Kick | Change | Close
@@ -119,7 +120,7 @@ Event = Join | Leave | Kick | Change | Close
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another member, and whether the reader is the polite one towards it: the one that yields
+    """Another member, and whether the reader is the polite peer towards it: the one that yields
     when both make an offer at once (W3C WebRTC, perfect negotiation).
     """
 
@@ -143,7 +144,7 @@ class PeerJoined:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """`reason` is None for who asked, else `kicked` or `closed`."""
+    """`reason` is None if the peer asked to leave, otherwise `kicked` or `closed`."""
 
     room: RoomId
     ref: Ref = None
@@ -152,7 +153,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class PeerLeft:
-    """`host`: the new one, when the old one left. `ref`: of the kick that it answers."""
+    """`host` is the new host if the old one left. `ref` belongs to the kick that this answers."""
 
     room: RoomId
     peer: PeerId
@@ -167,14 +168,14 @@ class Changed:
 
 
 class Signalled(NamedTuple):
-    """`room` is None between the two ends of a call. `data` is opaque: no rule reads it.
+    """`room` is None between the two ends of a call. `data` is JSON that no rule reads.
 
-    No dataclass: there is one for every message, and a frozen one takes a microsecond to make.
+    It's not a dataclass: there is one for every message, and a frozen one takes a microsecond.
     """
 
     room: RoomId | None
     sender: PeerId
-    data: object
+    data: msgspec.Raw
     ref: Ref = None
 
 
@@ -207,15 +208,15 @@ Tells = tuple[Tell[Notice], ...]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`members` in order of arrival; one of them is the host while there is any. `banned`: users
-    that were put out.
+    """`members` are in order of arrival, and one of them is the host, unless all are observers.
+    `banned` are users who were kicked.
     """
 
     id: RoomId
     capacity: int
     members: Mapping[PeerId, Member] = field(default_factory=dict)
     locked: bool = False
-    metadata: object = None
+    metadata: msgspec.Raw | None = None
     banned: frozenset[UserId] = frozenset()
 
     @property
@@ -225,7 +226,7 @@ class Room:
 
 
 def step(room: Room, event: Event) -> tuple[Room, Tells]:
-    """Raises a NotPossible, NotAllowed or BadParameter; the room is then as it was."""
+    """Raises NotPossible, NotAllowed or BadParameter; then the room hasn't changed."""
     match event:
         case Join():
             return _join(room, event)
@@ -245,16 +246,16 @@ def step(room: Room, event: Event) -> tuple[Room, Tells]:
 def _join(room: Room, event: Join) -> tuple[Room, Tells]:
     newcomer = event.member
     if newcomer.peer in room.members:
-        raise AlreadyJoined("you are in this room already")
+        raise AlreadyJoined("you are already in this room")
     if newcomer.user in room.banned:
-        raise Banned("you were put out of this room")
+        raise Banned("you were removed from this room")
     if room.locked:
         raise RoomLocked("the host has locked this room")
     if len(room.members) >= room.capacity:
-        raise RoomFull(f"the room has its {room.capacity} peers")
+        raise RoomFull(f"the room is full: it has {room.capacity} peers")
     if room.host is None and newcomer.role is Role.MEMBER:
         newcomer = replace(newcomer, role=Role.HOST)
-    # The newcomer yields: those who were there first go on undisturbed.
+    # The newcomer is polite: those who were there first are not disturbed.
     known = tuple(Neighbour(member, polite=True) for member in room.members.values())
     after = replace(room, members={**room.members, newcomer.peer: newcomer})
     joined = Joined(after, newcomer.role, known, event.ref)
@@ -267,9 +268,9 @@ def _kick(room: Room, event: Kick) -> tuple[Room, Tells]:
         _require_host(room, event.by)
     member = room.members.get(event.peer)
     if member is None:
-        raise NoSuchPeer("no such peer in this room")
+        raise NoSuchPeer("there is no such peer in this room")
     if event.peer == event.by:
-        raise BadParameter("you cannot put yourself out: leave")
+        raise BadParameter("you can't kick yourself: leave instead")
     barred = replace(room, banned=room.banned | {member.user})
     farewell = Left(room.id, reason="kicked")
     return _without(barred, event.peer, farewell, answer=(event.by, event.ref))
@@ -279,24 +280,24 @@ def _without(
     room: Room, gone: PeerId, farewell: Left, answer: tuple[PeerId | None, Ref] = (None, None)
 ) -> tuple[Room, Tells]:
     members = {peer: member for peer, member in room.members.items() if peer != gone}
-    heir: PeerId | None = None
+    new_host: PeerId | None = None
     if room.members[gone].role is Role.HOST and members:
-        heir = next((p for p, m in members.items() if m.role is Role.MEMBER), None)
-        if heir is not None:
-            members[heir] = replace(members[heir], role=Role.HOST)
+        new_host = next((p for p, m in members.items() if m.role is Role.MEMBER), None)
+        if new_host is not None:
+            members[new_host] = replace(members[new_host], role=Role.HOST)
     asker, ref = answer
     tells: list[Tell[Notice]] = [Tell((gone,), farewell)]
     if others := tuple(peer for peer in members if peer != asker):
-        tells.append(Tell(others, PeerLeft(room.id, gone, heir)))
+        tells.append(Tell(others, PeerLeft(room.id, gone, new_host)))
     if asker is not None:
-        tells.append(Tell((asker,), PeerLeft(room.id, gone, heir, ref)))
+        tells.append(Tell((asker,), PeerLeft(room.id, gone, new_host, ref)))
     return replace(room, members=members), tuple(tells)
 
 
 def _change(room: Room, event: Change) -> tuple[Room, Tells]:
     _require_host(room, event.by)
     if event.capacity is not None and not 1 <= event.capacity <= event.most:
-        raise BadParameter(f"capacity is 1 to {event.most}")
+        raise BadParameter(f"capacity must be from 1 to {event.most}")
     after = replace(
         room,
         locked=room.locked if event.locked is None else event.locked,
@@ -311,7 +312,7 @@ def _change(room: Room, event: Change) -> tuple[Room, Tells]:
 
 
 def addressees(room: Room, sender: PeerId, to: PeerId | None) -> tuple[PeerId, ...]:
-    """Who gets the sender's message; `to` None means everybody else in the room.
+    """Who gets the sender's message. `to` None means everybody else in the room.
 
     Raises NotInRoom, NoSuchPeer or RoleRefused.
     """
@@ -321,10 +322,10 @@ def addressees(room: Room, sender: PeerId, to: PeerId | None) -> tuple[PeerId, .
         raise NotInRoom("you are not in this room")
     if to is not None:
         if to not in members:
-            raise NoSuchPeer("no such peer in a room with you")
+            raise NoSuchPeer("there is no such peer in this room")
         return (to,)
     if member.role is Role.OBSERVER:
-        raise RoleRefused("an observer does not address the whole room")
+        raise RoleRefused("an observer may not address the whole room")
     return tuple([peer for peer in members if peer != sender])
 
 
@@ -340,4 +341,4 @@ def _require_member(room: Room, peer: PeerId) -> None:
 def _require_host(room: Room, peer: PeerId) -> None:
     _require_member(room, peer)
     if room.members[peer].role is not Role.HOST:
-        raise RoleRefused("only the host of the room may do this")
+        raise RoleRefused("only the room's host may do this")

@@ -1,7 +1,7 @@
-"""AcceptedConnections: connections that have not sent a whole request head yet, and how long they may take.
+"""Accepted connections that haven't sent a whole request head yet, and the deadline for it.
 
-Owns the one deadline that aiohttp lacks: a connection that dribbles or says nothing would stay for
-an hour. One timer serves all of them, so that a connection costs an entry and no timer of its own.
+aiohttp has no such deadline: a connection that sends nothing, or a byte now and then, would stay
+for an hour. One timer serves all connections, so that each costs an entry and no timer of its own.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-__all__ = ["FIRST_REQUEST_SECONDS", "AcceptedConnections"]
+__all__ = ["AcceptedConnections"]
 
-FIRST_REQUEST_SECONDS = 9.0
-"""The promise is to close within ten; the timer may be half a second late, and the process busy."""
 COARSENESS = 0.5
 
 
 class AcceptedConnections:
-    __slots__ = ("_closed", "_timer", "silent")
+    __slots__ = ("_closed", "_seconds", "_timer", "silent")
 
-    def __init__(self, closed: Callable[[], None]) -> None:
-        """`closed` is called for each connection that took too long."""
+    def __init__(self, closed: Callable[[], None], seconds: float) -> None:
+        """`closed` is called for each connection whose request head took longer than `seconds`."""
         self._closed = closed
-        # No plain dict: that walks over what was deleted to find its first entry.
+        self._seconds = seconds
+        # A plain dict would walk over deleted entries to find its first one.
         self.silent: OrderedDict[web.RequestHandler, float] = OrderedDict()
-        """Connection → its deadline, oldest first. Whoever gets a request takes its connection out,
-        by itself: a call for every request would cost more than the rest of this.
+        """Connection → its deadline, oldest first. The middleware removes a connection itself: a
+        call for every request would cost more than all of this.
         """
         self._timer: asyncio.TimerHandle | None = None
 
     def opened(self, connection: web.RequestHandler) -> None:
         loop = asyncio.get_running_loop()
-        self.silent[connection] = loop.time() + FIRST_REQUEST_SECONDS
+        self.silent[connection] = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_later(FIRST_REQUEST_SECONDS, self._close_overdue)
+            self._timer = loop.call_later(self._seconds, self._close_overdue)
 
     def _close_overdue(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""Clients: which address a request comes from, and which key its limits go by.
+"""The address that a request comes from, and the network that its limits go by.
 
-Owns the rules about proxies and IPv6. Refuses to believe a header that no configured proxy wrote.
+A header counts only if a configured proxy wrote it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def _parse(text: str) -> Address | None:
 
 
 def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
-    """Whether this address is one of the configured proxies'."""
+    """Whether this address belongs to a configured proxy."""
     address = _parse(peer)
     return address is not None and any(address in network for network in trusted)
 
 
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """The rightmost hop that is not a trusted proxy; `forwarded_for` are the header's lines.
+    """The rightmost hop that isn't a trusted proxy. `forwarded_for` are the header's lines.
 
-    A hop that is no address ends the walk: what stands left of it is hearsay.
+    A hop that isn't an address ends the walk: nothing to the left of it can be trusted.
     """
     if not trusted:
         return peer
@@ -53,7 +53,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """The key of limits and guest ids: the IPv4 address, or the IPv6 /64 one subscriber has."""
+    """The network that limits and guest ids go by: the IPv4 address, or a subscriber's IPv6 /64."""
     parsed = _parse(address)
     if parsed is None:
         return address

@@ -1,7 +1,7 @@
-"""The back-end API: what goes on in rooms and calls, and who is put out. For API keys alone.
+"""The back-end API: list rooms and calls, remove peers, manage bans. It needs an API key.
 
-Each handler reads its request, asks the hub, and answers JSON; nothing is decided here. Peers and
-users are called as other peers call them, so that no opaque id gets out.
+Each handler reads its request, asks the hub and answers JSON. Peers and users have the names by
+which other peers know them, so that no opaque id gets out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["MAX_LISTED", "ROUTES"]
 LISTED = 100
 MAX_LISTED = 1_000
 MAX_TIME = 9_999_999_999
-"""Unix seconds; milliseconds are more."""
+"""Unix seconds. Milliseconds would be larger."""
 _NO_CONTENT = 204
 
 
@@ -43,7 +43,7 @@ def _number(query: Mapping[str, str], name: str, otherwise: int, *, most: int, l
 
 
 def _service(request: web.Request) -> Service:
-    """The service, for a caller that may use all this. Raises Unauthorized or PermissionDenied."""
+    """The service, for a caller with an API key. Raises Unauthorized or PermissionDenied."""
     service = request.app[SERVICE]
     back_end(request, service)
     return service
@@ -53,11 +53,11 @@ def _service(request: web.Request) -> Service:
 
 
 def _room(request: web.Request, service: Service) -> Room:
-    # From the path as it came: aiohttp knows an encoded slash by capitals alone.
+    # From the raw path: aiohttp recognizes an encoded slash only in capitals.
     name = unquote(request.rel_url.raw_path.split("/")[3])
     room = service.hub.room(RoomId(name))
     if room is None:
-        raise NoSuchRoom("no such room: one is there as long as somebody is in it")
+        raise NoSuchRoom("there is no such room: a room exists only while somebody is in it")
     return room
 
 
@@ -75,7 +75,7 @@ def _summary(room: Room) -> dict[str, Any]:
 
 
 async def rooms(request: web.Request) -> web.Response:
-    """GET /v1/rooms, by name. `next` is there when there are more: the `after` to go on with."""
+    """GET /v1/rooms, by name. If there are more, `next` is the `after` of the next page."""
     service, query = _service(request), request.query
     limit = _number(query, "limit", LISTED, least=1, most=MAX_LISTED)
     after = query.get("after", "")
@@ -106,15 +106,15 @@ async def room(request: web.Request) -> web.Response:
 
 
 async def close(request: web.Request) -> web.Response:
-    """DELETE /v1/rooms/{room}: everybody is put out."""
+    """DELETE /v1/rooms/{room}: remove everybody."""
     service = _service(request)
     service.hub.close(_room(request, service).id)
     return web.Response(status=_NO_CONTENT)
 
 
 async def kick(request: web.Request) -> web.Response:
-    """DELETE /v1/rooms/{room}/peers/{peer}: out of the room as long as it lasts; with `?ban=` out
-    of the service for so many seconds.
+    """DELETE /v1/rooms/{room}/peers/{peer}: remove a peer from the room while the room lasts. With
+    `?ban=` its user is banned from the service for so many seconds.
     """
     service = _service(request)
     seconds = _number(request.query, "ban", 0, least=1, most=MAX_BAN_SECONDS)
@@ -140,7 +140,7 @@ def _shown(ban: Ban) -> dict[str, Any]:
 
 
 async def bans(request: web.Request) -> web.Response:
-    """GET /v1/bans: those that last, the newest first."""
+    """GET /v1/bans: the bans in force, the newest first."""
     service = _service(request)
     return json_response({"bans": [_shown(ban) for ban in service.hub.bans.listed()]})
 
@@ -155,7 +155,7 @@ async def lift(request: web.Request) -> web.Response:
 
 
 async def calls(request: web.Request) -> web.Response:
-    """GET /v1/calls: those that have ended, the newest first."""
+    """GET /v1/calls: ended calls, the newest first."""
     service, query = _service(request), request.query
     limit = _number(query, "limit", LISTED, least=1, most=MAX_RECORDS)
     since = _number(query, "since", 0, least=0, most=MAX_TIME)
@@ -168,7 +168,7 @@ async def calls(request: web.Request) -> web.Response:
     return json_response({"calls": [call_data(record) for record in islice(found, limit)]})
 
 
-# aiohttp's own pattern for a variable has no braces in it; names may.
+# aiohttp's own pattern for a variable excludes braces, but a name may have them.
 _ROOM = "/v1/rooms/{room:[^/]+}"
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (

@@ -1,7 +1,7 @@
 """The application: routes and the one middleware.
 
-The middleware is where Origin is judged, where every error becomes a problem document and where
-the headers that every answer carries are set. Nothing of an error's inside reaches the client.
+The middleware checks Origin, makes every error a problem document, and sets the headers of every
+answer. No internal detail of an error reaches the client.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[CLIENT] = service.network(request)
     response: web.StreamResponse
     try:
-        # Pages hold nothing that is not for everybody, and have to be able to say what is wrong:
-        # browsers send an Origin for a page's own modules, too.
+        # Pages are for everybody, and must be able to say what is wrong. Browsers send an Origin
+        # for a page's own modules too.
         public = request.path in pages.PAGES
         if origin is not None and not public and not service.origins.admits(origin):
-            raise OriginRefused("pages of this origin may not call this service")
+            raise OriginRefused("pages from this origin may not use this service")
         response = await handler(request)
     except SignalpostError as error:
         service.metrics.refused(error.code)
-        response = problem(service.explained(error, request))
+        response = problem(service.with_proxy_hint(error, request))
     except web.HTTPException as error:
         response = _preflight(request, error) or from_aiohttp(error)
     except Exception:
         LOGGER.exception("unexpected error")
-        response = problem(SignalpostError("something went wrong on this side"))
-    if response.prepared:  # a WebSocket's answer left long ago
+        response = problem(SignalpostError("something went wrong in the service"))
+    if response.prepared:  # a WebSocket's answer was sent long ago
         return response
     headers = response.headers
     headers[hdrs.SERVER] = "signalpost"
@@ -79,7 +79,7 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     for method, path, handler in (*http.ROUTES, *api.ROUTES):
         app.router.add_route(method, path, handler)
-        if method == "GET":  # RFC 9110, section 9.1; monitors ask so
+        if method == "GET":  # RFC 9110, section 9.1; monitors use it
             app.router.add_route("HEAD", path, handler)
     for path, page in pages.ROUTES:
         app.router.add_get(path, page)

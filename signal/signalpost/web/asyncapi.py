@@ -1,6 +1,6 @@
-"""The native protocol for machines (AsyncAPI 3), made from the messages' own types.
+"""The native protocol's description for machines (AsyncAPI 3), made from the messages' types.
 
-A test holds the examples of docs/protocol.md against it.
+A test checks the examples of docs/protocol.md against it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _document() -> dict[str, Any]:
     client, server = get_args(messages.ClientMessage), get_args(messages.ServerMessage)
     _, schemas = msgspec.json.schema_components({*client, *server}, ref_template=_REF)
     for kind in set(server) - set(_UNNUMBERED):
-        number = {"type": "integer", "minimum": 1, "description": "The session's next."}
+        number = {"type": "integer", "minimum": 1, "description": "The session's next number."}
         schemas[kind.__name__]["properties"]["seq"] = number
     _translate(schemas)
     sides = {"client": client, "server": server}
@@ -36,7 +36,7 @@ def _document() -> dict[str, Any]:
         "channels": {
             side: {
                 "address": "/v1/signal",
-                "description": f"What the {side} sends; subprotocol {messages.SUBPROTOCOL}.",
+                "description": f"Messages from the {side}; subprotocol {messages.SUBPROTOCOL}.",
                 "messages": {
                     kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}
                     for kind in kinds
@@ -64,7 +64,7 @@ def _document() -> dict[str, Any]:
 
 
 def _translate(schema: Any) -> None:
-    """Patterns as ECMA 262 has them, which JSON Schema asks for."""
+    """Write patterns as ECMA 262 does, which JSON Schema requires."""
     if isinstance(schema, dict):
         if isinstance(pattern := schema.get("pattern"), str):
             schema["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")

@@ -1,6 +1,6 @@
-"""Requests whose body is still arriving: known, so that a stop can wait for them.
+"""Requests whose body is still arriving. They are counted, so that a stop can wait for them.
 
-aiohttp's own shutdown waits for handlers, and throws away what their clients send meanwhile.
+aiohttp's own shutdown waits for handlers, but discards what their clients send meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ __all__ = ["Bodies"]
 
 
 class Bodies:
-    """`with bodies:` while one is read."""
+    """Read a body inside `with bodies:`."""
 
     __slots__ = ("_arriving", "_none_left")
 
@@ -30,5 +30,5 @@ class Bodies:
             self._none_left.set()
 
     async def gone(self) -> None:
-        """Wait until none is arriving."""
+        """Wait until no body is arriving."""
         await self._none_left.wait()

@@ -1,7 +1,7 @@
-"""HTTP endpoints: each reads its request, asks the parts that decide, and answers JSON.
+"""HTTP endpoints: each reads its request, asks the part that decides, and answers JSON.
 
-Refuses to decide anything itself; errors leave as SignalpostError and become problem documents in
-`app`. What is said here about parameters is said to machines in `openapi`.
+An error leaves as a SignalpostError, and `app` makes a problem document of it. `openapi` describes
+the parameters for machines.
 """
 
 from __future__ import annotations
@@ -15,23 +15,11 @@ import msgspec
 from aiohttp import hdrs, web
 
 import signalpost
-from signalpost.access.auth import (
-    MAX_TOKEN_TTL,
-    Kind,
-    Permission,
-    Principal,
-    RoomName,
-    UserName,
-)
+from signalpost.access.auth import Kind, Principal, RoomName, UserName
 from signalpost.access.issuer import Issued
-from signalpost.errors import (
-    BadParameter,
-    Malformed,
-    PermissionDenied,
-    Unauthorized,
-    WrongKey,
-)
+from signalpost.errors import BadParameter, Malformed, PermissionDenied, Unauthorized, WrongKey
 from signalpost.iceservers import SHAPES
+from signalpost.tokens import MAX_TTL, Permission
 from signalpost.web import pages
 from signalpost.web.asyncapi import DOCUMENT as ASYNCAPI
 from signalpost.web.openapi import DOCUMENT
@@ -49,19 +37,19 @@ _NONE: Mapping[str, str] = {}
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:
-    # The header is given whole: web.json_response would parse it apart on every answer.
+    # The whole header is given: web.json_response would parse its parts for every answer.
     return web.Response(
         body=msgspec.json.encode(value), status=status, headers={"Content-Type": JSON}
     )
 
 
 def caller(request: web.Request, service: Service) -> Principal:
-    """Who sends this request, by its Authorization header or as a guest."""
+    """The sender of this request, by its Authorization header or as a guest."""
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is not None:
         scheme, _, credentials = authorization.partition(" ")
         if scheme.lower() != "bearer" or not credentials:
-            raise Unauthorized("Authorization must be: Bearer, a blank, an API key or token")
+            raise Unauthorized("Authorization must be `Bearer <API key or token>`")
         return service.authenticator.bearer(credentials.strip())
     return guest(request, service)
 
@@ -72,21 +60,21 @@ def guest(request: web.Request, service: Service) -> Principal:
 
 
 def back_end(request: web.Request, service: Service) -> None:
-    """Let the holder of an API key pass. Raises Unauthorized or PermissionDenied."""
+    """Check that the caller has an API key. Raises Unauthorized or PermissionDenied."""
     if hdrs.AUTHORIZATION not in request.headers:
-        raise Unauthorized("an API key is needed")
+        raise Unauthorized("this needs an API key")
     principal = caller(request, service)
     request[USER] = principal.user_id
     if principal.kind is not Kind.SERVER:
-        raise PermissionDenied("this is for the holder of an API key alone")
+        raise PermissionDenied("this needs an API key, not a token")
 
 
 def _acting_for(service: Service, principal: Principal, user: str | None) -> Principal:
-    """A back end acts for the user it names; nobody else may name one."""
+    """The principal to mint for. Only a back end may name a user."""
     if user is None:
         return principal
     if principal.kind is not Kind.SERVER:
-        raise PermissionDenied("only the holder of an API key may name a user")
+        raise PermissionDenied("naming a user needs an API key")
     if not 1 <= len(user) <= MAX_USER:
         raise BadParameter(f"user must have 1 to {MAX_USER} characters")
     return Principal(Kind.SERVER, service.authenticator.user_id(user))
@@ -116,8 +104,8 @@ def _issue(
 
 
 async def ice_servers(request: web.Request) -> web.Response:
-    """GET /v1/ice-servers. Every shape answers 200: Twilio's and Cloudflare's 201 belong to the
-    POST of their own paths, and a GET creates nothing.
+    """GET /v1/ice-servers. Every shape answers 200: Twilio and Cloudflare answer 201 to a POST on
+    their own paths, but a GET creates nothing.
     """
     service = request.app[SERVICE]
     query = request.query if request.query_string else _NONE
@@ -131,8 +119,8 @@ async def ice_servers(request: web.Request) -> web.Response:
 
 
 async def turn(request: web.Request) -> web.Response:
-    """GET, POST /turn: draft-uberti-behave-turn-rest-00. The key is an API key, as `key` or, as
-    Janus sends it, `api`; the form body counts as the query does.
+    """GET, POST /turn: draft-uberti-behave-turn-rest-00. The API key is in `key`, or in `api`, as
+    Janus sends it. A form body counts like the query.
     """
     service = request.app[SERVICE]
     given: dict[str, str] = dict(request.query)
@@ -142,7 +130,7 @@ async def turn(request: web.Request) -> web.Response:
         raise BadParameter("service must be turn")
     key = given.get("key") or given.get("api") or ""
     if not service.authenticator.holds_api_key(key):
-        raise WrongKey("key is not one of this service's API keys")
+        raise WrongKey("key isn't one of this service's API keys")
     server = service.authenticator.bearer(key)
     principal = _acting_for(service, server, given.get("username") or None)
     issued = _issue(request, service, principal)
@@ -150,7 +138,7 @@ async def turn(request: web.Request) -> web.Response:
 
 
 async def _body(request: web.Request) -> bytes:
-    """The whole body. Raises HTTPRequestTimeout when its sender dribbles."""
+    """The whole body. Raises HTTPRequestTimeout if it arrives too slowly."""
     try:
         with request.app[SERVICE].bodies:
             async with asyncio.timeout(BODY_SECONDS):
@@ -160,8 +148,8 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    """An urlencoded form, read by hand: aiohttp's reader writes uploads to files, and fails on
-    bytes that are not of the charset the client claims.
+    """An urlencoded form. It's read here because aiohttp's reader writes uploads to files, and
+    fails on bytes that don't match the client's charset.
     """
     try:
         return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
@@ -173,19 +161,37 @@ class _TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
     user: UserName
     rooms: list[RoomName] | None = None
     permissions: list[Permission] | None = None
-    ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKEN_TTL)] = 3_600
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = 3_600
+
+
+_TOKEN_RULES = {
+    "user": "user must be text of 1 to 256 characters that doesn't begin with ~",
+    "rooms": "rooms must be a list of room names of 1 to 128 characters",
+    "permissions": f"permissions must be a list of any of {', '.join(Permission)}",
+    "ttl": f"ttl must be a whole number of seconds from 1 to {MAX_TTL}",
+}
+
+
+def _token_mistake(error: str) -> str:
+    """The sentence for what msgspec says of a bad token request."""
+    for name, rule in _TOKEN_RULES.items():
+        if f"`$.{name}" in error or f"field `{name}`" in error:
+            return rule
+    return (
+        f"the body must be a JSON object with user and optionally {', '.join([*_TOKEN_RULES][1:])}"
+    )
 
 
 async def tokens(request: web.Request) -> web.Response:
-    """POST /v1/tokens: a join token for a user of the back end that asks."""
+    """POST /v1/tokens: a join token for a user of the back end."""
     service = request.app[SERVICE]
     back_end(request, service)
     try:
         wanted = msgspec.json.decode(await _body(request), type=_TokenRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the body is not a token request: {error}") from None
+        raise Malformed(_token_mistake(str(error))) from None
     except RecursionError:
-        raise Malformed("the body is nested too deep") from None
+        raise Malformed("the body is nested too deeply") from None
     service.hub.bans.require_none(service.authenticator.user_id(wanted.user))
     issued = service.authenticator.issue(
         wanted.user, ttl=wanted.ttl, rooms=wanted.rooms, permissions=wanted.permissions
@@ -198,8 +204,8 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: 200 when every check passes and the service is not about to stop, else 503; the
-    body tells why.
+    """GET /readyz: 200 if every check passes and the service isn't about to stop, otherwise 503.
+    The body says why.
     """
     service = request.app[SERVICE]
     checks = {"secret": service.issuer.usable()}
@@ -213,7 +219,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def root(request: web.Request) -> web.Response:
-    """GET /: the call page for whom it can be shown to, otherwise what this is."""
+    """GET /: the call page for a browser, otherwise the service's name and version."""
     if pages.accepts_html(request):
         return pages.answer(request, "/")
     return json_response(

@@ -1,4 +1,4 @@
-"""The contract of the HTTP endpoints for machines (OpenAPI 3.1), written by hand.
+"""The HTTP endpoints' description for machines (OpenAPI 3.1), written by hand.
 
 A test compares its paths and methods with the router, and its shapes with the code.
 """
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import signalpost
-from signalpost.access.auth import MAX_TOKEN_TTL, Permission
 from signalpost.access.bans import MAX_BAN_SECONDS
 from signalpost.config.settings import HookEvent
 from signalpost.iceservers import SHAPES
 from signalpost.signaling.calls import Outcome
 from signalpost.signaling.rooms import Role
+from signalpost.tokens import MAX_TTL, Permission
 
 __all__ = ["DOCUMENT"]
 
@@ -40,12 +40,12 @@ def _answers(ok: str, *problems: int, schema: str | None = None) -> dict[str, An
 def _problems(*problems: int) -> dict[str, Any]:
     reasons = {
         400: "A parameter or the body is wrong.",
-        401: "The key or token is not valid, or one is needed.",
+        401: "The API key or token is missing or isn't valid.",
         403: "The caller lacks the right.",
-        404: "No such room, peer or ban; of /v1/ice-servers and /turn: no TURN server.",
-        408: "The body did not come in time.",
-        429: "Too often; Retry-After says when to come back.",
-        501: "The operator has not configured this.",
+        404: "There is no such room, peer or ban. /v1/ice-servers and /turn: no TURN server.",
+        408: "The body didn't arrive in time.",
+        429: "Too many requests. Retry-After says when to try again.",
+        501: "The operator hasn't configured this.",
     }
     return {
         str(status): {
@@ -68,36 +68,36 @@ def _object(required: Mapping[str, Any], **optional: Any) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
 _TIME = {"type": "number", "description": "Unix time, seconds."}
-_LIMIT = _parameter("limit", "The most to answer.", type="integer", minimum=1)
+_LIMIT = _parameter("limit", "The most entries to return.", type="integer", minimum=1)
 _IN_PATH = {"in": "path", "required": True, "schema": _TEXT}
 _ROOM = {"name": "room", "description": "The room's name, percent-encoded.", **_IN_PATH}
 _SUMMARY = {
     "room": _TEXT,
-    "host": {"type": ["string", "null"], "description": "Null: nobody but observers."},
+    "host": {"type": ["string", "null"], "description": "Null if all are observers."},
     "locked": {"type": "boolean"},
     "capacity": _WHOLE,
-    "size": {"type": "integer", "description": "Peers in it."},
+    "size": {"type": "integer", "description": "Number of peers in it."},
 }
 _DONE = {"204": {"description": "Done."}}
 _HOOK = {
-    "summary": "Sent to hooks.url, signed as Standard Webhooks 1.0 has it; see docs/api.md.",
+    "summary": "Sent to hooks.url with a Standard Webhooks 1.0 signature; see docs/api.md.",
     "parameters": [
         {"name": name, "in": "header", "required": True, "schema": _TEXT}
         for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
     ],
     "requestBody": {"required": True, "content": _json("Hook")},
     "responses": {
-        "2XX": {"description": "Taken."},
-        "410": {"description": "Send no more."},
+        "2XX": {"description": "Received."},
+        "410": {"description": "The service sends no more events."},
     },
 }
 _BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 _TURN = {
-    "summary": "TURN credential as in draft-uberti-behave-turn-rest-00.",
+    "summary": "A TURN credential, as in draft-uberti-behave-turn-rest-00.",
     "parameters": [
         _parameter("service", "Must be turn.", const="turn"),
-        _parameter("key", "An API key; `api` is read as well."),
-        _parameter("username", "The user; it goes out as an opaque id."),
+        _parameter("key", "An API key. `api` works as well."),
+        _parameter("username", "The user. The credential has an opaque id instead."),
     ],
     "responses": _answers("username, password, ttl, uris.", 400, 403, 404, 408, 429),
 }
@@ -106,18 +106,22 @@ DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "Signalpost", "version": signalpost.__version__},
     "paths": {
-        "/": {"get": {"summary": "Name and version.", "responses": _answers("About.")}},
-        "/healthz": {"get": {"summary": "Alive.", "responses": _answers("Alive.")}},
+        "/": {"get": {"summary": "Name and version.", "responses": _answers("Name and version.")}},
+        "/healthz": {
+            "get": {"summary": "Whether the service runs.", "responses": _answers("It runs.")}
+        },
         "/readyz": {
             "get": {
-                "summary": "Ready.",
+                "summary": "Whether the service is ready.",
                 "responses": {
                     **_answers("Every check passes."),
-                    "503": {"description": "The body tells which check failed, or `draining`."},
+                    "503": {"description": "The body says which check failed, or `draining`."},
                 },
             }
         },
-        "/openapi.json": {"get": {"summary": "This.", "responses": _answers("This document.")}},
+        "/openapi.json": {
+            "get": {"summary": "This document.", "responses": _answers("The document.")}
+        },
         "/asyncapi.json": {
             "get": {
                 "summary": "The WebSocket protocol (AsyncAPI 3).",
@@ -130,19 +134,24 @@ DOCUMENT: dict[str, Any] = {
                 "security": [{}, *_BEARER],
                 "parameters": [
                     _parameter(
-                        "ttl", "Seconds the credential lasts; capped.", type="integer", minimum=1
+                        "ttl",
+                        "Lifetime of the credential in seconds, up to a cap.",
+                        type="integer",
+                        minimum=1,
                     ),
-                    _parameter("shape", "Whose JSON to answer in.", enum=list(SHAPES)),
+                    _parameter("shape", "The JSON format of the answer.", enum=list(SHAPES)),
                     _parameter("region", "Relays of this region come first."),
-                    _parameter("user", "The user to mint for; with an API key only."),
+                    _parameter("user", "The user of the credential. Needs an API key."),
                 ],
-                "responses": _answers("In the shape asked for.", 400, 401, 403, 404, 429),
+                "responses": _answers(
+                    "iceServers, in the requested shape.", 400, 401, 403, 404, 429
+                ),
             }
         },
         "/turn": {"get": _TURN, "post": _TURN},
         "/v1/tokens": {
             "post": {
-                "summary": "A join token for a user, for the holder of an API key.",
+                "summary": "A join token for a user. Needs an API key.",
                 "security": _BEARER,
                 "requestBody": {
                     "required": True,
@@ -159,7 +168,7 @@ DOCUMENT: dict[str, Any] = {
             "get": {
                 "summary": "Rooms with somebody in them, by name.",
                 "security": _BEARER,
-                "parameters": [_LIMIT, _parameter("after", "The `next` of the page before.")],
+                "parameters": [_LIMIT, _parameter("after", "The `next` of the previous page.")],
                 "responses": _answers("A page of rooms.", 400, 401, 403, schema="Rooms"),
             }
         },
@@ -171,7 +180,7 @@ DOCUMENT: dict[str, Any] = {
                 "responses": _answers("The room.", 401, 403, 404, schema="Room"),
             },
             "delete": {
-                "summary": "Put everybody out of a room.",
+                "summary": "Remove everybody from a room.",
                 "security": _BEARER,
                 "responses": {**_DONE, **_problems(401, 403, 404)},
             },
@@ -179,12 +188,12 @@ DOCUMENT: dict[str, Any] = {
         "/v1/rooms/{room}/peers/{peer}": {
             "parameters": [_ROOM, {"name": "peer", "description": "The peer's id.", **_IN_PATH}],
             "delete": {
-                "summary": "Put a peer out of a room, or out of the service for a time.",
+                "summary": "Remove a peer from a room, and optionally ban its user for a time.",
                 "security": _BEARER,
                 "parameters": [
                     _parameter(
                         "ban",
-                        "Seconds in which its user gets no credential and does not come in.",
+                        "Ban its user for so many seconds: no credential and no connection.",
                         type="integer",
                         minimum=1,
                         maximum=MAX_BAN_SECONDS,
@@ -198,7 +207,7 @@ DOCUMENT: dict[str, Any] = {
         },
         "/v1/bans": {
             "get": {
-                "summary": "Bans that last, the newest first.",
+                "summary": "Bans in force, the newest first.",
                 "security": _BEARER,
                 "responses": _answers("The bans.", 401, 403, schema="Bans"),
             }
@@ -213,11 +222,13 @@ DOCUMENT: dict[str, Any] = {
         },
         "/v1/calls": {
             "get": {
-                "summary": "Calls that have ended, the newest first.",
+                "summary": "Ended calls, the newest first.",
                 "security": _BEARER,
                 "parameters": [
-                    _parameter("since", "Unix time; ended then or later.", type="integer"),
-                    _parameter("user", "Called or was called."),
+                    _parameter(
+                        "since", "Only calls that ended at this Unix time or later.", type="integer"
+                    ),
+                    _parameter("user", "Only calls from or to this user."),
                     _LIMIT,
                 ],
                 "responses": _answers("The records.", 400, 401, 403, schema="Calls"),
@@ -225,10 +236,12 @@ DOCUMENT: dict[str, Any] = {
         },
         "/v1/signal": {
             "get": {
-                "summary": "WebSocket, subprotocol signalpost.v1; see docs/protocol.md.",
+                "summary": "WebSocket with subprotocol signalpost.v1; see docs/protocol.md.",
                 "responses": {
                     "101": {"description": "Switching to the native protocol."},
-                    "400": {"description": "No upgrade, or a proxy dropped it; or not this one."},
+                    "400": {
+                        "description": "No upgrade (a proxy may drop it), or another subprotocol."
+                    },
                     "429": {"description": "Too many connections."},
                     "503": {"description": "The service is about to stop."},
                 },
@@ -294,7 +307,7 @@ DOCUMENT: dict[str, Any] = {
                         "type": "array",
                         "items": {"enum": [permission.value for permission in Permission]},
                     },
-                    "ttl": {"type": "integer", "minimum": 1, "maximum": MAX_TOKEN_TTL},
+                    "ttl": {"type": "integer", "minimum": 1, "maximum": MAX_TTL},
                 },
             },
         },

@@ -1,7 +1,7 @@
-"""Origins: which pages may call, and which of them are our own.
+"""Origins: which pages may use the service, and which of them are its own.
 
-Origin only ever rejects: outside browsers anybody can write it, so it grants nothing but what a
-guest gets. With no name and no list configured every origin is admitted.
+An Origin can only get a request rejected: outside browsers anybody can write one, so it grants no
+more than a guest gets. Without a public name and a list every origin is allowed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class Origins:
         self._public_name = http.public_name
 
     def admits(self, origin: str) -> bool:
-        """Exact comparison: browsers send scheme and host in lower case (RFC 6454, section 6.2)."""
+        """Compare exactly: browsers send scheme and host in lower case (RFC 6454, section 6.2)."""
         return not self._allowed or origin in self._allowed
 
     def own_page(self, headers: Mapping[str, str]) -> bool:
-        """Whether a page of ours sends this, as `auth.guests: same-origin` asks.
+        """Whether one of our pages sends this, for `auth.guests: same-origin`.
 
-        A same-origin GET carries no Origin; `Sec-Fetch-Site`, which no page can set, stands in,
-        and Host must be of an origin of ours, or a rebound DNS name would pass for it. The scheme
-        is https whatever a proxy says of it: with a name there is no other.
+        A same-origin GET has no Origin. `Sec-Fetch-Site`, which no page can set, stands in for it,
+        and Host must belong to one of our origins; otherwise a rebound DNS name would pass. The
+        scheme is https, whatever a proxy says: with a public name there is no other.
         """
         if self._public_name is None:
             return True

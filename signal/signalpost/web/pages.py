@@ -1,8 +1,7 @@
-"""The pages and the browser client: files of `static/`, each at its own path.
+"""The pages and the browser client: files in `static/`, each at its own path.
 
-Owns which files there are, read once at start, and the headers that guard them. Nothing is looked
-up by a path that a client sent, and no page has a script or a style inside it: that is what lets
-the policy forbid both.
+The files are read once at start. No path from a client ever reaches the file system, and no page
+has an inline script or style, so that the policy can forbid both.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
-    # What is TypeScript to a compiler is a video (MPEG transport stream) to most type tables.
+    # Most type tables call a .ts file a video (MPEG transport stream).
     "ts": "text/plain; charset=utf-8",
 }
 PLACES = {"index.html": "/", "check.html": "/check"}
-"""Where a file is found, when not at its own name."""
+"""File → path, where the path isn't the file's name."""
 
 # Same-origin WebSockets are within connect-src 'self' (CSP 3, section 6.7.2.8).
 POLICY = "; ".join(
@@ -70,7 +69,7 @@ def _page(name: str, body: bytes) -> Page:
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: TYPES[suffix],
         hdrs.ETAG: f'"{hashlib.sha256(body).hexdigest()[:32]}"',
-        # Kept, and asked about each time: pages and client are always of one version.
+        # Cached, but checked each time: the pages and the client always have one version.
         hdrs.CACHE_CONTROL: "no-cache",
     }
     if suffix == "html":
@@ -87,13 +86,13 @@ PAGES: Mapping[str, Page] = {
 
 
 def accepts_html(request: web.Request) -> bool:
-    """Whether a browser asks, to show it: scripts accept anything, which names no type."""
+    """Whether a browser asks for a page to show: a script accepts anything and names no type."""
     kinds = request.headers.get(hdrs.ACCEPT, "").lower().split(",")
     return any(kind.partition(";")[0].strip() == "text/html" for kind in kinds)
 
 
 def answer(request: web.Request, path: str) -> web.Response:
-    """The page, or 304 when the client has it (RFC 9110, section 13.1.2)."""
+    """The page, or 304 if the client has it (RFC 9110, section 13.1.2)."""
     page = PAGES[path]
     known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
     if page.headers[hdrs.ETAG] in {tag.strip().removeprefix("W/") for tag in known}:
@@ -108,4 +107,4 @@ async def _page_of_path(request: web.Request) -> web.Response:
 ROUTES: tuple[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = tuple(
     (path, _page_of_path) for path in PAGES if path != "/"
 )
-"""Every page but the one at `/`, which shares its path with JSON."""
+"""Every page except the one at `/`, which shares its path with JSON."""

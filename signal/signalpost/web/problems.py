@@ -1,7 +1,7 @@
-"""Problems: the one table from errors to HTTP statuses.
+"""Problem documents (RFC 9457): the one table from errors to HTTP statuses.
 
-Owns RFC 9457 documents. A problem says what `errors` says and never more: no traceback, no type
-names, no path of this machine.
+A problem has the error's code and message, never a traceback, a type name or a path of this
+machine.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ STATUSES: Mapping[type[errors.SignalpostError], HTTPStatus] = {
 
 
 def problem(error: errors.SignalpostError) -> web.Response:
-    """The problem document of an error of ours."""
+    """The problem document of one of our errors."""
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
@@ -67,7 +67,7 @@ def problem(error: errors.SignalpostError) -> web.Response:
 
 
 def from_aiohttp(error: web.HTTPException) -> web.Response:
-    """The problem document of what aiohttp raises itself: 404, 405, 413 and their like."""
+    """The problem document of an error that aiohttp raises: 404, 405, 413 and so on."""
     status = HTTPStatus(error.status)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code = status.phrase.lower().replace(" ", "-")

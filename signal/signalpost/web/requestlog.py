@@ -1,9 +1,9 @@
-"""The request log: one line a request, and the request metrics.
+"""The request log: one line for each request, and the request metrics.
 
-Owns what such a line may show: no query, no address, no name. Lines are formatted a few dozen at
-a time, within FLUSH_SECONDS: one by one they took a fifth of a request's processor time, in
-batches they take a twelfth (py-spy under the load of bench/ice_servers.py).
-A process that is killed outright takes the last FLUSH_SECONDS of lines with it.
+A line never shows a query, an address or a name. Lines are formatted in batches, within
+FLUSH_SECONDS: one by one they took a fifth of a request's processor time, in batches they take a
+twelfth (py-spy under the load of bench/ice_servers.py). If the process is killed, the lines of the
+last FLUSH_SECONDS are lost.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["RequestLog"]
 
 FLUSH_SECONDS = 0.05
 FLUSH_LINES = 64
-"""More at once would hold up the requests that wait."""
+"""A larger batch would delay waiting requests."""
 MAX_PATH = 200
 _ROOM = re.compile(r"/v1/rooms/(?:[^/]*(/peers/[0-9a-f]{20}$))?.*", re.DOTALL)
-"""A room's name may be all that keeps strangers out of it."""
+"""A room's name may be the only thing that keeps strangers out of it."""
 
 _Line = tuple[float, str, str, int, float, str | None, str | None]
 """Unix time, method, path, status, seconds, user, network."""
@@ -42,7 +42,7 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def logger_class(self) -> type[AbstractAccessLogger]:
-        """What aiohttp wants: a class. A WebSocket's line is its session's, so it is left out."""
+        """aiohttp wants a class. A WebSocket is left out: its session has a line of its own."""
         add = self._add
 
         class AccessLog(AbstractAccessLogger):

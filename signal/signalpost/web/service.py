@@ -1,7 +1,7 @@
-"""The service: what one process shares between its requests, and what a request remembers.
+"""The service: the parts that all requests of one process share, and the keys that a request keeps.
 
-Owns the wiring only; every part gets its settings and clocks here and nowhere else. Settings change
-while it runs, in `change` alone: that never waits, so every request sees the old or the new.
+Every part gets its settings and clocks here. Settings change only in `change`, which never waits,
+so a request sees the old ones or the new ones.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from signalpost.access.auth import Authenticator
 from signalpost.access.issuer import Issuer
 from signalpost.config.settings import Settings
+from signalpost.deadlines import DEADLINES, Deadlines
 from signalpost.errors import RateLimited, SignalpostError, TooManyConnections
 from signalpost.limits import Quota
 from signalpost.metrics import Metrics
@@ -46,7 +47,7 @@ class Service:
     metrics: Metrics
     hub: Hub
     webhooks: WebhookSender
-    sessions: Sessions = field(init=False)
+    sessions: Sessions
     writes: WriteBatch
     connection_quota: Quota
     """WebSocket connections, counted by network."""
@@ -54,6 +55,7 @@ class Service:
     bodies: Bodies
     accepted: AcceptedConnections
     untrusted_proxy: UntrustedProxy
+    deadlines: Deadlines
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
@@ -64,9 +66,11 @@ class Service:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        deadlines: Deadlines = DEADLINES,
     ) -> Service:
+        """`clock` gives Unix time, `monotonic` seconds for the limits."""
         metrics = Metrics()
-        webhooks = WebhookSender(settings.hooks, clock, metrics)
+        webhooks = WebhookSender(settings.hooks, clock, metrics, last_seconds=deadlines.last_hooks)
 
         def call_changed(record: CallRecord) -> None:
             metrics.call(record)
@@ -85,44 +89,43 @@ class Service:
         metrics.draining.set_function(lambda: hub.draining)
         metrics.secrets.set(len(settings.turn.secrets))
         metrics.settled(clock())
+        authenticator = Authenticator(settings.auth, clock)
+        issuer = Issuer(settings.turn, settings.limits, clock, monotonic, hub.bans)
+        sessions = Sessions(hub, authenticator, issuer, metrics, clock, deadlines)
+        metrics.away.set_function(lambda: sum(one.socket is None for one in sessions))
+        metrics.waiting.set_function(
+            lambda: sum(one.socket.waiting for one in sessions if one.socket is not None)
+        )
+        metrics.kept.set_function(lambda: sum(one.outgoing.size for one in sessions))
+        limits = settings.limits
         return cls(
             settings=settings,
-            authenticator=Authenticator(settings.auth, clock),
-            issuer=Issuer(settings.turn, settings.limits, clock, monotonic, hub.bans),
+            authenticator=authenticator,
+            issuer=issuer,
             origins=Origins(settings.http),
             metrics=metrics,
             hub=hub,
-            writes=WriteBatch(),
             webhooks=webhooks,
-            connection_quota=Quota(
-                settings.limits.connections, settings.limits.connections_per_address
-            ),
+            sessions=sessions,
+            writes=WriteBatch(),
+            connection_quota=Quota(limits.connections, limits.connections_per_address),
             sockets=Sockets(),
             bodies=Bodies(),
-            accepted=AcceptedConnections(lambda: metrics.refused("no-request")),
+            accepted=AcceptedConnections(
+                lambda: metrics.refused("no-request"), deadlines.first_request
+            ),
             untrusted_proxy=UntrustedProxy(),
+            deadlines=deadlines,
             clock=clock,
             monotonic=monotonic,
         )
 
-    def __post_init__(self) -> None:
-        self.sessions = sessions = Sessions(
-            self.hub, self.authenticator, self.issuer, self.metrics, self.clock
-        )
-        self.metrics.away.set_function(lambda: sum(session.socket is None for session in sessions))
-        self.metrics.waiting.set_function(
-            lambda: sum(
-                session.socket.waiting for session in sessions if session.socket is not None
-            )
-        )
-        self.metrics.kept.set_function(lambda: sum(session.outgoing.size for session in sessions))
-
     def change(self, settings: Settings) -> None:
-        """Go on with other settings. Connections stay, with the limits they began with; so do
-        rooms, and counts of what was minted.
+        """Use other settings from now on. Connections stay, with the limits they began with. Rooms
+        stay, and so do the counts of minted credentials.
         """
         limits = settings.limits
-        # First what may refuse its settings: then nothing has changed yet.
+        # The authenticator may refuse its settings, so it goes first: nothing has changed yet.
         self.authenticator.change(settings.auth)
         self.issuer.change(settings.turn, limits)
         self.settings, self.origins = settings, Origins(settings.http)
@@ -133,15 +136,15 @@ class Service:
         self.metrics.secrets.set(len(settings.turn.secrets))
 
     def network(self, request: web.BaseRequest) -> str:
-        """The network a request comes from: the key of limits and of guests' ids."""
+        """The network that a request comes from. Limits and guests' ids go by it."""
         peer = request.remote or "unknown"
         trusted = self.settings.http.trusted_proxies
         if trusted:
             peer = client_address(peer, request.headers.getall("X-Forwarded-For", ()), trusted)
         return network_of(peer)
 
-    def explained(self, error: SignalpostError, request: web.BaseRequest) -> SignalpostError:
-        """The error, saying so when it may come from a proxy that this service does not trust."""
+    def with_proxy_hint(self, error: SignalpostError, request: web.BaseRequest) -> SignalpostError:
+        """The error, with a hint if an untrusted proxy may be its cause."""
         if isinstance(error, RateLimited | TooManyConnections):
             trusted = self.settings.http.trusted_proxies
             error.message += self.untrusted_proxy.hint(request.remote, request.headers, trusted)
@@ -156,4 +159,4 @@ SERVICE: web.AppKey[Service] = web.AppKey("SERVICE", Service)
 USER: web.RequestKey[str] = web.RequestKey("USER", str)
 """The principal's opaque id, for the request log."""
 CLIENT: web.RequestKey[str] = web.RequestKey("CLIENT", str)
-"""The network the request came from; it goes hashed into the log."""
+"""The network that the request came from. The log shows a hash of it."""

@@ -1,8 +1,8 @@
-"""A proxy that nobody told the service of: its X-Forwarded-For is ignored, and everybody behind it
+"""A proxy that http.trusted_proxies lacks: its X-Forwarded-For is ignored, so everybody behind it
 counts as one address and, as guests, as one user.
 
-Whoever sends the header may have made it up, so it grants nothing. It only makes a refusal say what
-its cause may be, to the caller each time and to the operator once.
+Anybody can make up this header, so it grants nothing. It only adds the likely cause to a refusal:
+for the caller each time, for the operator once.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from signalpost.web.addresses import is_trusted
 __all__ = ["UntrustedProxy"]
 
 HINT = (
-    ". This request came through a proxy whose X-Forwarded-For is ignored, so everybody behind "
-    "that proxy counts as one client: name its address in http.trusted_proxies"
+    ". This request came through a proxy that isn't trusted, so its X-Forwarded-For is ignored and "
+    "everybody behind it counts as one client: add its address to http.trusted_proxies"
 )
 EVENT = "X-Forwarded-For ignored"
 ADVICE = (
-    "clients of this proxy count as one address: if it is yours, add its address to "
+    "all clients of this proxy count as one address: if it's yours, add its address to "
     "http.trusted_proxies"
 )
 
 
 @dataclass(slots=True)
 class UntrustedProxy:
-    """Whether the operator has been told. One a service; new settings make it tell again."""
+    """Whether the operator has been told. New settings make the service tell again."""
 
     told: bool = False
 
     def hint(self, peer: str | None, headers: Mapping[str, str], trusted: Sequence[Network]) -> str:
-        """What to add to the refusal of a request that `peer` sent; empty when it used no proxy,
-        or one that is trusted.
+        """What to add to a refusal of a request from `peer`: nothing without a proxy, or if the
+        proxy is trusted.
         """
         if peer is None or "X-Forwarded-For" not in headers or is_trusted(peer, trusted):
             return ""
@@ -49,8 +49,8 @@ class UntrustedProxy:
 
 
 def _is_inner(peer: str) -> bool:
-    """Whether the address is of a private network: it names a machine of the operator's, never a
-    user on the internet, and so may stand in the log.
+    """Whether the address is in a private network. Then it belongs to the operator's machines, not
+    to a user on the internet, and may appear in the log.
     """
     try:
         return ipaddress.ip_address(peer.partition("%")[0]).is_private

@@ -1,7 +1,7 @@
-"""The WebSocket edge of the native protocol: one session from upgrade to its one log session.
+"""The WebSocket endpoint of the native protocol: one connection, from its upgrade to its log line.
 
-Owns deadlines, sizes and close codes. Refuses to know rooms: it parses through the dialect and
-hands on to the hub. A bad message costs its sender an error and nobody else anything.
+It applies deadlines, sizes, rates and close codes. The dialect parses each message and asks the hub
+to act on it. A bad message costs its sender an error and affects nobody else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from signalpost.access.auth import Principal
 from signalpost.dialects.native import messages
 from signalpost.dialects.native.messages import Join
-from signalpost.dialects.native.translation import NATIVE, error_message
+from signalpost.dialects.native.translation import NATIVE, encoded, error_message
 from signalpost.errors import (
     BinaryFrame,
     Draining,
@@ -39,12 +39,11 @@ from signalpost.websocket.sessions import Session
 
 __all__ = ["signal"]
 
-HELLO_SECONDS = 5.0
 HEARTBEAT_SECONDS = 25.0
 CLOSE_SECONDS = 1.0
-"""How long a client gets to answer our close."""
+"""How long a client may take to answer our close."""
 MAX_LOGGED_ROOMS = 16
-# An enum's member is looked up slowly, and this happens for every message.
+# Looking up a member of an enum is slow, and this happens for every message.
 _TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 _GOODBYES = (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
 TOKEN_PREFIX = "token."  # noqa: S105
@@ -59,24 +58,26 @@ async def signal(request: web.Request) -> web.StreamResponse:
         raise Draining
     network = request[CLIENT]
     if not service.connection_quota.take(network):
-        raise TooManyConnections("no more connections: too many in all, or from this address")
+        raise TooManyConnections("too many connections in all or from this address")
     try:
         socket = web.WebSocketResponse(
             protocols=(messages.SUBPROTOCOL,),
             timeout=CLOSE_SECONDS,
             heartbeat=HEARTBEAT_SECONDS,
             compress=False,
-            # aiohttp refuses what reaches this size.
+            # aiohttp refuses a message of this size.
             max_msg_size=service.settings.limits.message_bytes + 1,
-            # The parser reads the bytes; a signal's data goes on as bytes.
+            # The parser reads bytes, and a signal's data stays bytes.
             decode_text=False,
         )
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
-            return socket  # gone already
+            return socket  # the client is gone already
         finish = partial(service.sockets.finish, socket)
-        outbox = SocketOutbox(transport, service.writes, service.metrics.dropped, finish)
+        outbox = SocketOutbox(
+            transport, service.writes, service.metrics.dropped, finish, service.deadlines.read
+        )
         service.sockets.add(socket)
         try:
             await _Connection(service, request, socket, outbox, offered_token).run()
@@ -88,24 +89,26 @@ async def signal(request: web.Request) -> web.StreamResponse:
 
 
 def _offered(request: web.Request) -> str | None:
-    """The token among the subprotocols, if there is one. Raises SubprotocolMissing."""
+    """The token among the subprotocols, None without one. Raises SubprotocolMissing."""
     offered = [
         protocol.strip()
         for session in request.headers.getall("Sec-WebSocket-Protocol", ())
         for protocol in session.split(",")
     ]
     if messages.SUBPROTOCOL not in offered:
-        raise SubprotocolMissing(f"a WebSocket with subprotocol {messages.SUBPROTOCOL} is needed")
+        raise SubprotocolMissing(
+            f"the WebSocket must ask for the subprotocol {messages.SUBPROTOCOL}"
+        )
     tokens = (name for name in offered if name.startswith(TOKEN_PREFIX))
     return next((name.removeprefix(TOKEN_PREFIX) for name in tokens), None)
 
 
 class _Gone(Exception):
-    """The client has closed, or the connection is lost."""
+    """The client closed the connection, or lost it."""
 
 
 class _Fault(Exception):
-    """A bug of ours. `ref`: the message that met it, which its client had better not send again."""
+    """A bug of ours. `ref` names the message that hit it, which the client shouldn't send again."""
 
     def __init__(self, ref: str | int | None) -> None:
         self.ref = ref
@@ -113,7 +116,7 @@ class _Fault(Exception):
 
 
 class _Connection:
-    """One socket, from hello to its log session."""
+    """One socket, from its hello to its log line."""
 
     __slots__ = (
         "_bucket",
@@ -155,7 +158,7 @@ class _Connection:
             hello = await self._hello()
             await self._serve(self._greet(hello))
         except _Gone:
-            # Who says goodbye is not waited for.
+            # A client that said goodbye doesn't return.
             final = self._socket.close_code in _GOODBYES
         except SignalpostError as error:
             final = True
@@ -164,7 +167,7 @@ class _Connection:
             LOGGER.exception("unexpected error")
             final = True
             ref = error.ref if isinstance(error, _Fault) else None
-            await self._end(SignalpostError("something went wrong on this side"), ref)
+            await self._end(SignalpostError("something went wrong in the service"), ref)
         finally:
             self._outbox.close()
             session = self._session
@@ -177,7 +180,7 @@ class _Connection:
                 peer=session.peer if session else None,
                 user=session.principal.user_id if session else None,
                 client=service.authenticator.log_name(self._request[CLIENT]),
-                # A room's name may be all that keeps strangers out of it.
+                # A room's name may be the only thing that keeps strangers out of it.
                 rooms=[service.authenticator.opaque(f"room:{room}")[:12] for room in self._rooms],
                 seconds=round(service.monotonic() - started, 3),
                 messages=self._received,
@@ -185,9 +188,10 @@ class _Connection:
             )
 
     async def _hello(self) -> messages.Hello:
-        """Raises HelloTimeout; anything else than a hello is answered and waited past."""
+        """The client's hello. Any other message gets an error. Raises HelloTimeout."""
+        seconds = self._service.deadlines.hello
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
+            async with asyncio.timeout(seconds):
                 while True:
                     message = self._take(await self._socket.receive())
                     if isinstance(message, messages.Hello):
@@ -196,14 +200,16 @@ class _Connection:
                         reason = HelloExpected("the first message must be hello")
                         self._error(reason, _ref(message))
         except TimeoutError:
-            raise HelloTimeout(f"no hello within {HELLO_SECONDS:.0f} s") from None
+            raise HelloTimeout(f"no hello within {seconds:.0f} s") from None
 
     def _greet(self, hello: messages.Hello) -> Session:
-        """The session that the client resumes, or a new one, welcomed. Raises SignalpostError."""
+        """Welcome the client to the session that it resumes, or to a new one. Raises
+        SignalpostError.
+        """
         service, network = self._service, self._request[CLIENT]
         sessions = service.sessions
         peer, known = sessions.find(hello)
-        # Its session proves who it was, not that it may still come in.
+        # The session proves who the client was, not that it may still connect.
         session = known or sessions.open(self._admit(hello), network, hello, peer)
         session.network = network
         session.attach(self._outbox)
@@ -212,9 +218,9 @@ class _Connection:
             try:
                 sessions.issue(session)
             except RateLimited as error:
-                raise service.explained(error, self._request) from None
+                raise service.with_proxy_hint(error, self._request) from None
         else:
-            sessions.watch(session)
+            sessions.schedule_refresh(session)
         welcome = messages.Welcome(session.peer, session.user, session.ice_servers, ref=hello.id)
         if session.issued is not None:
             expires = session.issued.credential.expires
@@ -234,7 +240,7 @@ class _Connection:
         if known is not None and hello.resume is not None:
             service.metrics.replayed += sessions.replay(session, hello.resume.received)
         else:
-            service.hub.arrived(session.peer)
+            service.hub.ring_device(session.peer)
         return session
 
     def _admit(self, hello: messages.Hello) -> Principal:
@@ -244,15 +250,15 @@ class _Connection:
         return guest(self._request, self._service)
 
     async def _serve(self, session: Session) -> None:
-        """Message by message, until the client goes or an error is fatal."""
+        """Handle messages until the client is gone or an error is fatal."""
         receive, take, apply = self._socket.receive, self._take, NATIVE.apply
         hub, peer, reliable = self._service.hub, session.peer, session.reliable
         outbox = self._outbox
         message: messages.ClientMessage | None
         while True:
-            message = None  # the last may have been large, and the next may be long in coming
+            message = None  # frees the last one, which may have been large
             if (message := take(await receive())) is None or session.socket is not outbox:
-                continue  # what a client says that was put out, or is on another socket, is nothing
+                continue  # not a message, or the client was removed or is on another socket
             if reliable and not self._is_new(session, message):
                 continue
             try:
@@ -263,16 +269,15 @@ class _Connection:
                 raise _Fault(_ref(message)) from error
             else:
                 if type(message) is Join:
-                    self._joined(message.room)
+                    self._log_room(message.room)
 
-    def _joined(self, room: str) -> None:
+    def _log_room(self, room: str) -> None:
         if room not in self._rooms and len(self._rooms) < MAX_LOGGED_ROOMS:
             self._rooms.append(room)
 
     def _is_new(self, session: Session, message: messages.ClientMessage) -> bool:
-        """Whether there is something to do: a repeat is none, an ack is done here.
-
-        Raises OutOfOrder.
+        """Whether the hub has to act on the message: not on a repeat, nor on an ack, which is
+        handled here. Raises OutOfOrder.
         """
         if isinstance(message, messages.Ack):
             self._service.sessions.acknowledged(session, message.seq)
@@ -280,15 +285,15 @@ class _Connection:
         if isinstance(message, messages.Hello):
             return True
         if message.seq is None:
-            raise OutOfOrder("a reliable client numbers its messages with seq")
+            raise OutOfOrder("a reliable client must number its messages with seq")
         if not session.incoming.take(message.seq):
             return False
-        session.taken()
+        session.received()
         return True
 
     def _take(self, frame: WSMessage) -> messages.ClientMessage | None:
-        """The message in a frame, None for one that was answered with an error. Raises _Gone,
-        RateLimited.
+        """The message in a frame, or None if it was bad: then the client has got an error. Raises
+        _Gone or RateLimited.
         """
         kind, data, _ = frame
         if kind is not _TEXT and kind is not _BINARY:
@@ -300,7 +305,7 @@ class _Connection:
             raise RateLimited("too many messages", wait)
         try:
             if kind is _BINARY:
-                raise BinaryFrame("messages are JSON in text frames")
+                raise BinaryFrame("messages must be JSON in text frames")
             return messages.parse(data)
         except Malformed as error:
             self._malformed(error)
@@ -309,29 +314,29 @@ class _Connection:
         return None
 
     def _malformed(self, error: Malformed) -> None:
-        """Refuse a message, and count it where its number is legible: to its client it is one that
-        was sent, and what comes after it would seem to be out of order. Raises OutOfOrder.
+        """Refuse a message. If its number is legible it counts as received: the client did send it,
+        and otherwise the next one would be out of order. Raises OutOfOrder.
         """
         session = self._session
         if session is not None and session.reliable and error.seq is not None:
             if session.socket is not self._outbox or not session.incoming.take(error.seq):
-                return  # a repeat was answered before
-            session.taken()
+                return  # a repeat, which was answered before
+            session.received()
         self._error(error, error.ref)
 
     def _error(self, error: SignalpostError, ref: str | int | None) -> None:
-        """Tell the client; numbered once it has a session, like everything else. When the client is on
-        another socket already, this one's troubles are nothing to it.
+        """Tell the client: with a number once it has a session, and not at all once it's on another
+        socket.
         """
         self._service.metrics.refused(error.code)
         message = error_message(error, ref)
         if self._session is None:
             self._outbox.send(messages.dump(message))
         elif self._session.socket is self._outbox:
-            self._session.send(messages.members(message))
+            self._session.send(encoded(message))
 
     async def _end(self, error: SignalpostError, ref: str | int | None = None) -> None:
-        """Say why, then close."""
+        """Tell the client why, then close."""
         self._error(error, ref)
         self._outbox.flush()
         await self._socket.close(code=close_code(error), message=error.code.encode())

@@ -1,9 +1,7 @@
-"""Web hooks: what happened in rooms and calls, as signed messages to the back end.
+"""Web hook events: what happened in rooms and calls, and their signature (Standard Webhooks 1.0).
 
-Owns which events there are, what they say and how they are signed (Standard Webhooks 1.0). Pure:
-`web/courier` delivers. An event names rooms, calls, peers and users as other peers know them, and
-never a display name, metadata, an address or what peers tell each other: that rule must not be
-broken.
+Pure: `sender` delivers them. An event names rooms, calls, peers and users as other peers know them.
+It never has a display name, metadata, an address or a message between peers; never break that rule.
 """
 
 from __future__ import annotations
@@ -20,20 +18,19 @@ import msgspec
 
 from signalpost.config.settings import HookEvent
 from signalpost.credentials import Secret
+from signalpost.hooksecret import signing_key
 from signalpost.signaling import rooms
 from signalpost.signaling.callregistry import CallRecord
 from signalpost.signaling.rooms import Member, Room
 
 __all__ = ["RETRY_SECONDS", "Event", "call_data", "delay", "of_call", "of_room", "sign"]
 
-SECRET_PREFIX = "whsec_"  # noqa: S105
 RETRY_SECONDS = (1.0, 5.0, 30.0, 120.0, 600.0, 1_800.0)
-"""After each failure in turn; after the one that follows the last the event is given up, some 43
-minutes after it happened. Longer would not help: events of then say nothing about now, and the
-back-end API does.
+"""The delay after each failure. After one more failure the event is dropped, about 43 minutes after
+it happened. Longer wouldn't help: an old event says nothing about now, and the back-end API does.
 """
 JITTER = 0.2
-"""The part by which a delay is longer or shorter, so that many services do not come at once."""
+"""A delay varies by this part, so that many services don't retry at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Event:
 
 
 def of_room(before: Room | None, event: rooms.Event, after: Room, at: float) -> Iterator[Event]:
-    """What a step of a room was; nothing for a mere change of its state."""
+    """The events of one step of a room. A change of its state has none."""
 
     def told(kind: HookEvent, **data: Any) -> Event:
         return Event(kind, at, after.id, {"room": after.id, **data})
@@ -77,7 +74,7 @@ def _who(member: Member) -> dict[str, str]:
 
 
 def of_call(record: CallRecord, at: float) -> Event:
-    """What the last change of a call's record was."""
+    """The event of the last change of a call's record."""
     if record.outcome is not None:
         kind = HookEvent.CALL_ENDED
     elif record.connected is not None:
@@ -90,7 +87,7 @@ def of_call(record: CallRecord, at: float) -> Event:
 
 
 def call_data(record: CallRecord) -> dict[str, Any]:
-    """A call's record as JSON says it: Unix times with milliseconds, what is not known left out."""
+    """A call's record for JSON: Unix times with milliseconds, without unknown ones."""
     times = {
         "started": record.started,
         "answered": record.answered,
@@ -109,15 +106,15 @@ def call_data(record: CallRecord) -> dict[str, Any]:
 
 
 def sign(secret: Secret, name: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of a message called `name`, sent at `timestamp` (Unix seconds)."""
-    key = base64.b64decode(secret.reveal().removeprefix(SECRET_PREFIX))
+    """The `webhook-signature` of the message `name`, sent at `timestamp` (Unix seconds)."""
+    key = signing_key(secret.reveal())
     signed = hmac.digest(key, b"%b.%d.%b" % (name.encode(), timestamp, body), hashlib.sha256)
     return f"v1,{base64.b64encode(signed).decode('ascii')}"
 
 
 def delay(failures: int, spread: float) -> float | None:
-    """Seconds until the next attempt after so many failures, None when there is none. `spread` is
-    random, from -1 to 1.
+    """Seconds until the next attempt after so many failures, None if there is no next one. `spread`
+    is random, from -1 to 1.
     """
     if failures > len(RETRY_SECONDS):
         return None

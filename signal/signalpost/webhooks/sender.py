@@ -1,8 +1,8 @@
-"""The courier: brings web hooks to the back end, beside everything else.
+"""Sends web hooks to the back end.
 
-Owns the queue, the attempts and what is said about them. Who posts an event never waits for it.
-Events of one room or one call go one at a time and in order: a lane keeps them so, and what fails
-holds up its own lane alone. What waits is bounded and lives in memory.
+Posting an event never waits. Events of one room or one call are sent one at a time and in order:
+they share a queue, and a failing event delays only its own queue. Queues are bounded and live in
+memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +24,7 @@ import aiohttp
 import signalpost
 from signalpost.config.settings import Hooks
 from signalpost.credentials import Secret
+from signalpost.deadlines import Deadlines
 from signalpost.logs import LOGGER, Field, emit
 from signalpost.metrics import HookResult, Metrics
 from signalpost.webhooks import events as hooks
@@ -31,12 +32,10 @@ from signalpost.webhooks.events import Event, sign
 
 __all__ = ["WebhookSender"]
 
-LANES = 8
+QUEUES = 8
 MAX_QUEUED = 10_000
-"""Events, of some 300 bytes each."""
-TIMEOUT = aiohttp.ClientTimeout(total=10.0)
-LAST_SECONDS = 2.0
-"""What is queued when the service stops gets this much after the drain, in which it was tried."""
+"""Events of about 300 bytes each."""
+TIMEOUT_SECONDS = 10.0
 MAX_RETRY_AFTER = 3_600
 ID_BYTES = 16
 
@@ -46,22 +45,22 @@ class _Message:
     kind: str
     body: bytes
     name: str = field(default_factory=lambda: f"msg_{secrets.token_hex(ID_BYTES)}")
-    """The same at every attempt: the receiver knows a repeat by it."""
+    """The same at every attempt, so that the receiver recognizes a repeat."""
 
 
 @dataclass(slots=True)
-class _Lane:
-    queue: deque[_Message] = field(default_factory=deque)
+class _Queue:
+    messages: deque[_Message] = field(default_factory=deque)
     work: asyncio.Task[None] | None = None
-    """There is one while there is something to deliver."""
+    """None while the queue is empty."""
 
 
 class _Gone(Exception):
-    """The receiver wants no more."""
+    """The receiver wants no more events."""
 
 
 class _Failed(Exception):
-    """An attempt failed; the receiver may have said after how many seconds to come again."""
+    """An attempt failed. `retry_after`: the receiver asked us to wait this many seconds."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         self.reason = reason
@@ -73,9 +72,16 @@ def _delay(failures: int) -> float | None:
     return hooks.delay(failures, random.uniform(-1, 1))  # noqa: S311  jitter
 
 
+async def _pause(wake: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+
+
 class WebhookSender:
-    """`clock` gives Unix time, `delay` the seconds to wait after so many failures of an event, None
-    to give it up.
+    """`clock` gives Unix time. `delay` gives the seconds to wait after so many failures of an
+    event, None to drop it. `pause` waits, or returns when the event is set. `timeout` limits an
+    attempt. `last_seconds`: how long `close` keeps trying.
     """
 
     __slots__ = (
@@ -85,10 +91,14 @@ class WebhookSender:
         "_delay",
         "_dropped",
         "_hooks",
-        "_lanes",
+        "_last_seconds",
+        "_max_queued",
         "_metrics",
+        "_pause",
+        "_queues",
         "_session",
         "_stopped",
+        "_timeout",
         "_wake",
         "queued",
     )
@@ -99,32 +109,41 @@ class WebhookSender:
         clock: Callable[[], float],
         metrics: Metrics,
         delay: Callable[[int], float | None] = _delay,
+        *,
+        pause: Callable[[asyncio.Event, float], Awaitable[None]] = _pause,
+        timeout: float = TIMEOUT_SECONDS,
+        max_queued: int = MAX_QUEUED,
+        last_seconds: float = Deadlines.last_hooks,
     ) -> None:
         self._hooks = settings
         self._clock = clock
         self._metrics = metrics
         self._delay = delay
-        self._lanes = [_Lane() for _ in range(LANES)]
+        self._pause = pause
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._max_queued = max_queued
+        self._last_seconds = last_seconds
+        self._queues = [_Queue() for _ in range(QUEUES)]
         self._session: aiohttp.ClientSession | None = None
         self._wake = asyncio.Event()
-        """Set when a pause is to end early."""
+        """Set to end every pause early."""
         self._closing = False
         self._stopped = False
-        """The receiver said that it wants no more."""
+        """The receiver wants no more events."""
         self._complained: set[str] = set()
-        """What the log has been told since the last delivery."""
+        """The log events since the last delivery."""
         self._dropped = 0
         self.queued = 0
         """Events that are neither delivered nor dropped."""
 
     @property
     def wanted(self) -> bool:
-        """Whether anything that happens is to be posted."""
+        """Whether events are to be posted at all."""
         return self._hooks.url is not None and not self._stopped
 
     def change(self, settings: Hooks) -> None:
-        """Go on with other settings: what waits is tried again at once, or dropped when there is
-        nobody any more to deliver to.
+        """Use other settings. Waiting events are tried again at once, or dropped if there is no
+        receiver any more.
         """
         if settings == self._hooks:
             return
@@ -135,27 +154,29 @@ class WebhookSender:
         self._rouse()
 
     def post(self, event: Event) -> None:
-        """Deliver an event, if it is one of those that are asked for. Never waits, never fails."""
+        """Deliver an event, if the settings ask for its kind. Never waits and never fails."""
         if not self.wanted or event.kind not in self._hooks.events:
             return
-        if self.queued >= MAX_QUEUED or self._closing:
+        if self.queued >= self._max_queued or self._closing:
             self._drop(1)
             self._complain("hooks dropped", queued=self.queued)
             return
-        lane = self._lanes[hash(event.key) % LANES]
-        lane.queue.append(_Message(event.kind.value, event.body()))
+        queue = self._queues[hash(event.key) % QUEUES]
+        queue.messages.append(_Message(event.kind.value, event.body()))
         self.queued += 1
-        if lane.work is None:
-            lane.work = asyncio.get_running_loop().create_task(self._work(lane))
+        if queue.work is None:
+            queue.work = asyncio.get_running_loop().create_task(self._work(queue))
 
     async def close(self, seconds: float | None = None) -> None:
-        """Try what is queued once more, for so long or LAST_SECONDS, and drop the rest."""
+        """Try every queued event once more, then drop the rest. `seconds` limits it, or else
+        `last_seconds` does.
+        """
         self._closing = True
         before = self._dropped
         self._rouse()
-        works = [lane.work for lane in self._lanes if lane.work is not None]
+        works = [queue.work for queue in self._queues if queue.work is not None]
         if works:
-            await asyncio.wait(works, timeout=LAST_SECONDS if seconds is None else seconds)
+            await asyncio.wait(works, timeout=self._last_seconds if seconds is None else seconds)
             for work in works:
                 work.cancel()
             await asyncio.wait(works)
@@ -166,10 +187,10 @@ class WebhookSender:
         if self._session is not None:
             await self._session.close()
 
-    async def _work(self, lane: _Lane) -> None:
-        """Everything in the lane, in order."""
-        while lane.queue:
-            message = lane.queue.popleft()
+    async def _work(self, queue: _Queue) -> None:
+        """Deliver everything in the queue, in order."""
+        while queue.messages:
+            message = queue.messages.popleft()
             try:
                 delivered = await self._deliver(message)
             except Exception:
@@ -180,10 +201,10 @@ class WebhookSender:
             else:
                 self._drop(1)
             self.queued -= 1
-        lane.work = None
+        queue.work = None
 
     async def _deliver(self, message: _Message) -> bool:
-        """Attempt after attempt, until it is there (True) or there is nothing more to try."""
+        """Try until the message is delivered (True) or no attempts are left."""
         failures = 0
         while True:
             settings, wake = self._hooks, self._wake
@@ -206,7 +227,7 @@ class WebhookSender:
                     emit(logging.WARNING, "hook given up", attempts=failures, **told)
                     return False
                 self._metrics.hook(HookResult.RETRIED)
-                await _pause(wake, max(wait, min(failed.retry_after, MAX_RETRY_AFTER)))
+                await self._pause(wake, max(wait, min(failed.retry_after, MAX_RETRY_AFTER)))
             else:
                 if self._complained:
                     self._complained.clear()
@@ -223,9 +244,9 @@ class WebhookSender:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(secret, message.name, timestamp, message.body),
         }
-        # A redirect is not followed: where the receiver points to, nobody configured.
+        # No redirect is followed: nobody configured the address that it points to.
         post = self._client().post(
-            url, data=message.body, headers=headers, allow_redirects=False, timeout=TIMEOUT
+            url, data=message.body, headers=headers, allow_redirects=False, timeout=self._timeout
         )
         try:
             async with post as response:
@@ -235,7 +256,7 @@ class WebhookSender:
         except (aiohttp.ClientError, OSError) as error:
             number = getattr(error, "errno", None)
             name = errno.errorcode.get(number, "") if isinstance(number, int) else ""
-            # Not its text: that may hold the URL, and with it what the operator keeps to himself.
+            # Not the error's text: it may hold the URL, which may hold a secret.
             raise _Failed(f"{type(error).__name__} {name}".rstrip()) from None
         if status == HTTPStatus.GONE:
             raise _Gone
@@ -246,7 +267,7 @@ class WebhookSender:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=LANES), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(limit=QUEUES), cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
 
@@ -257,9 +278,9 @@ class WebhookSender:
         self._rouse()
 
     def _drop_queues(self) -> None:
-        dropped = sum(len(lane.queue) for lane in self._lanes)
-        for lane in self._lanes:
-            lane.queue.clear()
+        dropped = sum(len(queue.messages) for queue in self._queues)
+        for queue in self._queues:
+            queue.messages.clear()
         self.queued -= dropped
         self._drop(dropped)
 
@@ -273,13 +294,7 @@ class WebhookSender:
         self._wake = asyncio.Event()
 
     def _complain(self, event: str, **fields: Field) -> None:
-        """Once, until something is delivered again: a receiver that is down is one line."""
+        """Log once until an event is delivered again: a receiver that is down gets one line."""
         if event not in self._complained:
             self._complained.add(event)
             emit(logging.WARNING, event, **fields)
-
-
-async def _pause(wake: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await wake.wait()

@@ -1,9 +1,9 @@
-"""The headers of a WebSocket's opening handshake (RFC 6455, section 4.2.1), and what a reverse
-proxy drops of them.
+"""Checks the headers of a WebSocket's opening handshake (RFC 6455, section 4.2.1) for a proxy's
+losses.
 
-`Upgrade` and `Connection` are hop-by-hop (RFC 9110, section 7.6.1): a proxy drops both unless it
-is told to pass them on, and the handshake arrives as an ordinary GET. The Sec-WebSocket headers
-that are left show what it was.
+`Upgrade` and `Connection` are hop-by-hop headers (RFC 9110, section 7.6.1). A proxy drops both
+unless it's configured to pass them on, and the handshake arrives as an ordinary GET. The remaining
+Sec-WebSocket headers show that it was a handshake.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _LEFT = ("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol")
 
 
 def require_upgrade(headers: Mapping[str, str]) -> None:
-    """Raises UpgradeHeaderMissing for a handshake that lost one of its headers. What never was a
-    handshake passes: that is for the subprotocol's check to refuse.
+    """Raises UpgradeHeaderMissing for a handshake that lost a header. A request that isn't a
+    handshake passes: the check of the subprotocol refuses it.
     """
     if not any(name in headers for name in _LEFT):
         return
@@ -27,9 +27,9 @@ def require_upgrade(headers: Mapping[str, str]) -> None:
     upgrade = headers.get("Upgrade", "").strip().lower() == "websocket"
     if not (upgrade and "upgrade" in _tokens(headers.get("Connection", ""))):
         raise UpgradeHeaderMissing(
-            "a WebSocket needs the request headers Upgrade: websocket and Connection: Upgrade; "
-            f"here {' and '.join(found)}. A reverse proxy in front of this service dropped them: "
-            'pass both on (docs/deploy.md, "Behind a proxy of your own")'
+            "a WebSocket needs the request headers Upgrade: websocket and Connection: Upgrade, but "
+            f"{' and '.join(found)}. A reverse proxy in front of this service dropped them: "
+            'configure it to pass both on (docs/deploy.md, "Behind a proxy of your own")'
         )
     missing = [name for name in _LEFT[:2] if name not in headers]
     if missing:
@@ -44,5 +44,5 @@ def _tokens(value: str) -> list[str]:
 
 
 def _shown(name: str, value: str | None) -> str:
-    # Quoted briefly: it goes back to whoever sent it, and into nothing else.
+    # Quoted briefly: it only goes back to its sender.
     return f"{name} is missing" if value is None else f"{name} is {value[:40]!r}"

@@ -1,8 +1,8 @@
-"""The way out to one WebSocket: frames written without a task; dropped when nobody reads.
+"""The outbox of one WebSocket: writes frames without a task, and drops a client that doesn't read.
 
-Owns how much may wait and for how long. Frames are put together here (RFC 6455, section 5.2: a
-server's are never masked, ours never compressed), and all that one client is sent in a turn of the
-event loop is written at once: the write is the dearest part of a message (bench/signaling.py).
+Frames are built here (RFC 6455, section 5.2: a server never masks them, and we never compress).
+Everything for one client in one turn of the event loop is written at once, because the write is the
+most expensive part of a message (bench/signaling.py).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from struct import Struct
 
 from aiohttp import WSCloseCode
 
+from signalpost.deadlines import Deadlines
 from signalpost.dialects.native.numbering import MAX_KEPT
 from signalpost.metrics import Drop
 
-__all__ = ["SocketOutbox", "Turn", "head"]
+__all__ = ["SocketOutbox", "WriteBatch", "head"]
 
 MAX_QUEUED = 2 * MAX_KEPT
-"""Bytes waiting: a whole replay, and as much again."""
+"""Bytes that may wait: a whole replay, and the same again."""
 WATCHED = 65_536
-"""Bytes waiting from which on the client is watched."""
-WRITE_SECONDS = 10.0
+"""Above this many waiting bytes the client is watched."""
 _MEDIUM, _LARGE = Struct("!BBH").pack, Struct("!BBQ").pack
 
 
 def head(size: int) -> bytes:
-    """What comes before the payload of an unfragmented, unmasked text frame."""
+    """The header of an unfragmented, unmasked text frame with a payload of `size` bytes."""
     if size < 126:
         return b"\x81%c" % size
     if size < 65_536:
@@ -36,7 +36,7 @@ def head(size: int) -> bytes:
 
 
 class WriteBatch:
-    """What is written when this turn of the event loop is over."""
+    """Flushes outboxes at the end of this turn of the event loop."""
 
     __slots__ = ("_outboxes",)
 
@@ -55,8 +55,8 @@ class WriteBatch:
 
 
 class SocketOutbox:
-    """`dropped` hears, once, when the client is cut off for its slowness. `close` closes the
-    WebSocket with a code and a reason.
+    """`dropped` is called once, when the client is cut off. `close` closes the WebSocket with a
+    code and a reason. `patience`: a client that reads nothing for so many seconds is cut off.
     """
 
     __slots__ = (
@@ -64,6 +64,7 @@ class SocketOutbox:
         "_dropped",
         "_flushed",
         "_parts",
+        "_patience",
         "_transport",
         "_watch",
         "_writes",
@@ -76,25 +77,27 @@ class SocketOutbox:
         writes: WriteBatch,
         dropped: Callable[[Drop], None],
         close: Callable[[WSCloseCode, bytes], None],
+        patience: float = Deadlines.read,
     ) -> None:
         self._transport = transport
         self._writes = writes
         self._dropped = dropped
         self._close = close
+        self._patience = patience
         self._parts: list[bytes] = []
         self._written = 0
         self._flushed = 0
         self._watch: asyncio.TimerHandle | None = None
 
     def send(self, payload: bytes) -> None:
-        """Never waits and never fails: what cannot be written ends the connection."""
+        """Never waits and never fails: if the payload can't be written, the connection ends."""
         parts = self._parts
         if not parts:
             self._writes.add(self)
         parts += head(len(payload)), payload
 
     def flush(self) -> None:
-        """Write what was sent, now: something else is about to be written."""
+        """Write everything now: the caller is about to write to the socket itself."""
         data = b"".join(self._parts)
         self._parts.clear()
         transport = self._transport
@@ -110,28 +113,28 @@ class SocketOutbox:
                 self._look_again()
 
     def finish(self, code: WSCloseCode, reason: bytes) -> None:
-        """Close the WebSocket, behind everything that was sent."""
+        """Close the WebSocket after everything that was sent."""
         self.flush()
         self._close(code, reason)
 
     @property
     def waiting(self) -> int:
-        """Bytes that the client has not taken yet."""
+        """Bytes that the client hasn't read yet."""
         return sum(map(len, self._parts)) + self._transport.get_write_buffer_size()
 
     def drop(self, reason: Drop) -> None:
-        """The client does not read: no close frame would get through either."""
+        """Cut the client off without a close frame, which it wouldn't read either."""
         if not self._transport.is_closing():
             self._dropped(reason)
             self.abort()
 
     def abort(self) -> None:
-        """End the connection without ceremony."""
+        """End the connection at once."""
         self.close()
         self._transport.abort()
 
     def close(self) -> None:
-        """Look after it no more."""
+        """Stop watching the client."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -139,7 +142,7 @@ class SocketOutbox:
     def _look_again(self) -> None:
         self._flushed = self._written - self._transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(WRITE_SECONDS, self._look)
+        self._watch = loop.call_later(self._patience, self._look)
 
     def _look(self) -> None:
         self._watch = None

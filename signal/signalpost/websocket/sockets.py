@@ -1,4 +1,4 @@
-"""The open WebSockets of this process: known, so that they can be waited for and closed."""
+"""The open WebSockets of this process, so that a stop can wait for them and close them."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Sockets:
             self._none_left.set()
 
     def finish(self, socket: web.WebSocketResponse, code: WSCloseCode, message: bytes) -> None:
-        """Close one, without waiting for it."""
+        """Close a WebSocket without waiting for it."""
         closing = asyncio.ensure_future(socket.close(code=code, message=message))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     async def gone(self) -> None:
-        """Wait until none is open."""
+        """Wait until no WebSocket is open."""
         await self._none_left.wait()
 
     async def close(self, code: WSCloseCode, message: bytes) -> None:
-        """Close them all; each client gets a moment to answer, all of them the same one."""
+        """Close them all at once. The clients have a moment to answer."""
         closing = [
             asyncio.ensure_future(socket.close(code=code, message=message))
             for socket in tuple(self._open)

@@ -12,15 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost.access.auth import Authenticator, Kind, Permission
+from signalpost.access.auth import Authenticator, Kind
 from signalpost.config.settings import Guests
 from signalpost.credentials import Secret
-from signalpost.errors import (
-    GuestRefused,
-    NotConfigured,
-    PermissionDenied,
-    Unauthorized,
-)
+from signalpost.errors import GuestRefused, NotConfigured, PermissionDenied, Unauthorized
+from signalpost.tokens import Permission
 from tests.signalpost.cases import CASES
 from tests.signalpost.running import API_KEY, NOW, SETTINGS, TOKEN_KEY
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from signalpost import __version__
 from signalpost.server.process import CannotListen
-from tests.signalpost.process import SIGNALPOST, serving
+from tests.signalpost.process import SIGNALPOST, run, serving
 from tests.signalpost.running import API_KEY
 
 CONFIG = f"""\
@@ -34,26 +33,6 @@ Content-Length: 9\r
 Authorization: Bearer {API_KEY}\r
 \r
 """
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "signalpost.yaml"
-    path.write_text(CONFIG)
-    return path
-
-
-def _run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SIGNALPOST_")}
-    return subprocess.run(
-        [SIGNALPOST, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=clean | environ,
-        cwd="/",
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -133,7 +112,7 @@ def test_a_busy_port(config: Path) -> None:
     """A port that is taken is one clear line and status 3."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = _run("serve", "--config", config, "--port", str(port))
+        done = run("serve", "--config", config, "--port", str(port))
     assert done.returncode == 3
     assert done.stderr == (
         f"signalpost: cannot listen on 127.0.0.1:{port}: another program listens there;"
@@ -143,14 +122,14 @@ def test_a_busy_port(config: Path) -> None:
 
 def test_a_foreign_address(config: Path) -> None:
     """An address that this machine does not have is one clear line and status 3."""
-    done = _run("serve", "--config", config, "--host", "192.0.2.1", "--port", "0")
+    done = run("serve", "--config", config, "--host", "192.0.2.1", "--port", "0")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "192.0.2.1:0: this machine has no such address" in done.stderr
 
 
 def test_a_name_that_is_none(config: Path) -> None:
     """A host that does not resolve is one clear line and status 3."""
-    done = _run("serve", "--config", config, "--host", "no.such.invalid", "--port", "0")
+    done = run("serve", "--config", config, "--host", "no.such.invalid", "--port", "0")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
 
 
@@ -159,125 +138,6 @@ def test_a_privileged_port() -> None:
     error = PermissionError(errno.EACCES, "Permission denied")
     assert "CAP_NET_BIND_SERVICE" in str(CannotListen("http", "::", 80, error))
     assert "[::]:80" in str(CannotListen("http", "::", 80, error))
-
-
-def test_mistakes_are_lines_and_status_2(tmp_path: Path) -> None:
-    """Configuration mistakes are one line each on stderr, status 2, no traceback."""
-    path = tmp_path / "wrong.yaml"
-    path.write_text("http: {prot: 1}\n")
-    for command in ("serve", "config"):
-        done = _run(command, "--config", path)
-        assert done.returncode == 2
-        assert [line.startswith("signalpost: ") for line in done.stderr.splitlines()] == [True] * 3
-        assert done.stdout == ""
-
-
-def test_nothing_configured() -> None:
-    """Without any configuration the message says how to get one."""
-    done = _run("serve")
-    assert done.returncode == 2
-    assert "turnctl init" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["serve", "--port", "x"], ["--port", "'x'", "from 0 to 65535", "signalpost serve --help"]),
-        (["serve", "--port", "70000"], ["--port", "'70000'", "from 0 to 65535"]),
-        (["serve", "--host", "a..b"], ["--host", "'a..b'", "a host name or an address"]),
-        (["serve", "--host", ""], ["--host", "a host name or an address"]),
-        (["serve", "--host", "x" * 300], ["--host", "a host name or an address"]),
-        (["serve", "--host"], ["--host", "requires an argument"]),
-        (["serve", "extra"], ["extra", "signalpost serve --help"]),
-        (["dance"], ["dance", "signalpost --help"]),
-        (["--nope"], ["--nope", "signalpost --help"]),
-    ],
-)
-def test_wrong_usage(arguments: list[str], said: list[str]) -> None:
-    """Wrong usage is status 2 and one line that names what was wrong and what is accepted."""
-    done = _run(*arguments)
-    assert (2, "") == (done.returncode, done.stdout)
-    [line] = done.stderr.splitlines()
-    for words in said:
-        assert words in line
-
-
-def test_no_command() -> None:
-    """Without a command the help is shown, with the status of wrong usage."""
-    done = _run()
-    assert (2, "") == (done.returncode, done.stdout)
-    assert "serve" in done.stderr
-
-
-def test_the_settings_cannot_be_written(config: Path) -> None:
-    """A standard output that takes nothing is one line and status 3."""
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [SIGNALPOST, "config", "--config", config],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    assert (3, "signalpost: standard output: No space left on device\n") == (
-        done.returncode,
-        done.stderr,
-    )
-
-
-def test_control_c_before_it_listens(tmp_path: Path) -> None:
-    """Ctrl-C while it still reads its settings ends it at once, with 130 and without a word."""
-    pipe = tmp_path / "settings"
-    os.mkfifo(pipe)
-    command = [SIGNALPOST, "serve", "--config", str(pipe)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            with pipe.open("w"):  # opens once the other end is read
-                process.send_signal(signal.SIGINT)
-                assert "" == process.communicate(timeout=60)[1]
-        finally:
-            process.kill()
-    assert 130 == process.returncode
-
-
-def test_turnctl_alone_is_installed(config: Path) -> None:
-    """Without the extra that brings the service, serve says which it is, with status 3."""
-    code = "import sys; sys.modules['uvloop'] = None; from signalpost.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "serve", "--config", config],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    said = "uvloop is not installed: pip install 'signalpost[server]' brings the service"
-    assert (3, f"signalpost: {said}\n") == (done.returncode, done.stderr)
-
-
-def test_a_configuration_without_end() -> None:
-    """A file that is far too large is refused before it fills the memory."""
-    done = _run("config", "--config", "/dev/zero")
-    assert (
-        2,
-        "signalpost: /dev/zero: has more than 1048576 bytes: not a configuration file\n",
-    ) == (
-        done.returncode,
-        done.stderr,
-    )
-
-
-def test_config_prints_what_holds(config: Path) -> None:
-    """`signalpost config` prints the effective settings, the environment's included."""
-    done = _run("config", SIGNALPOST_CONFIG=str(config), SIGNALPOST_HTTP__PORT="9999")
-    assert done.returncode == 0
-    assert "port: 9999" in done.stdout
-    assert "a-turn-secret" not in done.stdout
-
-
-def test_version() -> None:
-    """--version names the version."""
-    assert _run("--version").stdout == f"signalpost, version {__version__}\n"
 
 
 def test_optional_parts_are_not_imported(config: Path) -> None:

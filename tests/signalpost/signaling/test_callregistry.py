@@ -96,8 +96,8 @@ def test_a_call_from_beginning_to_end() -> None:
     bench.invite(ONE, A, BOB, B, B2)
     bench.clock.advance(3)
     bench.registry.apply(ONE, calls.Accept(B2))
-    assert (ONE, ONE) == (bench.registry.share(A, B2), bench.registry.share(B2, A))
-    assert bench.registry.share(A, B) is None
+    assert (ONE, ONE) == (bench.registry.between(A, B2), bench.registry.between(B2, A))
+    assert bench.registry.between(A, B) is None
     bench.clock.advance(2)
     bench.registry.apply(ONE, calls.Connected(A))
     bench.clock.advance(60)
@@ -180,9 +180,9 @@ def test_a_device_that_comes_while_it_rings() -> None:
     """It rings there too, unless it may not, and the answer may come from it."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
-    bench.registry.arrive(B2, BOB, lambda call: False)
+    bench.registry.ring_device(B2, BOB, lambda call: False)
     assert [] == bench.told(B2)
-    bench.registry.arrive(B2, BOB, lambda call: True)
+    bench.registry.ring_device(B2, BOB, lambda call: True)
     assert [Invited(ONE, A, ANN)] == bench.told(B2)
     bench.registry.apply(ONE, calls.Accept(B2))
     assert Accepted(ONE, B2, polite=False) == bench.told(A)[-1]
@@ -194,7 +194,7 @@ def test_after_a_start_a_call_waits_for_the_callee() -> None:
     bench.invite(ONE, A, BOB)
     bench.clock.advance(ABSENT_SECONDS - 1)
     assert [] == bench.told(A)
-    bench.registry.arrive(B, BOB, lambda call: True)
+    bench.registry.ring_device(B, BOB, lambda call: True)
     assert [Invited(ONE, A, ANN)] == bench.told(B)
     bench.clock.advance(RING_SECONDS - 1)
     assert 1 == len(bench.registry)
@@ -218,7 +218,7 @@ def test_after_a_start_the_callee_may_be_first() -> None:
     bench.invite(ONE, A, BOB, B, B2)
     assert Accepted(ONE, B, polite=False) == bench.told(A)[-1]
     assert Accepted(ONE, A, polite=True, ref="a1") == bench.told(B)[-1]
-    assert ONE == bench.registry.share(A, B)
+    assert ONE == bench.registry.between(A, B)
 
 
 def test_after_a_start_a_caller_that_does_not_come_back() -> None:
@@ -382,7 +382,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def come_back(self, peer: PeerId) -> None:
         if peer not in self.there:
             self.there.append(peer)
-            self.registry.arrive(peer, USERS[peer], lambda call: True)
+            self.registry.ring_device(peer, USERS[peer], lambda call: True)
             self.listen()
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 45.0]))

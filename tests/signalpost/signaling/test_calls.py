@@ -12,7 +12,7 @@ from signalpost.ids import CallId, PeerId, UserId
 from signalpost.signaling.calls import (
     Accept,
     Accepted,
-    Arrive,
+    AddDevice,
     Busy,
     Call,
     Cancel,
@@ -87,10 +87,10 @@ def test_device_that_comes_later() -> None:
     """A call may wait for a device; one that comes while it rings is asked too, and only once."""
     call, tells = dial(Call(ID, A, ALICE, BOB), wait=True)
     assert ((), Phase.RINGING) == (tells, call.phase)
-    call, tells = step(call, Arrive(PHONE))
+    call, tells = step(call, AddDevice(PHONE))
     assert (Tell((PHONE,), Invited(ID, A, ALICE)),) == tells
-    assert () == step(call, Arrive(PHONE))[1]
-    assert () == step(after(call, Accept(PHONE)), Arrive(LAPTOP))[1]
+    assert () == step(call, AddDevice(PHONE))[1]
+    assert () == step(after(call, Accept(PHONE)), AddDevice(LAPTOP))[1]
 
 
 def test_reject_counts_for_all_devices() -> None:
@@ -228,7 +228,7 @@ class CallMachine(RuleBasedStateMachine):
     @rule()
     def arrives(self) -> None:
         if TABLET not in self.told and self.call.phase is not Phase.ENDED:
-            self.happens(Arrive(TABLET))
+            self.happens(AddDevice(TABLET))
 
     @rule()
     def rings_out(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec import Raw
 
-from signalpost.access.auth import Kind, Permission, Principal
+from signalpost.access.auth import Kind, Principal
 from signalpost.config.settings import Limits
 from signalpost.errors import (
     Banned,
@@ -19,23 +20,25 @@ from signalpost.errors import (
 )
 from signalpost.ids import CallId, PeerId, RoomId, UserId
 from signalpost.signaling import calls, rooms
-from signalpost.signaling.hub import Delivered, GoAway, Hub, Notice, Receipt
+from signalpost.signaling.hub import Delivered, Encoded, GoAway, Hub, Notice, Receipt
 from signalpost.signaling.rooms import Change, PeerLeft, Signalled, Texted
+from signalpost.tokens import Permission
 
 R, S = RoomId("r"), RoomId("s")
 CALL = CallId("b7TtYV2g0Zq1xN5c")
+DATA = Raw(b'"data"')
 GUEST = Principal(Kind.GUEST, "guest")
 
 
 class Recorder:
-    """A dialect that counts its work; a frame is the number of the notice that it remembers."""
+    """A dialect that counts its work; an encoding is the number of the notice that it remembers."""
 
     def __init__(self) -> None:
-        self.dumped: list[Notice] = []
+        self.encoded: list[Notice] = []
 
-    def dump(self, notice: Notice) -> bytes:
-        self.dumped.append(notice)
-        return b"%d" % (len(self.dumped) - 1)
+    def encode(self, notice: Notice) -> Encoded:
+        self.encoded.append(notice)
+        return Encoded(b"%d" % (len(self.encoded) - 1))
 
 
 class Box:
@@ -46,11 +49,11 @@ class Box:
         self.heard: list[Notice] = []
         self.receipts: list[Receipt | None] = []
 
-    def send(self, frame: bytes, receipt: Receipt | None = None) -> None:
-        self.heard.append(self.dialect.dumped[int(frame)])
+    def send(self, encoded: Encoded, receipt: Receipt | None = None) -> None:
+        self.heard.append(self.dialect.encoded[int(encoded)])
         self.receipts.append(receipt)
 
-    def expel(self, error: SignalpostError) -> None:
+    def terminate(self, error: SignalpostError) -> None:
         raise AssertionError(f"nobody is put out here: {error}")
 
 
@@ -73,7 +76,7 @@ def user(name: str) -> Principal:
 
 def enter(hub: Hub, box: Box, principal: Principal = GUEST) -> PeerId:
     peer, _ = hub.connect(principal, box)
-    hub.arrived(peer)
+    hub.ring_device(peer)
     return peer
 
 
@@ -89,11 +92,11 @@ def test_a_fan_out_is_encoded_once() -> None:
     """However many are told, each dialect encodes a notice once."""
     hub, dialect, other = make(), Recorder(), Recorder()
     (one, first), *others = [*room_of(hub, 10, dialect), *room_of(hub, 5, other)]
-    dumped = len(dialect.dumped), len(other.dumped)
-    hub.carry(Signalled(R, one, "data"), None)
-    assert (dumped[0] + 1, dumped[1] + 1) == (len(dialect.dumped), len(other.dumped))
-    assert Signalled(R, one, "data") not in first.heard
-    assert [Signalled(R, one, "data")] * 14 == [box.heard[-1] for _, box in others]
+    dumped = len(dialect.encoded), len(other.encoded)
+    hub.forward(Signalled(R, one, DATA), None)
+    assert (dumped[0] + 1, dumped[1] + 1) == (len(dialect.encoded), len(other.encoded))
+    assert Signalled(R, one, DATA) not in first.heard
+    assert [Signalled(R, one, DATA)] * 14 == [box.heard[-1] for _, box in others]
 
 
 def test_disconnect_leaves_every_room() -> None:
@@ -112,22 +115,22 @@ def test_the_shared_room_is_found() -> None:
     """A message to a peer without a room goes by the first room both are in."""
     hub = make()
     (one, _), (two, box) = room_of(hub, 2, Recorder())
-    hub.carry(Signalled(None, one, "data"), two)
-    hub.carry(Texted(None, one, "Hello"), two)
-    assert [Signalled(R, one, "data"), Texted(R, one, "Hello")] == box.heard[-2:]
+    hub.forward(Signalled(None, one, DATA), two)
+    hub.forward(Texted(None, one, "Hello"), two)
+    assert [Signalled(R, one, DATA), Texted(R, one, "Hello")] == box.heard[-2:]
     hub.leave(two, R)
     with pytest.raises(NoSuchPeer):
-        hub.carry(Signalled(None, one, "data"), two)
+        hub.forward(Signalled(None, one, DATA), two)
 
 
 def test_receipts_are_for_one_addressee() -> None:
     """A message with an id to one peer asks for a receipt; to a room, or without one, none."""
     hub = make()
     (one, first), (two, box) = room_of(hub, 2, Recorder())
-    hub.carry(Signalled(None, one, "data", "m1"), two)
-    hub.carry(Texted(R, one, "Hello", 2), two)
-    hub.carry(Signalled(None, one, "data"), two)
-    hub.carry(Signalled(R, one, "data", "m3"), None)
+    hub.forward(Signalled(None, one, DATA, "m1"), two)
+    hub.forward(Texted(R, one, "Hello", 2), two)
+    hub.forward(Signalled(None, one, DATA), two)
+    hub.forward(Signalled(R, one, DATA, "m3"), None)
     assert [Receipt(one, "m1"), Receipt(one, 2), None, None] == box.receipts[-4:]
     hub.delivered(Receipt(one, "m1"), two)
     assert Delivered("m1", two) == first.heard[-1]
@@ -141,10 +144,10 @@ def test_after_leaving() -> None:
     (one, _), (two, box) = room_of(hub, 2, Recorder())
     hub.leave(two, R)
     heard = len(box.heard)
-    hub.carry(Signalled(R, one, "data"), None)
+    hub.forward(Signalled(R, one, DATA), None)
     assert heard == len(box.heard)
     with pytest.raises(NotInRoom):
-        hub.carry(Signalled(R, two, "data"), None)
+        hub.forward(Signalled(R, two, DATA), None)
     with pytest.raises(NotInRoom):
         hub.leave(two, R)
 
@@ -159,9 +162,9 @@ def test_rights_are_the_hubs() -> None:
     with pytest.raises(PermissionDenied):
         hub.join(peer, S)
     with pytest.raises(PermissionDenied):
-        hub.carry(Signalled(R, peer, "data"), None)
+        hub.forward(Signalled(R, peer, DATA), None)
     with pytest.raises(PermissionDenied):
-        hub.carry(Texted(R, peer, "data"), None)
+        hub.forward(Texted(R, peer, "data"), None)
     with pytest.raises(PermissionDenied):
         hub.invite(peer, CALL, UserId("bob"))
 
@@ -176,8 +179,8 @@ def test_draining() -> None:
         hub.join(one, S)
     with pytest.raises(Draining):
         hub.connect(GUEST, Box(dialect))
-    hub.carry(Signalled(R, one, "goes on"), two)
-    assert [GoAway(20, 5_000), Signalled(R, one, "goes on")] == second.heard[-2:]
+    hub.forward(Signalled(R, one, Raw(b'"goes on"')), two)
+    assert [GoAway(20, 5_000), Signalled(R, one, Raw(b'"goes on"'))] == second.heard[-2:]
 
 
 def test_other_limits() -> None:
@@ -187,7 +190,7 @@ def test_other_limits() -> None:
     hub.limits = Limits(rooms_per_peer=1)
     with pytest.raises(TooManyRooms):
         hub.join(peer, S)
-    hub.carry(Signalled(R, peer, "still here"), None)
+    hub.forward(Signalled(R, peer, Raw(b'"still here"')), None)
 
 
 def test_kicked() -> None:
@@ -198,7 +201,7 @@ def test_kicked() -> None:
     hub.join(bob, R)
     hub.kick(R, bob, by=host)
     with pytest.raises(NotInRoom):
-        hub.carry(Signalled(R, bob, "data"), None)
+        hub.forward(Signalled(R, bob, DATA), None)
     tablet = enter(hub, box, user("bob"))
     with pytest.raises(Banned):
         hub.join(tablet, R)
@@ -242,13 +245,13 @@ def test_two_in_a_call_may_signal() -> None:
     ann, bob = enter(hub, Box(dialect), user("ann")), enter(hub, box, user("bob"))
     hub.invite(ann, CALL, UserId("bob"))
     with pytest.raises(NoSuchPeer):
-        hub.carry(Signalled(None, ann, "early"), bob)
+        hub.forward(Signalled(None, ann, Raw(b'"early"')), bob)
     hub.calls.apply(CALL, calls.Accept(bob))
-    hub.carry(Signalled(None, ann, "now"), bob)
-    assert Signalled(None, ann, "now") == box.heard[-1]
+    hub.forward(Signalled(None, ann, Raw(b'"now"')), bob)
+    assert Signalled(None, ann, Raw(b'"now"')) == box.heard[-1]
     hub.calls.apply(CALL, calls.HangUp(bob))
     with pytest.raises(NoSuchPeer):
-        hub.carry(Signalled(None, ann, "late"), bob)
+        hub.forward(Signalled(None, ann, Raw(b'"late"')), bob)
 
 
 def test_whom_a_guest_reaches() -> None:

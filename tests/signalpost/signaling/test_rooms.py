@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec import Raw
 
 from signalpost.errors import (
     AlreadyJoined,
@@ -126,8 +127,8 @@ def test_change() -> None:
     room, tells = step(room_of(member(A), member(B)), Change(A, 50, locked=True, ref=1))
     assert (True, 3, None) == (room.locked, room.capacity, room.metadata)
     assert (Tell((A,), Changed(room, 1)), Tell((B,), Changed(room))) == tells
-    room, _ = step(room, Change(A, 50, capacity=50, metadata="m"))
-    assert (True, 50, "m") == (room.locked, room.capacity, room.metadata)
+    room, _ = step(room, Change(A, 50, capacity=50, metadata=Raw(b'"m"')))
+    assert (True, 50, Raw(b'"m"')) == (room.locked, room.capacity, room.metadata)
 
 
 def test_lock() -> None:

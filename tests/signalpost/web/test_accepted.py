@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from signalpost.web import accepted
+from signalpost.deadlines import DEADLINES, Deadlines
 from signalpost.web import http as endpoints
 from tests.signalpost.running import API_KEY, PATIENCE, Running, running, skipping
 
@@ -33,10 +33,11 @@ async def test_slow_first_requests(beginning: bytes, monkeypatch: pytest.MonkeyP
     """Who says nothing or dribbles is closed in time; who has asked before stays, silent or not,
     and others are answered meanwhile.
     """
-    monkeypatch.setattr(accepted, "FIRST_REQUEST_SECONDS", 60.0)
-    monkeypatch.setattr(accepted, "COARSENESS", 0.05)
     skip = skipping(monkeypatch)
-    async with running() as run, _connection(run) as (steady, writer):
+    async with (
+        running(deadlines=Deadlines(first_request=60.0)) as run,
+        _connection(run) as (steady, writer),
+    ):
         writer.write(HEAD)
         assert (await steady.readline()).startswith(b"HTTP/1.1 200")
         async with run.client.get("/healthz"):
@@ -77,7 +78,7 @@ async def test_a_connection_that_goes_before_its_time(monkeypatch: pytest.Monkey
             await run.until(lambda: bool(silent))
         (connection,) = silent
         await run.until(lambda: connection.transport is None)
-        skip(accepted.FIRST_REQUEST_SECONDS)
+        skip(DEADLINES.first_request)
         await run.until(lambda: not silent)
         refused = run.service.metrics.registry.get_sample_value
         assert refused("signalpost_refusals_total", {"code": "no-request"}) is None

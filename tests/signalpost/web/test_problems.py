@@ -19,14 +19,6 @@ def test_every_error_has_its_answer() -> None:
     assert set(STATUSES) == _below(errors.SignalpostError) - ABSTRACT
 
 
-def test_codes_are_one_to_one() -> None:
-    """No two errors share a code, and the tree in the docstring shows them all."""
-    codes = [kind.code for kind in STATUSES]
-    assert len(set(codes)) == len(codes)
-    tree = (errors.__doc__ or "").split()
-    assert [code for code in codes if code != "internal" and f"{code}" not in " ".join(tree)] == []
-
-
 @pytest.mark.parametrize(("seconds", "header"), [(0.001, "1"), (1.0, "1"), (1.2, "2")])
 def test_retry_after_is_rounded_up(seconds: float, header: str) -> None:
     """Who waits as long as told is let in."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from signalpost.access.auth import Permission
 from signalpost.config.settings import Guests, Limits, Turn
+from signalpost.deadlines import Deadlines
 from signalpost.limits import Rate
-from signalpost.web import ws
+from signalpost.tokens import Permission
 from tests.signalpost.running import API_KEY, NOW, SETTINGS, Peer, Running, running, settings
 
 
@@ -258,10 +258,9 @@ async def test_hello_comes_first() -> None:
         assert (await peer.ask(type="hello"))["type"] == "welcome"
 
 
-async def test_silent_socket_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_socket_is_closed() -> None:
     """A socket that never says hello is closed when its time is up."""
-    monkeypatch.setattr(ws, "HELLO_SECONDS", 0.05)
-    async with running() as run:
+    async with running(deadlines=Deadlines(hello=0.05)) as run:
         peer = await run.connect()
         assert (await peer.receive())["code"] == "hello-timeout"
         assert await peer.closed() == 1008

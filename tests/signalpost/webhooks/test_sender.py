@@ -7,139 +7,29 @@ import base64
 import hashlib
 import hmac
 import json
-import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from aiohttp import ClientTimeout, web
+from aiohttp import web
 
 from signalpost.config.settings import HookEvent, Hooks
 from signalpost.credentials import Secret
-from signalpost.ids import CallId, PeerId, RoomId, UserId
+from signalpost.deadlines import Deadlines
 from signalpost.metrics import Metrics
-from signalpost.signaling.callregistry import CallRecord
-from signalpost.signaling.calls import Outcome
-from signalpost.signaling.rooms import Close, Join, Kick, Leave, Member, Role, Room, step
-from signalpost.signaling.rooms import Event as Step
 from signalpost.web.openapi import DOCUMENT
-from signalpost.webhooks import sender
-from signalpost.webhooks.events import (
-    JITTER,
-    RETRY_SECONDS,
-    Event,
-    delay,
-    of_call,
-    of_room,
-    sign,
-)
-from signalpost.webhooks.sender import WebhookSender
-from tests.signalpost.running import NOW, PATIENCE, SETTINGS, Clocks, running
+from signalpost.webhooks.events import Event
+from signalpost.webhooks.sender import QUEUES, TIMEOUT_SECONDS, WebhookSender
+from tests.signalpost.running import NOW, PATIENCE, SETTINGS, Clocks, running, settings
 
 SECRET = Secret("whsec_" + base64.b64encode(bytes(range(32))).decode())
 OTHER_SECRET = Secret("whsec_" + base64.b64encode(bytes(range(100, 132))).decode())
 
 
 # --- events ------------------------------------------------------------------------------------
-
-HOST = Member(PeerId("h"), UserId("ann"), "Shown", metadata={"never": "told"})
-MEMBER = Member(PeerId("m"), UserId("~m"))
-
-
-def _story(*events: Step) -> list[tuple[str, dict[str, Any]]]:
-    """What the hooks tell of a room to which all this happens."""
-    room, told = Room(RoomId("r"), 5), []
-    for event in events:
-        before = room if room.members else None
-        room, _ = step(room, event)
-        told += [(one.kind.value, one.data) for one in of_room(before, event, room, NOW)]
-    return told
-
-
-ANN = {"room": "r", "peer": "h", "user": "ann"}
-GUEST = {"room": "r", "peer": "m", "user": "~m"}
-ARRIVAL = [
-    ("room.opened", {"room": "r"}),
-    ("peer.joined", {**ANN, "role": "host"}),
-    ("peer.joined", {**GUEST, "role": "member"}),
-]
-
-
-def test_a_room_from_the_first_peer_to_the_last() -> None:
-    """A room opens with its first peer and closes with its last; names and metadata stay out."""
-    story = _story(Join(HOST), Join(MEMBER), Leave(HOST.peer), Leave(MEMBER.peer))
-    gone = [("peer.left", ANN), ("peer.left", GUEST), ("room.closed", {"room": "r"})]
-    assert ARRIVAL + gone == story
-
-
-def test_who_was_put_out() -> None:
-    """A kick and a close are told as the reason why a peer left."""
-    story = _story(Join(HOST), Join(MEMBER), Kick(MEMBER.peer), Close())
-    gone = [
-        ("peer.left", {**GUEST, "reason": "kicked"}),
-        ("peer.left", {**ANN, "reason": "closed"}),
-        ("room.closed", {"room": "r"}),
-    ]
-    assert ARRIVAL + gone == story
-
-
-RECORD = CallRecord(CallId("c"), UserId("ann"), UserId("bob"), started=NOW)
-NAMES = {"call": "c", "caller": "ann", "callee": "bob", "started": NOW}
-ANSWERED = replace(RECORD, answered=NOW + 1.23456)
-CONNECTED = replace(ANSWERED, connected=NOW + 2)
-COMPLETED = replace(CONNECTED, ended=NOW + 3, outcome=Outcome.COMPLETED)
-TIMES = {"answered": NOW + 1.235, "connected": NOW + 2, "ended": NOW + 3}
-
-
-@pytest.mark.parametrize(
-    ("record", "kind", "data"),
-    [
-        (RECORD, "call.started", {}),
-        (ANSWERED, "call.answered", {"answered": TIMES["answered"]}),
-        (CONNECTED, "call.connected", {"answered": TIMES["answered"], "connected": NOW + 2}),
-        (COMPLETED, "call.ended", {**TIMES, "outcome": "completed"}),
-        (
-            replace(RECORD, ended=NOW + 45, outcome=Outcome.MISSED),
-            "call.ended",
-            {"ended": NOW + 45, "outcome": "missed"},
-        ),
-    ],
-)
-def test_a_call(record: CallRecord, kind: str, data: dict[str, Any]) -> None:
-    """Each change of a call's record is an event with all that is known by then."""
-    event = of_call(record, NOW)
-    assert (kind, NAMES | data, "c") == (event.kind.value, event.data, event.key)
-
-
-def test_the_body() -> None:
-    """A body is JSON with type, time and data, as Standard Webhooks recommends."""
-    event = Event(HookEvent.ROOM_OPENED, NOW + 0.25, "r", {"room": "r"})
-    body = json.loads(event.body())
-    stamp = "2023-11-14T22:13:20.250Z"
-    assert {"type": "room.opened", "timestamp": stamp, "data": {"room": "r"}} == body
-
-
-def test_the_signature_of_the_specification() -> None:
-    """The signature is the one that the reference libraries of Standard Webhooks test against."""
-    signature = sign(
-        Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
-        "msg_p5jXN8AQM9LWM0D4loKWxJek",
-        1_614_265_330,
-        b'{"test": 2432232314}',
-    )
-    assert "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" == signature
-
-
-def test_the_schedule() -> None:
-    """Delays grow to half an hour, vary by a fifth, and then the event is given up."""
-    delays = [delay(failures, 0) for failures in range(1, len(RETRY_SECONDS) + 1)]
-    assert [1, 5, 30, 120, 600, 1_800] == delays
-    assert [1 - JITTER, 1 + JITTER] == [delay(1, -1), delay(1, 1)]
-    assert delay(len(RETRY_SECONDS) + 1, 0) is None
 
 
 # --- delivery ----------------------------------------------------------------------------------
@@ -224,14 +114,14 @@ def _never(failures: int) -> float | None:
 class Post:
     """A sender, and what its metrics say."""
 
-    sender_: WebhookSender
+    sender: WebhookSender
     metrics: Metrics
 
     def event(self, room: str, kind: HookEvent = HookEvent.ROOM_OPENED) -> None:
-        self.sender_.post(Event(kind, NOW, room, {"room": room}))
+        self.sender.post(Event(kind, NOW, room, {"room": room}))
 
     async def until_idle(self) -> None:
-        await _until(lambda: self.sender_.queued == 0)
+        await _until(lambda: self.sender.queued == 0)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -246,15 +136,19 @@ class Post:
 
 @asynccontextmanager
 async def _posting(
-    url: str, delay: Callable[[int], float | None] = _at_once, **hooks: Any
+    url: str,
+    delay: Callable[[int], float | None] = _at_once,
+    events: Sequence[HookEvent] = tuple(HookEvent),
+    **options: Any,
 ) -> AsyncIterator[Post]:
+    """A sender for `url`. `options` are the sender's."""
     clocks, metrics = Clocks(), Metrics()
-    settings = Hooks(url, SECRET, **hooks)
-    post = Post(WebhookSender(settings, lambda: clocks.unix, metrics, delay), metrics)
+    hooks = Hooks(url, SECRET, tuple(events))
+    post = Post(WebhookSender(hooks, lambda: clocks.unix, metrics, delay, **options), metrics)
     try:
         yield post
     finally:
-        await post.sender_.close(0)
+        await post.sender.close(0)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -324,11 +218,13 @@ async def test_nobody_there() -> None:
         assert (0, 5, 1) == post.counts
 
 
-async def test_a_receiver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_does_not_answer() -> None:
     """An attempt is given up in time."""
-    assert 10 == sender.TIMEOUT.total
-    monkeypatch.setattr(sender, "TIMEOUT", ClientTimeout(0.05))
-    async with _receiving() as receiver, _posting(receiver.url, _for_ever) as post:
+    assert 10 == TIMEOUT_SECONDS
+    async with (
+        _receiving() as receiver,
+        _posting(receiver.url, _for_ever, timeout=0.05) as post,
+    ):
         receiver.hold.clear()
         post.event("r")
         await _until(lambda: post.counts[1] >= 1)
@@ -349,7 +245,7 @@ async def test_gone_stops_everything() -> None:
         await post.until_idle()
         post.event("r")
         assert (0, 0, 3) == post.counts
-        assert (False, 0, 1) == (post.sender_.wanted, post.sender_.queued, len(receiver.received))
+        assert (False, 0, 1) == (post.sender.wanted, post.sender.queued, len(receiver.received))
 
 
 async def test_order_within_a_room() -> None:
@@ -369,12 +265,12 @@ async def test_a_room_that_fails_holds_up_itself_alone() -> None:
         receiver.answers = [web.Response(status=500)]
         post.event("bad")
         await _until(lambda: post.counts == (0, 1, 0))
-        lane = hash("bad") % sender.LANES
-        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % sender.LANES != lane]
+        queue = hash("bad") % QUEUES
+        others = [f"r{n}" for n in range(40) if hash(f"r{n}") % QUEUES != queue]
         post.event("bad", HookEvent.ROOM_CLOSED)
         for room in others:
             post.event(room)
-        await _until(lambda: post.sender_.queued == 2)
+        await _until(lambda: post.sender.queued == 2)
         assert {"bad", *others} == set(receiver.rooms)
         assert 1 == receiver.rooms.count("bad")
 
@@ -386,15 +282,13 @@ async def test_retry_after_is_waited_for() -> None:
     async def pause(wake: asyncio.Event, seconds: float) -> None:
         pauses.append(seconds)
 
-    async with _receiving() as receiver, _posting(receiver.url) as post:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sender, "_pause", pause)
-            receiver.answers = [
-                web.Response(status=429, headers={"Retry-After": after})
-                for after in ("7", "99999", "soon", "9" * 5_000)
-            ]
-            post.event("r")
-            await post.until_idle()
+    async with _receiving() as receiver, _posting(receiver.url, pause=pause) as post:
+        receiver.answers = [
+            web.Response(status=429, headers={"Retry-After": after})
+            for after in ("7", "99999", "soon", "9" * 5_000)
+        ]
+        post.event("r")
+        await post.until_idle()
     assert [7, 3_600, 0, 0] == pauses
 
 
@@ -408,14 +302,13 @@ async def test_only_what_is_asked_for() -> None:
         assert ["room.closed"] == receiver.kinds
 
 
-async def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_queue_is_bounded() -> None:
     """Who posts never waits: what does not fit is dropped and counted."""
-    monkeypatch.setattr(sender, "MAX_QUEUED", 3)
-    async with _receiving() as receiver, _posting(receiver.url) as post:
+    async with _receiving() as receiver, _posting(receiver.url, max_queued=3) as post:
         receiver.hold.clear()
         for _ in range(5):
             post.event("r")
-        assert (3, (0, 0, 2)) == (post.sender_.queued, post.counts)
+        assert (3, (0, 0, 2)) == (post.sender.queued, post.counts)
         receiver.hold.set()
         await post.until_idle()
         assert (3, 0, 2) == post.counts
@@ -430,14 +323,14 @@ async def test_other_settings_hold_for_what_waits() -> None:
         post.event("r")
         await _until(lambda: post.counts == (0, 1, 0))
         second.secret = OTHER_SECRET
-        post.sender_.change(Hooks(second.url, OTHER_SECRET))
+        post.sender.change(Hooks(second.url, OTHER_SECRET))
         await post.until_idle()
         assert (["r"], (1, 1, 0)) == (second.rooms, post.counts)
         second.answers = [web.Response(status=500)]
         post.event("r")
         post.event("r")
         await _until(lambda: post.counts == (1, 2, 0))
-        post.sender_.change(Hooks())
+        post.sender.change(Hooks())
         await post.until_idle()
         assert (1, 2, 2) == post.counts
 
@@ -448,8 +341,8 @@ async def test_a_change_lifts_a_stop() -> None:
         receiver.answers = [web.Response(status=410)]
         post.event("r")
         await post.until_idle()
-        assert not post.sender_.wanted
-        post.sender_.change(Hooks(f"{receiver.url}?again", SECRET))
+        assert not post.sender.wanted
+        post.sender.change(Hooks(f"{receiver.url}?again", SECRET))
         post.event("r")
         await post.until_idle()
         assert (1, 0, 1) == post.counts
@@ -463,7 +356,7 @@ async def test_the_end_tries_once_more() -> None:
         await _until(lambda: post.counts == (0, 1, 0))
         post.event("r", HookEvent.ROOM_CLOSED)
         receiver.answers = [web.Response(status=500)]
-        await post.sender_.close(PATIENCE)
+        await post.sender.close(PATIENCE)
         assert ["room.opened", "room.opened", "room.closed"] == receiver.kinds
         assert (1, 1, 1) == post.counts
 
@@ -475,8 +368,8 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
         post.event("r")
         post.event("r")
         await receiver.came.wait()
-        await post.sender_.close(0.01)
-        assert (0, (0, 0, 2)) == (post.sender_.queued, post.counts)
+        await post.sender.close(0.01)
+        assert (0, (0, 0, 2)) == (post.sender.queued, post.counts)
         post.event("r")
         assert (0, 0, 3) == post.counts
 
@@ -484,11 +377,11 @@ async def test_the_end_is_not_waited_for_for_ever() -> None:
 # --- a service ---------------------------------------------------------------------------------
 
 
-async def test_a_service_tells_its_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_tells_its_back_end() -> None:
     """Rooms and calls of a running service arrive at the back end, and a canary does not."""
-    monkeypatch.setattr(sender, "LAST_SECONDS", float(PATIENCE))
     async with _receiving() as receiver:
-        async with running(replace(SETTINGS, hooks=Hooks(receiver.url, SECRET))) as run:
+        hooks = Hooks(receiver.url, SECRET)
+        async with running(settings(hooks=hooks), Deadlines(last_hooks=PATIENCE)) as run:
             ann = await run.peer(run.token("ann"), name="canary")
             bob = await run.peer(run.token("bob"), name="canary")
             await ann.ask(type="join", room="r", metadata="canary")
@@ -546,49 +439,4 @@ async def test_a_dead_receiver_slows_nobody() -> None:
             receiver.hold.set()
 
 
-def test_roles_are_told_as_the_protocol_has_them() -> None:
-    """The role is the one in the room: the first to come is its host, an observer is none."""
-    story = _story(Join(replace(MEMBER, role=Role.OBSERVER)), Join(HOST))
-    assert ["observer", "host"] == [data["role"] for kind, data in story if kind == "peer.joined"]
-
-
 # --- docs/api.md -------------------------------------------------------------------------------
-
-TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
-
-
-def test_every_event_is_documented() -> None:
-    """docs/api.md has a row for each event."""
-    rows = re.findall(r"(?m)^\| `([a-z]+\.[a-z]+)` \|", TEXT)
-    assert [event.value for event in HookEvent] == rows
-
-
-@pytest.mark.parametrize(
-    ("valid", "secret", "body", "late"),
-    [
-        (True, SECRET, b"{}", 0),
-        (True, SECRET, b"{}", 300),
-        (False, SECRET, b"{}", 301),
-        (False, SECRET, b"{ }", 0),
-        (False, OTHER_SECRET, b"{}", 0),
-    ],
-)
-def test_the_documents_verification(valid: bool, secret: Secret, body: bytes, late: int) -> None:
-    """The receiver that docs/api.md shows accepts what is ours, and nothing else."""
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  our own document
-    headers = {
-        "webhook-id": "msg_1",
-        "webhook-timestamp": str(int(NOW)),
-        "webhook-signature": "v1,AAAA " + sign(SECRET, "msg_1", int(NOW), b"{}"),
-    }
-    assert valid is names["verify"](secret.reveal(), headers, body, NOW + late)
-
-
-def test_the_documents_schedule() -> None:
-    """docs/api.md tells the delays that there are."""
-    told = "1 s, 5 s, 30 s, 2 min, 10 min and 30 min"
-    seconds = [int(n) * {"s": 1, "min": 60}[unit] for n, unit in re.findall(r"(\d+) (s|min)", told)]
-    assert told in TEXT
-    assert list(RETRY_SECONDS) == seconds

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import WSCloseCode
 
+from signalpost.deadlines import DEADLINES
 from signalpost.metrics import Drop
-from signalpost.websocket import outbox
 from signalpost.websocket.outbox import MAX_QUEUED, WATCHED, SocketOutbox, WriteBatch, head
 
 
@@ -35,12 +35,12 @@ class Wire(asyncio.Transport):
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, patience: float = DEADLINES.read) -> None:
         self.wire = Wire()
         self.turn = WriteBatch()
         self.drops: list[Drop] = []
         self.closes: list[tuple[WSCloseCode, bytes, int]] = []
-        self.outbox = SocketOutbox(self.wire, self.turn, self.drops.append, self.close)
+        self.outbox = SocketOutbox(self.wire, self.turn, self.drops.append, self.close, patience)
 
     def close(self, code: WSCloseCode, reason: bytes) -> None:
         self.closes.append((code, reason, len(self.wire.writes)))
@@ -111,10 +111,9 @@ async def test_too_much_waiting() -> None:
     assert ([Drop.SLOW], True) == (bench.drops, bench.wire.closing)
 
 
-async def test_nothing_read_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_read_for_long() -> None:
     """A client that reads nothing for ten seconds is cut off; one that reads a little is not."""
-    monkeypatch.setattr(outbox, "WRITE_SECONDS", 0.0)
-    slow, stuck = Bench(), Bench()
+    slow, stuck = Bench(0.0), Bench(0.0)
     for bench in (slow, stuck):
         bench.wire.unread = WATCHED + 1_000
         bench.outbox.send(b"a")
@@ -127,10 +126,9 @@ async def test_nothing_read_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [] == slow.drops
 
 
-async def test_an_outbox_that_is_closed_watches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_outbox_that_is_closed_watches_nobody() -> None:
     """After the session's end nobody is cut off any more."""
-    monkeypatch.setattr(outbox, "WRITE_SECONDS", 0.0)
-    bench = Bench()
+    bench = Bench(0.0)
     bench.wire.unread = WATCHED + 1
     bench.outbox.send(b"a")
     await turns()

@@ -10,9 +10,10 @@ from signalpost.access.auth import Principal
 from signalpost.access.issuer import Issued, Issuer
 from signalpost.config.settings import Limits
 from signalpost.credentials import TtlPolicy
+from signalpost.deadlines import Deadlines
 from signalpost.dialects.native.numbering import MAX_KEPT
 from signalpost.limits import Rate
-from signalpost.websocket import sessions
+from signalpost.websocket.sessions import ACK_EVERY
 from tests.signalpost.running import SETTINGS, Peer, Running, running, settings
 
 UNLIMITED = Limits(messages=Rate(1_000_000, 1), message_burst=1_000_000)
@@ -102,10 +103,9 @@ async def test_a_resume_acknowledges() -> None:
         assert {"type": "delivered", "id": "s1", "to": two.id} == await one.news()
 
 
-async def test_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_late() -> None:
     """After the time to come back the peer has left; it keeps its id and begins at number 1."""
-    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.02)
-    async with running() as run:
+    async with running(deadlines=Deadlines(resume=0.02)) as run:
         one, two = await _pair(run)
         two.lose()
         assert {"type": "peer-left", "room": "r", "peer": two.id} == await one.news()
@@ -257,18 +257,24 @@ async def test_a_resume_with_a_number_of_the_future() -> None:
         assert not (await run.back(peer, received=99)).welcome["resumed"]
 
 
-async def test_the_service_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 16 messages at once; fewer after a moment."""
-    monkeypatch.setattr(sessions, "ACK_SECONDS", 0.02)
-    async with running() as run:
+async def test_fewer_are_acknowledged_after_a_moment() -> None:
+    """The service acknowledges a few messages after its deadline."""
+    async with running(deadlines=Deadlines(acknowledge=0.02)) as run:
         peer = await run.peer(reliable=True)
         await peer.say(type="join", room="r")
         assert "joined" == (await peer.receive())["type"]
         assert {"type": "ack", "seq": 1} == await peer.receive()
-        monkeypatch.setattr(sessions, "ACK_SECONDS", 3600.0)
-        for _ in range(sessions.ACK_EVERY):
+
+
+async def test_many_are_acknowledged_at_once() -> None:
+    """The service acknowledges 16 messages without waiting."""
+    async with running(deadlines=Deadlines(acknowledge=3_600.0)) as run:
+        peer = await run.peer(reliable=True)
+        await peer.say(type="join", room="r")
+        assert "joined" == (await peer.receive())["type"]
+        for _ in range(ACK_EVERY - 1):
             await peer.say(type="signal", room="r", data=1)
-        assert {"type": "ack", "seq": 17} == await peer.receive()
+        assert {"type": "ack", "seq": ACK_EVERY} == await peer.receive()
 
 
 async def test_going_away() -> None:
@@ -297,7 +303,6 @@ async def test_fresh_credentials() -> None:
 
 async def test_a_refused_credential_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the mint limits refuse the next credential the service tries again by itself."""
-    monkeypatch.setattr(sessions, "REFRESH_AGAIN_SECONDS", 0.02)
     asked, issue = [], Issuer.issue
 
     def counted(issuer: Issuer, principal: Principal, network: str, *, native: bool) -> Issued:
@@ -307,7 +312,7 @@ async def test_a_refused_credential_comes_later(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Issuer, "issue", counted)
     turn = replace(SETTINGS.turn, ttl=TtlPolicy(native=1))
     limits = Limits(mints_per_user=Rate(1, 60))
-    async with running(settings(turn=turn, limits=limits)) as run:
+    async with running(settings(turn=turn, limits=limits), Deadlines(mint_again=0.02)) as run:
         peer = await run.peer()
         await run.until(lambda: len(asked) >= 3)
         run.clocks.advance(60)

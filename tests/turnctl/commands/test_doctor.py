@@ -1,4 +1,4 @@
-"""`turnctl doctor` as it is typed: what it looks at, what it says, how it ends."""
+"""`turnctl doctor` as users run it: what it looks at, what it prints, and its exit status."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def failing(document: dict[str, Any]) -> set[str]:
 
 
 def test_what_init_wrote_lacks_its_coturn_alone(data: Path) -> None:
-    """Everything was looked at in order, and only nobody listens."""
+    """Every look is made, in order, and only the listening process is missing."""
     document = report(data)
     assert "signalpost.doctor/1" == document["schema"]
     assert LOOKS == [look["name"] for look in document["looks"]]
     assert {"nothing-listens"} == failing(document)
     verdicts = {look["name"]: look["verdict"] for look in document["looks"]}
     assert ("pass", "pass") == (verdicts["configuration"], verdicts["secrets"])
-    # No engine, no log and no STUN server: none of it is said to be fine.
+    # No engine, no log and no STUN server: none of it counts as fine.
     assert {"skipped"} == {verdicts["containers"], verdicts["log"], verdicts["ports"]}
     assert "unknown" == verdicts["addresses"]
     members = {"code", "severity", "url", "summary", "evidence", "fix"}
@@ -80,7 +80,7 @@ def test_what_init_wrote_lacks_its_coturn_alone(data: Path) -> None:
 
 
 def test_a_running_coturn_has_nothing_failing(data: Path, own_address: str) -> None:
-    """With its log beside the data; STUN is asked of the server that is named."""
+    """Its log is in the data directory, and the STUN server that was named is asked."""
     lines = (data / "coturn" / "turnserver.conf").read_text()
     port = next(line.split("=")[1] for line in lines.splitlines() if "listening-port" in line)
     with coturn.running(own_address, port=int(port)) as server:
@@ -89,12 +89,12 @@ def test_a_running_coturn_has_nothing_failing(data: Path, own_address: str) -> N
         done = turnctl("doctor", "--dir", str(data), "--stun", stun)
     assert 0 == done.returncode, done.stdout
     assert f"{stun} sees {own_address}" in done.stdout
-    assert "coturn 4.6.1 by its log" in done.stdout
+    assert "coturn 4.6.1 (from its log)" in done.stdout
     assert "\nWARN  version-vulnerable\n" in done.stdout
 
 
 def test_what_is_broken_is_named(data: Path) -> None:
-    """Secrets, configuration and log at once; no secret is shown."""
+    """Secrets, configuration and log at once. No secret is shown."""
     secret = data / "turn-secret"
     canary = "canary-0123456789abcdef"
     secret.write_text(f'"{canary}"\n')
@@ -121,7 +121,7 @@ def test_what_is_broken_is_named(data: Path) -> None:
 
 
 def test_another_version_runs(data: Path) -> None:
-    """The log knows better than the file what its options have to fit."""
+    """The version in the log counts more than the one in the file."""
     (data / "coturn.log").write_text("x INFO Coturn Version Coturn-4.18.0 'Gorst'\n")
     document = report(data)
     warned = {one["code"]: one for one in document["findings"] if one["severity"] == "warn"}
@@ -132,7 +132,7 @@ def test_another_version_runs(data: Path) -> None:
 
 @pytest.mark.parametrize(("version", "severity"), [("4.17.1", "fail"), ("4.17.2", "warn")])
 def test_a_coturn_that_cannot_answer(data: Path, version: str, severity: str) -> None:
-    """4.17.0 and 4.17.1 fail in a local network too; the log, or else the file's head, names it."""
+    """4.17.0 and 4.17.1 fail in a local network too, by the log or else by the file's header."""
     conf = data / "coturn" / "turnserver.conf"
     conf.write_text(conf.read_text().replace("# For coturn 4.6.1.", f"# For coturn {version}."))
     by_head = report(data)
@@ -146,7 +146,7 @@ def test_a_coturn_that_cannot_answer(data: Path, version: str, severity: str) ->
 
 
 def test_one_file_alone(data: Path, tmp_path: Path) -> None:
-    """--config reads no more than this file."""
+    """--config reads only this file."""
     conf = data / "coturn" / "turnserver.conf"
     done = turnctl("doctor", "--config", str(conf))
     assert 0 == done.returncode, done.stdout
@@ -171,7 +171,7 @@ def test_one_file_alone(data: Path, tmp_path: Path) -> None:
     ],
 )
 def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
-    """What coturn 4.18 ignores, or takes otherwise than it is meant, in text and JSON: status 1."""
+    """Lines that coturn 4.18 ignores, or reads differently than meant, give status 1."""
     configuration = Configuration(Version(4, 18, 0), "r", ("198.51.100.7",), "/d")
     path = tmp_path / "turnserver.conf"
     path.write_text(render(configuration) + line + "\n")
@@ -185,8 +185,8 @@ def test_the_lint_refuses(tmp_path: Path, line: str, code: str) -> None:
 
 
 def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of somebody's own, where no turnserver is installed: it is for the version that is
-    named, else for the newest."""
+    """A file without a header, where no turnserver is installed, is for the version that is named,
+    else for the newest."""
     monkeypatch.setenv("PATH", str(tmp_path))
     path = tmp_path / "turnserver.conf"
     text = render(Configuration(Version(4, 18, 0), "r", ("198.51.100.7",), "/d"))
@@ -197,8 +197,8 @@ def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.Mo
         return done.return_value, done.output
 
     status, said = lint()
-    assert (1, True) == (status, "options, coturn 4.18.0, as no version is named\n" in said)
-    assert "coturn 4.18.0 knows no-tlsv1 no more" in said
+    assert (1, True) == (status, "coturn 4.18.0 (the newest, since no version is named)\n" in said)
+    assert "coturn 4.18.0 no longer has no-tlsv1" in said
     status, said = lint("--coturn-version", "4.6.1")
     assert (0, True) == (status, "options, coturn 4.6.1\n" in said), said
 
@@ -216,7 +216,7 @@ def test_the_lint_knows_for_which_version(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_the_lint_counts_a_bridges_ports(tmp_path: Path, ports: list[object], status: int) -> None:
-    """A service of a compose file may publish a hundred, in whatever form they are written."""
+    """A service may publish up to a hundred, in whatever form they are written."""
     path = tmp_path / "compose.yaml"
     path.write_text(yaml.safe_dump({"services": {"coturn": {"ports": ports}}}))
     done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
@@ -237,7 +237,7 @@ def test_the_lint_counts_a_bridges_ports(tmp_path: Path, ports: list[object], st
     ],
 )
 def test_the_lint_knows_the_image(tmp_path: Path, image: object, severity: str | None) -> None:
-    """A coturn with known holes is named by its tag; one that cannot answer fails."""
+    """A coturn with known holes is a warning, by its tag; one that can't answer fails."""
     path = tmp_path / "compose.yaml"
     path.write_text(
         yaml.safe_dump({"services": {"relay": {"image": image, "network_mode": "host"}}})
@@ -252,7 +252,7 @@ def test_the_lint_knows_the_image(tmp_path: Path, image: object, severity: str |
 
 @pytest.mark.parametrize("source", ["head", "option"])
 def test_the_lint_knows_a_version_that_cannot_answer(tmp_path: Path, source: str) -> None:
-    """A turnserver.conf for it fails, by its head or by --coturn-version."""
+    """A turnserver.conf for it fails, by its header or by --coturn-version."""
     path = tmp_path / "turnserver.conf"
     text = render(Configuration(Version(4, 17, 1), "r", ("198.51.100.7",), "/d"))
     more = []
@@ -265,14 +265,14 @@ def test_the_lint_knows_a_version_that_cannot_answer(tmp_path: Path, source: str
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.bridge.yaml"])
 def test_our_own_compose_files_pass_the_lint(name: str) -> None:
-    """Tags of compose's own and variables with defaults are read."""
+    """compose's own tags and variables with defaults are read."""
     done = CliRunner().invoke(doctor, ["--config", str(ROOT / name)], standalone_mode=False)
     assert 0 == done.return_value, done.output
 
 
 @pytest.mark.parametrize("text", ["a: [", "services: 1", "- 1"])
 def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
-    """YAML that is none, or something else, is wrong usage and no clean bill."""
+    """Invalid YAML, or YAML that isn't a compose file, is wrong usage and never passes."""
     path = tmp_path / "compose.yml"
     path.write_text(text)
     done = CliRunner().invoke(doctor, ["--config", str(path)])
@@ -282,13 +282,13 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--dir", "/nonexistent"], 2, "--dir /nonexistent: is no directory"),
+        (["--dir", "/nonexistent"], 2, "--dir /nonexistent: there is no such directory"),
         (["--config", "/nonexistent"], 2, "--config /nonexistent: there is no such file"),
-        (["--config", "/"], 2, "--config / is no regular file"),
+        (["--config", "/"], 2, "--config / isn't a regular file"),
         (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
         (["--container", "x", "--dir", "/"], 2, "--container looks at one container"),
         (["--container", "x"], 3, "no Docker engine answers (No such file or directory)"),
-        (["--coturn-version", "4.18"], 2, "--coturn-version goes with --config"),
+        (["--coturn-version", "4.18"], 2, "--coturn-version needs --config"),
         (["--config", "/x", "--coturn-version", "new"], 2, "is not a coturn version such as"),
         (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),
         (["--stun", "a b"], 2, "is not a host name"),
@@ -299,7 +299,7 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_wrong_usage_and_nothing_to_look_at(
     tmp_path: Path, arguments: list[str], status: int, said: str
 ) -> None:
-    """2 and 3, with one line that says why."""
+    """Status 2 or 3, with one line that says why."""
     if not arguments and Path("/var/lib/signalpost").exists():
         pytest.skip("this host has a Signalpost")
     done = turnctl("doctor", *arguments, cwd=tmp_path)
@@ -309,7 +309,7 @@ def test_wrong_usage_and_nothing_to_look_at(
 
 
 def test_a_directory_without_a_configuration(tmp_path: Path) -> None:
-    """What needs it is skipped with the reason; what does not is looked at."""
+    """The looks that need it are skipped with the reason. The others are made."""
     document = report(tmp_path)
     looks = {look["name"]: look for look in document["looks"]}
     reason = f"{tmp_path}/coturn/turnserver.conf: there is no such file"

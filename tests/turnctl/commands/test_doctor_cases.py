@@ -1,4 +1,4 @@
-"""Configurations from the field, each with what doctor says of it on the server's own host."""
+"""Configurations from the field, with doctor's findings on the server's own host."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def ask(host: netns.Namespace, tmp_path: Path, present: Mapping[str, Path]) -> D
         argv = ["--config", str(path), "--format", "json", *more]
         done = coturn.within(host.name, lambda: CliRunner().invoke(doctor, argv))
         findings = json.loads(done.output)["findings"]
-        told = [(f"{f['severity']} {f['code']}", f["url"], f["summary"]) for f in findings]
-        return [one for one in told if "deny-list" not in one[0]]
+        found = [(f"{f['severity']} {f['code']}", f["url"], f["summary"]) for f in findings]
+        return [one for one in found if "deny-list" not in one[0]]
 
     return run
 
@@ -181,12 +181,12 @@ def test_nothing_is_wrong(ask: Doctor, text: str) -> None:
     ],
 )  # fmt: skip
 def test_one_thing_is_wrong(ask: Doctor, text: str, expected: str) -> None:
-    """It is named, and nothing else is."""
+    """It is reported, and nothing else is."""
     assert {expected} == set(codes(ask(text, "--coturn-version", "4.6.1")))
 
 
 def test_files_one_by_one(ask: Doctor) -> None:
-    """Certificate and key are missing: both are named, by their lines and paths."""
+    """A missing certificate and a missing key are both reported, with line and path."""
     found = ask(f"{TLS}cert=/none/fullchain.pem\npkey=/none/privkey.pem\n")
     assert ["fail tls-file-missing"] * 2 == codes(found)
     assert ("/none/fullchain.pem" in found[0][2], "/none/privkey.pem" in found[1][2]) == (True,) * 2
@@ -196,7 +196,7 @@ def test_files_one_by_one(ask: Doctor) -> None:
 def test_a_directory_that_the_user_may_not_enter(
     ask: Doctor, present: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    """As /etc/letsencrypt/live is: the files are fine, and the directory above them is root's."""
+    """As with /etc/letsencrypt/live: readable files in a directory that only root can enter."""
     live = tmp_path / "live"
     live.mkdir(mode=0o700)
     for name in ("cert", "key"):
@@ -204,11 +204,11 @@ def test_a_directory_that_the_user_may_not_enter(
         (live / name).chmod(0o644)
     found = ask(f"{TLS}cert={live}/cert\npkey={live}/key\nproc-user=nobody\n")
     assert {"fail tls-file-unreadable"} == set(codes(found))
-    assert "may not enter" in found[0][2]
+    assert "can't enter" in found[0][2]
 
 
 def test_swap_the_two(ask: Doctor) -> None:
-    """The summary has the line that is right."""
+    """The summary has the correct line."""
     (found,) = ask(f"{NAT}external-ip=10.7.0.2/203.0.113.10\n")
     assert "external-ip=203.0.113.10/10.7.0.2" in found[2]
     (found,) = ask(f"listening-ip=203.0.113.10\nrelay-ip=10.7.0.2\n{PAIR}{REALM}{USER}")
@@ -216,7 +216,7 @@ def test_swap_the_two(ask: Doctor) -> None:
 
 
 def test_relay_addresses_of_docker(ask: Doctor) -> None:
-    """Some are not the host's: each is named, and so is that one public address stands for all."""
+    """Addresses that the host lacks are reported, and so is one public address for all of them."""
     relays = "relay-ip=203.0.113.1\nrelay-ip=172.17.0.1\nrelay-ip=192.168.176.1\n"
     found = ask(f"{HERE}{relays}external-ip=203.0.113.1\n{REALM}{USER}")
     assert ["fail external-ip-alone", "fail address-gone", "fail address-gone"] == codes(found)
@@ -224,17 +224,17 @@ def test_relay_addresses_of_docker(ask: Doctor) -> None:
 
 
 def test_misspelt_options(ask: Doctor) -> None:
-    """Each with what was probably meant."""
+    """Each is reported with the option that was probably meant."""
     text = "listen-ip=203.0.113.1\nexternal-port=3478\nTURNSERVER_ENABLED=1\nRealm=x\n-realm=x\n"
     found = ask(f"{text}{HERE}{REALM}{USER}")
     assert {"fail option-unknown"} == set(codes(found))
-    told = [summary for _, _, summary in found]
-    assert ("write listening-ip" in told[0], "write realm" in told[3]) == (True, True)
-    assert "write realm without dashes" in told[4]
+    summaries = [summary for _, _, summary in found]
+    assert ("write listening-ip" in summaries[0], "write realm" in summaries[3]) == (True, True)
+    assert "write realm without dashes" in summaries[4]
 
 
 def test_tls_1_2_off_in_a_later_version(ask: Doctor) -> None:
-    """4.18.0 speaks TLS 1.3 then, as it is told to: tried."""
+    """4.18.0 then uses TLS 1.3, as configured: tried."""
     text = f"{TLS}cert=%cert%\npkey=%key%\nno-tlsv1_2\n"
     assert [] == ask(text, "--coturn-version", "4.18.0")
     assert ["fail tls-version-off"] == codes(ask(text, "--coturn-version", "4.6.1"))
@@ -243,8 +243,8 @@ def test_tls_1_2_off_in_a_later_version(ask: Doctor) -> None:
 def test_a_configuration_of_another_host(
     ask: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where coturn is not installed nothing is guessed; where it is, addresses are a warning. One
-    address of this host is proof that the file is for it."""
+    """Without an installed coturn nothing is claimed, and with one the addresses are warnings. One
+    address of this host proves that the file is for it."""
     text = (
         f"listening-ip=198.51.100.7\ntls-listening-port=5349\n{REALM}{SECRET}"
         "cert=/none/cert\npkey=/none/key\n"
@@ -259,14 +259,14 @@ def test_a_configuration_of_another_host(
 
 
 def test_what_was_not_judged_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skipped looks, each with its reason, and no finding."""
+    """Looks that weren't made are listed with the reason, and have no finding."""
     path = tmp_path / "turnserver.conf"
     path.write_text(f"relay-ip=198.51.100.7\ncert=/none/c\npkey=/none/k\n{REALM}{SECRET}")
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(doctor, ["--config", str(path)], standalone_mode=False)
     assert "SKIPPED  addresses" in done.output
     assert "SKIPPED  certificates" in done.output
-    assert "whether 198.51.100.7 are the host's" in done.output
+    assert "whether the host has 198.51.100.7" in done.output
 
 
 COMMAND = """\
@@ -314,17 +314,19 @@ FILE = 'listening-port=3478\nmin-port="49160"\nmax-port=49180 \nrealm=r\n' + SEC
 def test_published_ports_of_a_compose_file(
     ask: Doctor, tmp_path: Path, text: str, missing: list[str]
 ) -> None:
-    """Against the options in `command:` and in the file that is mounted; host networking needs
-    none, and of a variable without a default nothing is said."""
+    """They are compared with the options in `command:` and in the mounted file. Host networking
+    needs none, and a variable without a default stays unknown."""
     (tmp_path / "turn.conf").write_text(FILE)
     found = ask(f"{SERVICE}{text}", name="compose.yaml")
-    told = [summary for code, _, summary in found if code == "fail port-not-published"]
-    assert len(missing) == len(told), found
-    assert all(ports in summary for ports, summary in zip(missing, told, strict=True)), told
+    summaries = [summary for code, _, summary in found if code == "fail port-not-published"]
+    assert len(missing) == len(summaries), found
+    assert all(ports in summary for ports, summary in zip(missing, summaries, strict=True)), (
+        summaries
+    )
 
 
 def test_the_options_of_a_compose_file(ask: Doctor) -> None:
-    """They are judged as a file's are."""
+    """They are judged like a file's options."""
     ports = f'    ports:\n{LISTENER}      - "49160-49200:49160-49200/udp"\n'
     command = COMMAND.replace('      - "--realm=turn.example.org"\n', "")
     assert "fail realm-missing" in codes(ask(f"{SERVICE}{ports}{command}", name="compose.yaml"))

@@ -23,9 +23,9 @@ def test_every_command_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "environment", "said"),
     [
-        (["certify"], {}, "no name: give --domain, or set DOMAIN"),
-        (["certify"], {"DOMAIN": ""}, "no name: give --domain, or set DOMAIN"),
-        (["certify"], {"DOMAIN": "localhost"}, "'localhost' is no name that other hosts"),
+        (["certify"], {}, "no domain: give --domain, or set DOMAIN"),
+        (["certify"], {"DOMAIN": ""}, "no domain: give --domain, or set DOMAIN"),
+        (["certify"], {"DOMAIN": "localhost"}, "other hosts can't resolve 'localhost'"),
         (["certify", "--domain", "https://a.example"], {}, "is a URL"),
         (["certify", "--domain", "a_b.example.org"], {}, "has an underscore"),
         (["certify", "--domain", "192.0.2.1"], {}, "is an address"),
@@ -33,12 +33,12 @@ def test_every_command_is_there(name: str) -> None:
         (
             ["certify", "--domain", "a.example.org", "--acme-directory", "ftp://x"],
             {},
-            "ACME directory 'ftp://x' is no https:// URL",
+            "the ACME directory 'ftp://x' isn't an https:// URL",
         ),
         (
             ["certify", "--domain", "a.example.org", "--certificate-key-file", "k"],
             {},
-            "--certificate-key-file goes with --certificate-file",
+            "--certificate-key-file needs --certificate-file",
         ),
         (
             ["certify", "--domain", "a.example.org", "--acme-port", "0"],
@@ -58,7 +58,7 @@ def test_wrong_usage(argv: list[str], environment: dict[str, str], said: str) ->
 
 
 def test_no_edge_is_there(tmp_path: Path) -> None:
-    """`prefer` without an edge: status 3 and the socket that it looked for."""
+    """`prefer` without an edge: status 3 and the socket that it tried."""
     done = CliRunner().invoke(edge, ["prefer", "coturn-edge", "--socket", str(tmp_path / "none")])
     assert 3 == done.exit_code
-    assert f"the edge does not answer: {tmp_path / 'none'}: No such file" in done.output
+    assert f"the edge doesn't answer: {tmp_path / 'none'}: No such file" in done.output

@@ -138,22 +138,22 @@ def test_environment_counts_and_empty_is_unset(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--external-ip", "example.org"], "'example.org' is not an IP address"),
-        (["--external-ip", "127.0.0.1"], "no address that a relay can serve"),
-        (["--listen", "0.0.0.0"], "no address that a relay can serve"),
-        (["--listen", "fe80::1"], "no address that a relay can serve"),
+        (["--external-ip", "127.0.0.1"], "a relay can't use the address"),
+        (["--listen", "0.0.0.0"], "a relay can't use the address"),
+        (["--listen", "fe80::1"], "a relay can't use the address"),
         (["--stun", "a b"], "not a host name"),
         (["--stun", "stun.example.org", "--no-stun"], "exclude each other"),
         (["--coturn-version", "latest"], "such as 4.18.0"),
         (["--realm", "a b"], "letters, digits"),
         (["--realm", "a\nlt-cred-mech"], "letters, digits"),
         (["--port", "70000"], "70000"),
-        (["--port", "50000"], "lies in the relay range"),
+        (["--port", "50000"], "is in the relay range"),
         (["--min-port", "60000", "--max-port", "50000"], "--min-port 60000 is above"),
         (["--http-host", "localhost"], "not an IP address"),
         (["--domain", "https://turn.example.org"], "is a URL"),
         (["--domain", "turn.example.org", "--email", "you"], "such as you@example.org"),
         (["--relay", "coturn-next"], "give --next-port"),
-        (["--next-port", "3478"], "would be that of coturn and of coturn-next"),
+        (["--next-port", "3478"], "coturn and coturn-next can't both use port 3478"),
         (["--bps-capacity", "2000000"], "room for 1 allocations"),
     ],
 )
@@ -281,7 +281,7 @@ def test_with_a_domain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "holds no certificate in PEM form"), ("half of it", "holds no private key in PEM form")],
+    [("", "has no PEM certificate"), ("half of it", "has no PEM private key")],
 )
 def test_a_certificate_that_no_edge_can_read(tmp_path: Path, content: str, said: str) -> None:
     """The edge would not start with it, and nobody else replaces it before the edge has started."""
@@ -293,7 +293,7 @@ def test_a_certificate_that_no_edge_can_read(tmp_path: Path, content: str, said:
     path.write_text(content and made + end)
     result = run(data, VERSION, DOMAIN="turn.example.org")
     assert 0 == result.exit_code, result.output
-    assert f"{path}: {said}: self-signed, until the edge has a certificate" in result.output
+    assert f"{path}: {said}: self-signed, until the edge gets a real one" in result.output
     assert "PRIVATE KEY" in path.read_text()
 
 
@@ -322,7 +322,7 @@ def test_dns_is_compared_with_the_address(tmp_path: Path) -> None:
         with names.names(site.server, "turn.lab.test", ["203.0.113.77"]):
             wrong = site.server.run(argv)
     assert re.search(rf"A +{own} +right by CNAME host.lab.test\n", right.stdout), right.stderr
-    assert re.search(rf"A +{own} +leads to 203.0.113.77: change it\n", wrong.stdout), wrong.stderr
+    assert re.search(rf"A +{own} +points to 203.0.113.77: change it\n", wrong.stdout), wrong.stderr
 
 
 def test_a_domain_of_the_environment_is_written_one_way(tmp_path: Path) -> None:

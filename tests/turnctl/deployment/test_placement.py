@@ -68,7 +68,7 @@ def test_stun_address_without_a_way_back_is_for_the_local_network() -> None:
     placement = placed(LAPTOP, ask=lambda: SEEN)
     assert (placement.listen, placement.external) == (("192.168.1.5",), None)
     assert "local network only" in placement.note
-    assert "did not come back" in placement.note
+    assert "didn't come back" in placement.note
 
 
 def test_without_stun_the_local_network() -> None:

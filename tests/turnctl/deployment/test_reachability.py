@@ -41,14 +41,14 @@ OWN = wanted("8.8.4.4", "2a00::5")
     [
         (DnsAnswer(("8.8.4.4",)), "right", ""),
         (DnsAnswer(("8.8.4.4",), alias="host.example"), "right by CNAME host.example", ""),
-        (DnsAnswer(("1.1.1.1",)), "leads to 1.1.1.1", "change it"),
+        (DnsAnswer(("1.1.1.1",)), "points to 1.1.1.1", "change it"),
         (
             DnsAnswer(("1.1.1.1",), alias="cdn.example"),
-            "leads to 1.1.1.1 by CNAME cdn.example",
+            "points to 1.1.1.1 by CNAME cdn.example",
             "change it",
         ),
-        (DnsAnswer(), "there is none", "make it"),
-        (DnsAnswer(problem="the resolver is away"), "not known: the resolver is away", None),
+        (DnsAnswer(), "missing", "create it"),
+        (DnsAnswer(problem="the resolver is away"), "unknown: the resolver is away", None),
     ],
 )
 def test_a_record_is_right_wrong_absent_or_unknown(
@@ -66,13 +66,13 @@ def test_an_address_too_many_is_told() -> None:
     assert ("", "AAAA") == (right.wrong, stranger.kind)
     assert "remove it" in (stranger.wrong or "")
     _, second, _ = records(OWN, DnsAnswer(("8.8.4.4", "1.1.1.1")), DnsAnswer(("2a00::5",)))
-    assert "leads to 1.1.1.1" in second.found
+    assert "points to 1.1.1.1" in second.found
 
 
 def test_behind_nat_the_record_is_the_outer_address() -> None:
     """Clients come to the NAT."""
     one, *_ = records(wanted("10.0.0.5", external="8.8.4.4"), DnsAnswer(), DnsAnswer())
-    assert ("8.8.4.4", "make it") == (one.address, one.wrong)
+    assert ("8.8.4.4", "create it") == (one.address, one.wrong)
 
 
 def test_ports_of_the_firewall() -> None:
@@ -93,12 +93,12 @@ def test_what_is_right_is_told_once() -> None:
     right = list(records(OWN, DnsAnswer(("8.8.4.4",)), DnsAnswer(("2a00::5",))))
     wrong = list(records(OWN, DnsAnswer(("1.1.1.1",)), DnsAnswer(("2a00::5",))))
     came_back = {port: port.first == 3478 for port in ports(OWN)}
-    assert [] == list(render(OWN, right, came_back, whole=False))
+    assert [] == list(render(OWN, right, came_back, full=False))
     assert [
         "DNS records of turn.example.org:",
-        "  A     8.8.4.4          leads to 1.1.1.1: change it",
-    ] == list(render(OWN, wrong, came_back, whole=False))
-    whole = "\n".join(render(OWN, right, came_back, whole=True))
+        "  A     8.8.4.4          points to 1.1.1.1: change it",
+    ] == list(render(OWN, wrong, came_back, full=False))
+    whole = "\n".join(render(OWN, right, came_back, full=True))
     assert "turnctl check --api-key-file api-key https://turn.example.org" in whole
     assert re.search(r"443/tcp +HTTPS, and TURN over TLS +unknown from here", whole)
     assert re.search(r"3478/udp +STUN and TURN +open: a packet came back", whole)
@@ -107,7 +107,7 @@ def test_what_is_right_is_told_once() -> None:
 def test_a_private_address_under_a_name_is_told() -> None:
     """A record of it would lead nobody here."""
     local = wanted("192.168.1.5")
-    said = "\n".join(render(local, list(records(local, DnsAnswer(), DnsAnswer())), {}, whole=False))
+    said = "\n".join(render(local, list(records(local, DnsAnswer(), DnsAnswer())), {}, full=False))
     assert "set EXTERNAL_IP" in said
 
 

@@ -42,9 +42,9 @@ def test_ranges_fill_the_whole_and_do_not_overlap(first: int, last: int) -> None
 @pytest.mark.parametrize(
     ("port", "others", "said"),
     [
-        (3478, {"next_port": 3478}, "port 3478 would be that of coturn and of coturn-next"),
-        (3481, {"edge_port": 3480}, "port 3481 would be that of coturn and of coturn-edge"),
-        (50000, {}, "port 50000 of coturn lies in the relay range"),
+        (3478, {"next_port": 3478}, "coturn and coturn-next can't both use port 3478"),
+        (3481, {"edge_port": 3480}, "coturn and coturn-edge can't both use port 3481"),
+        (50000, {}, "port 50000 of coturn is in the relay range"),
         (3478, {"edge_port": 65535}, "port 65536 of coturn-edge"),
         (3478, {"next_port": 3479, "first": 50000, "last": 50006}, "too small for 2 relays"),
     ],

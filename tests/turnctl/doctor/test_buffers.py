@@ -39,20 +39,20 @@ def test_the_files() -> None:
     ],
 )
 def test_shares(counters: dict[str, int], expected: list[tuple[str, str]]) -> None:
-    """From one in ten thousand on it is a warning."""
+    """From one in ten thousand on it's a warning."""
     found = list(judge({4: counters}, {"net.core.rmem_max": 212992}))
     assert expected == [(one.code, one.severity) for one in found]
     assert all(one.url == "IPv4" for one in found)
 
 
 def test_the_limit_is_evidence() -> None:
-    """So is what was lost, and of how many."""
+    """So are the lost and all packets."""
     (one,) = judge({6: {"InDatagrams": 1, "RcvbufErrors": 1}}, {"net.core.rmem_max": 212992})
     assert {"lost": 1, "total": 1, "net.core.rmem_max": 212992} == one.evidence
-    assert "50.00% of those received" in one.summary
+    assert "50.00% of all received" in one.summary
 
 
 def test_this_kernel() -> None:
-    """Its counters can be read; without /proc it is unknown."""
+    """Its counters can be read. Without /proc they are unknown."""
     assert look().seen
     assert "skipped" == look(Path("/nonexistent")).verdict

@@ -1,167 +1,92 @@
-"""The firewall: rules in nft's language, loaded into a kernel, listed by it, and walked."""
+"""What a rule set does with a packet. test_firewall.py has rules from a real kernel."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.lab import netns
-from tests.lab.netns import Namespace
-from tests.lab.parts import require
-from turnctl.coturn.parsing import parse as parse_conf
-from turnctl.diagnosis.catalogue import Finding
-from turnctl.doctor.nftables import judge, look, parse
+from turnctl.doctor.nftables import Fate, Packet, Rules, fate, parse, pieces
 
-CONF = parse_conf("f", "listening-port=3478\nmin-port=50000\nmax-port=50099\n")
-HEAD = "type filter hook input priority 0;"
-RELAY, LISTENER = "firewall-drops-relay", "firewall-drops-listener"
+PACKET = Packet("udp", 3478, "eth0")
+DPORT = {"payload": {"protocol": "udp", "field": "dport"}}
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Namespace]:
-    """A namespace of its own, whose rules nobody else meets."""
-    with netns.internet() as internet:
-        yield internet.server
-
-
-def load(kernel: Namespace, rules: str) -> None:
-    """One chain at the input hook, and nothing else."""
-    kernel.nft(f"flush ruleset\ntable inet t {{\nchain input {{\n{HEAD} {rules}\n}}\n}}\n")
-
-
-def told(kernel: Namespace, interface: str = "eth0") -> list[str]:
-    """Codes with their ports, and "?" with the ports that nothing can be said of."""
-    listed = kernel.run(["nft", "-j", "list", "ruleset"], check=True)
-    return [
-        f"{one.code} {one.url}" if isinstance(one, Finding) else f"? {one.split()[1]}"
-        for one in judge(parse(json.loads(listed.stdout)), CONF, interface)
+def rules(*bodies: list[dict[str, Any]], policy: str = "accept", chain: str = "input") -> Rules:
+    """One chain at the input hook, and these rules in `chain`."""
+    base = {"family": "inet", "table": "t"}
+    hook = {**base, "name": "input", "type": "filter", "hook": "input", "prio": 0}
+    entries: list[dict[str, Any]] = [{"chain": {**hook, "policy": policy}}]
+    if chain != "input":
+        entries.append({"chain": {**base, "name": chain}})
+        jump = {**base, "chain": "input", "handle": 9, "expr": [{"jump": {"target": chain}}]}
+        entries.append({"rule": jump})
+    entries += [
+        {"rule": {**base, "chain": chain, "handle": number, "expr": body}}
+        for number, body in enumerate(bodies, 1)
     ]
+    return parse({"nftables": entries})
 
 
-ALL = [f"{LISTENER} 3478/udp", f"{LISTENER} 3478/tcp", f"{RELAY} 50000-50099/udp"]
-OPEN = "udp dport { 3478, 50000-50099 } accept; tcp dport 3478 accept;"
+def match(right: Any, left: Any = DPORT, op: str = "==") -> dict[str, Any]:
+    return {"match": {"op": op, "left": left, "right": right}}
 
 
-@pytest.mark.parametrize(
-    ("rules", "expected"),
-    [
-        ("policy accept;", []),
-        ("policy drop;", ALL),
-        (f"policy drop; iif lo accept; ct state established,related accept; {OPEN}", []),
-        ("policy drop; ct state new accept;", []),
-        ("policy drop; ct state { new, untracked } accept;", []),
-        ("policy drop; meta l4proto { tcp, udp } th dport != 22 accept;", []),
-        ("policy drop; udp dport 3478 accept;", ALL[1:]),
-        ("policy drop; udp dport >= 3478 accept; tcp dport < 3478 accept;", ALL[1:2]),
-        ("policy accept; udp dport 50050-50059 drop;", [f"{RELAY} 50050-50059/udp"]),
-        ("policy accept; udp dport 50000-50009 accept; udp dport 50000-50019 reject;",
-         [f"{RELAY} 50010-50019/udp"]),
-        ("policy accept; udp dport 3478 counter log drop;", ALL[:1]),
-        ("policy accept; tcp dport 3478 reject with tcp reset;", ALL[1:2]),
-        # Somebody on the internet is in no list of particular addresses.
-        ("policy accept; ip saddr { 10.0.0.1, 192.168.0.0/16 } drop;", []),
-        (f"policy drop; ip saddr 10.0.0.0/8 accept; {OPEN}", []),
-        ("policy drop; ip saddr 10.0.0.0/8 accept;", ALL),
-        # What comes in by another interface is not meant.
-        (f'policy drop; iifname "wg0" accept; iifname "eth*" {OPEN}', []),
-        ('policy accept; iifname "docker0" drop;', []),
-        # What is not understood makes what depends on it unknown, and nothing else.
-        ("policy drop; limit rate 100/second accept;", ["? 3478/udp", "? 3478/tcp",
-                                                        "? 50000-50099/udp"]),
-        ("policy accept; limit rate 100/second accept;", []),
-        ("policy drop; udp dport vmap { 3478 : accept };", ["? 3478/udp", "? 3478/tcp",
-                                                            "? 50000-50099/udp"]),
-        (f"policy drop; limit rate over 5/second drop; {OPEN}", ["? 3478/udp", "? 3478/tcp",
-                                                             "? 50000-50099/udp"]),
-    ],
-)  # fmt: skip
-def test_one_chain(kernel: Namespace, rules: str, expected: list[str]) -> None:
-    """The fate of a new packet from outside, port by port."""
-    load(kernel, rules)
-    assert expected == told(kernel)
-
-
-def test_sets_jumps_and_several_chains(kernel: Namespace) -> None:
-    """A named set, a jump that returns, a goto, and a second chain that has its say as well."""
-    kernel.nft(
-        """flush ruleset
-        table inet t {
-          set open { type inet_service; flags interval; elements = { 3478, 50000-50049 }; }
-          chain relay { udp dport 50090 return; udp dport 50000-50099 accept; }
-          chain rest { tcp dport 3478 accept; }
-          chain input { type filter hook input priority 0; policy drop;
-            udp dport @open accept; jump relay; goto rest; }
-        }
-        table ip late {
-          chain input { type filter hook input priority 10; policy accept; udp dport 50007 drop; }
-        }
-        table ip6 other {
-          chain input { type filter hook input priority 0; policy drop; }
-        }
-        table ip n {
-          chain input { type nat hook input priority 0; policy accept; }
-        }
-        """
-    )
-    assert [f"{RELAY} 50007, 50090/udp"] == told(kernel)
-
-
-def test_iptables(kernel: Namespace) -> None:
-    """iptables-nft's rules are among nft's; an extension that is not understood is unknown."""
-    require("iptables", root=True)
-    kernel.nft("flush ruleset\n")
-    for rule in (
-        "-p udp --dport 50000:50009 -j REJECT",
-        "-p tcp -m multiport --dports 1,2 -j DROP",
-    ):
-        kernel.run(["iptables", "-A", "INPUT", *rule.split()], check=True)
-    assert ["? 3478/tcp", f"{RELAY} 50000-50009/udp"] == told(kernel)
-
-
-def test_an_interface_that_is_not_known(kernel: Namespace) -> None:
-    """Without a default route a rule about an interface cannot be judged."""
-    load(kernel, 'iifname "eth0" udp dport 3478 drop; iifname "lo" drop;')
-    assert ["? 3478/udp"] == told(kernel, interface="")
-
-
-def test_who_drops_is_named(kernel: Namespace) -> None:
-    """The rule by its handle and chain, or the chain's policy."""
-    load(kernel, "policy drop;")
-    listed = kernel.run(["nft", "-j", "list", "ruleset"], check=True)
-    (one, *_) = judge(parse(json.loads(listed.stdout)), CONF, "eth0")
-    assert isinstance(one, Finding)
-    assert "the policy of chain t input" in one.summary
+DROP, ACCEPT, LIMIT = {"drop": None}, {"accept": None}, {"limit": {"rate": 5}}
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"),
+    ("made", "expected"),
     [
-        ("echo 'Operation not permitted (you must be root)' >&2; exit 1", "cannot list its rules"),
-        ("echo nonsense", "cannot be read"),
-        ("echo '{}'", "cannot be read"),
+        (rules(), (Fate.ACCEPT, None)),
+        (rules(policy="drop"), (Fate.DROP, "the policy of chain t input")),
+        (rules([match(3478), DROP]), (Fate.DROP, "rule 1 of chain t input")),
+        (rules([match(3479), DROP]), (Fate.ACCEPT, None)),
+        (rules([match(3478), ACCEPT], [DROP]), (Fate.ACCEPT, None)),
+        (rules([LIMIT, ACCEPT], [DROP]), (Fate.UNKNOWN, None)),
+        (rules([LIMIT, ACCEPT]), (Fate.ACCEPT, None)),
+        (rules([match(3478), DROP], chain="own"), (Fate.DROP, "rule 1 of chain t own")),
+        (rules([{"return": None}], [DROP], chain="own"), (Fate.ACCEPT, None)),
+        (rules([LIMIT, DROP], policy="drop"), (Fate.DROP, "rule 1 of chain t input")),
     ],
 )
-def test_an_nft_that_tells_nothing(tmp_path: Path, script: str, expected: str) -> None:
-    """Is unknown, with its reason."""
-    nft = tmp_path / "nft"
-    nft.write_text(f"#!/bin/sh\n{script}\n")
-    nft.chmod(0o755)
-    seen = look(CONF, nft=str(nft))
-    assert ("skipped", 1) == (seen.verdict, len(seen.unknown))
-    assert expected in seen.unknown[0]
+def test_fates(made: Rules, expected: tuple[Fate, str | None]) -> None:
+    """The packet is accepted, dropped by a rule or a policy, or its fate isn't known."""
+    assert expected == fate(made, PACKET)
 
 
-def test_no_nft_and_a_silent_one(tmp_path: Path) -> None:
-    """Not installed is a reason too; legacy rules are named, since nft does not list them."""
-    assert ("nft is not installed here",) == look(CONF, nft=str(tmp_path / "none")).unknown
-    nft = tmp_path / "nft"
-    nft.write_text("""#!/bin/sh\necho '{"nftables": []}'\n""")
-    nft.chmod(0o755)
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "ip_tables_names").write_text("filter\n")
-    seen = look(CONF, tmp_path, str(nft))
-    assert ("unknown", 1) == (seen.verdict, len(seen.unknown))
-    assert "iptables-legacy" in seen.unknown[0]
+@pytest.mark.parametrize(
+    ("interface", "name", "op", "expected"),
+    [
+        ("eth0", "eth0", "==", Fate.DROP),
+        ("eth0", "wg0", "==", Fate.ACCEPT),
+        (None, "eth0", "==", Fate.UNKNOWN),
+        (None, "lo", "==", Fate.ACCEPT),
+        (None, "lo", "!=", Fate.DROP),
+    ],
+)
+def test_an_interface(interface: str | None, name: str, op: str, expected: Fate) -> None:
+    """A packet from outside never arrives at loopback. Otherwise the interface must be known."""
+    made = rules([match(name, {"meta": {"key": "iifname"}}, op), DROP])
+    assert expected is fate(made, Packet("udp", 3478, interface))[0]
+
+
+def test_a_chain_without_end() -> None:
+    """A chain that jumps to itself, which nftables refuses, is unknown and no endless loop."""
+    made = rules([{"jump": {"target": "own"}}], chain="own")
+    assert Fate.UNKNOWN is fate(made, PACKET)[0]
+
+
+def test_pieces() -> None:
+    """The ports are cut where a rule's number may make a difference."""
+    made = rules([match({"range": [50010, 50019]}), DROP], [match(40000), DROP])
+    assert [(50000, 50009), (50010, 50010), (50011, 50018), (50019, 50019), (50020, 50099)] == list(
+        pieces(made, (50000, 50099))
+    )
+
+
+@pytest.mark.parametrize("document", [{}, {"nftables": [{"rule": {}}]}])
+def test_another_document(document: dict[str, Any]) -> None:
+    """It is refused."""
+    with pytest.raises(LookupError):
+        parse(document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -11,14 +10,13 @@ import pytest
 from signalpost.credentials import Secret
 from turnctl.coturn import database
 from turnctl.coturn.parsing import parse
-from turnctl.doctor import Unseen
+from turnctl.doctor.look import Unseen
+from turnctl.doctor.readfile import File
 from turnctl.doctor.secrets import (
-    File,
     SecretFile,
     judge_file,
     judge_match,
     judge_mode,
-    read,
     secret_file,
     stored,
 )
@@ -45,12 +43,12 @@ def codes(content: bytes, mode: int = 0o600, owner: int = 7, service: int | None
     ],
 )
 def test_contents(content: bytes, expected: list[str]) -> None:
-    """What coturn would read differently, and what can be guessed."""
+    """A secret that coturn would read differently, or that can be guessed, is reported."""
     assert expected == codes(content)
 
 
 def test_modes_and_owners() -> None:
-    """A secret is its owner's alone, and the service is the owner; unknown is no finding."""
+    """Only the owner can read a secret, and the service is the owner. Unknown is no finding."""
     content = GOOD.encode()
     assert ["secret-file-open"] == codes(content, mode=0o640)
     assert ["secret-file-owner"] == codes(content, owner=0)
@@ -58,7 +56,7 @@ def test_modes_and_owners() -> None:
 
 
 def test_the_database_as_coturn_has_it_open(tmp_path: Path) -> None:
-    """What was written while another program has it open stands in the file beside it."""
+    """While another program has it open, changes are in the write-ahead log beside it."""
     path = tmp_path / "turndb"
     database.put(path, "r", [Secret(OTHER)])
     reader = sqlite3.connect(path)
@@ -70,7 +68,7 @@ def test_the_database_as_coturn_has_it_open(tmp_path: Path) -> None:
 
 
 def test_turnservers_file_may_be_a_groups() -> None:
-    """coturn runs as another user; everybody is too many."""
+    """coturn may run as another user. Everybody is too many."""
     assert [] == list(judge_mode("f", 0o440))
     assert ["secret-file-open"] == [one.code for one in judge_mode("f", 0o444)]
 
@@ -92,7 +90,7 @@ def test_turnservers_file_may_be_a_groups() -> None:
 def test_coturn_knows_the_minting_secret(
     lines: list[str], database: list[str], expected: list[str]
 ) -> None:
-    """The first one of the file, among those of the configuration and of the database."""
+    """The file's first secret must be in the configuration or the database."""
     conf = parse("f", "\n".join(f"static-auth-secret={line}" for line in lines))
     file = SecretFile("turn-secret", 0o600, 0, (Secret(GOOD), Secret(OTHER)))
     found = list(judge_match(file, conf, [Secret(one) for one in database]))
@@ -101,7 +99,7 @@ def test_coturn_knows_the_minting_secret(
 
 
 def test_the_database(tmp_path: Path) -> None:
-    """Rows of this realm alone; what is no database is not empty but unknown."""
+    """Only rows of this realm. A file that isn't a database is unknown, not empty."""
     path = tmp_path / "turndb"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE turn_secret (realm varchar(127), value varchar(256))")
@@ -112,16 +110,3 @@ def test_the_database(tmp_path: Path) -> None:
     assert (Secret(GOOD),) == stored(path.read_bytes(), b"", "r")
     with pytest.raises(Unseen):
         stored(b"no database at all", b"", "r")
-
-
-def test_reading(tmp_path: Path) -> None:
-    """Mode, owner and content; absent is None; a directory or a pipe is told, without waiting."""
-    path = tmp_path / "secret"
-    path.write_text(GOOD)
-    path.chmod(0o640)
-    assert File(0o640, os.geteuid(), GOOD.encode()) == read(path)
-    assert read(tmp_path / "none") is None
-    os.mkfifo(tmp_path / "pipe")
-    for other in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(Unseen, match="is no regular file"):
-            read(other)

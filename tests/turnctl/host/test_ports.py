@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from turnctl.host.ports import Listener, PortRange, bound_sockets, read_sockets
+from turnctl.host.ports import Listener, PortRange, bound_sockets, read_sockets, spans
 
 HEAD = "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode\n"
 TABLE = f"""{HEAD}\
@@ -59,3 +59,9 @@ def test_this_hosts_own_socket() -> None:
 def test_ranges(ports: PortRange, text: str, samples: tuple[int, ...]) -> None:
     """A range names itself, and its samples are its ends and its middle."""
     assert (text, samples) == (str(ports), ports.samples)
+
+
+def test_spans() -> None:
+    """Neighbours become a range."""
+    assert "1-3, 7, 9-10" == spans([1, 2, 3, 7, 9, 10])
+    assert "" == spans([])

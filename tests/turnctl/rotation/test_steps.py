@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from signalpost.access.auth import MAX_TOKEN_TTL
 from signalpost.credentials import Secret
+from signalpost.tokens import MAX_TTL
 from turnctl.rotation.steps import (
     LONGEST_TOKEN,
     MARGIN,
@@ -93,4 +93,4 @@ def test_another_text_is_no_note(text: str, said: str) -> None:
 
 def test_the_longest_token_is_the_services() -> None:
     """turnctl cannot import it from there."""
-    assert MAX_TOKEN_TTL == LONGEST_TOKEN
+    assert MAX_TTL == LONGEST_TOKEN

@@ -36,7 +36,7 @@ def run(directory: Path, address: str, **ports: int) -> Result:
 
 
 def need(address: str, *, ours: bool = False) -> Need:
-    holder = Holder.OURS if ours else Holder.STRANGER
+    holder = Holder.OURS if ours else Holder.OTHER
     return Need("tcp", address, 80, "edge", "HTTP_PORT", lambda: holder)
 
 
@@ -78,7 +78,8 @@ def test_another_program_on_the_relays_port(
             other.listen()
         refused = run(tmp_path / "data", own_address, **ports)
     assert 3 == refused.exit_code
-    assert f"port {ports['port']}, which coturn needs, is taken on {own_address}" in refused.output
+    assert f"coturn needs port {ports['port']}, but" in refused.output
+    assert f"uses it on {own_address}" in refused.output
     assert "ss -lntup" in refused.output
     assert "TURN_PORT in .env" in refused.output
     assert [] == list((tmp_path / "data").iterdir())
@@ -95,7 +96,7 @@ def test_our_own_relay_is_known_by_its_secret(tmp_path: Path, own_address: str) 
     with coturn.running(own_address, port=free_port()) as other:
         refused = run(tmp_path, own_address, port=other.port, **ports)
     assert 3 == refused.exit_code
-    assert "does not know this deployment's TURN secrets" in refused.output
+    assert "doesn't have this deployment's TURN secrets" in refused.output
 
 
 def test_our_own_relay_drains(tmp_path: Path, own_address: str) -> None:
@@ -114,7 +115,7 @@ def test_our_own_relay_drains(tmp_path: Path, own_address: str) -> None:
         while (done := run(tmp_path, own_address, **ports)).exit_code == 0:
             assert time.monotonic() < deadline, "it does not drain"
     assert 3 == done.exit_code
-    assert f"an upgrade is under way: coturn on port {relay.port}" in done.output
+    assert f"an upgrade is running: coturn on port {relay.port}" in done.output
     assert "docker compose restart coturn" in done.output
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from turnctl.commands import turnctl
-from turnctl.upgrade.facts import Container, Heard, Host, Note, dump, load, read
+from turnctl.upgrade.facts import Container, Host, Note, Result, dump, load, read
 from turnctl.upgrade.log import complaints, sections, tail
 from turnctl.upgrade.memory import Watched
 
@@ -42,14 +42,14 @@ COTURN = Container(
 def test_containers_image_and_what_was_heard() -> None:
     """JSON a line, then the last command with all that it printed."""
     text = f'{inspected("coturn")}\n{{"Id": "sha256:2"}}\nheard ask 0\n4.18.0\n\nheard end 7\n\n'
-    assert Host({"coturn": COTURN}, "sha256:2", Heard("ask", 0, "4.18.0\n\nheard end 7")) == read(
+    assert Host({"coturn": COTURN}, "sha256:2", Result("ask", 0, "4.18.0\n\nheard end 7")) == read(
         text
     )
 
 
 def test_before_the_first_command() -> None:
     """Nothing was heard, and the image may not be there."""
-    assert Host({"coturn": COTURN}, None, Heard()) == read(f"{inspected('coturn')}\nheard  0\n\n")
+    assert Host({"coturn": COTURN}, None, Result()) == read(f"{inspected('coturn')}\nheard  0\n\n")
 
 
 def test_a_relay_that_docker_is_about_to_start_does_not_run() -> None:
@@ -149,4 +149,4 @@ def test_what_cannot_be_read_is_said() -> None:
     """An old deploy/upgrade with a new turnctl."""
     done = CliRunner().invoke(turnctl, ["upgrade", "--next", "x"], input="something")
     assert 3 == done.exit_code
-    assert "what deploy/upgrade sent cannot be read" in done.output
+    assert "the input from deploy/upgrade can't be read" in done.output

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lab.docker import ROOT
-from turnctl.upgrade.facts import Container, Facts, Heard, Host, Note
+from turnctl.upgrade.facts import Container, Facts, Host, Note, Result
 from turnctl.upgrade.moves import HERE, HOST, Move, Step, lines
 from turnctl.upgrade.steps import next_move
 
@@ -55,7 +55,7 @@ class World:
     env: str = OLD
     now: float = 1_000_000.0
     kept: Note = field(default_factory=Note)
-    heard: Heard = field(default_factory=Heard)
+    result: Result = field(default_factory=Result)
     faults: set[str] = field(default_factory=set)
     taken: list[Step] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class World:
     def usual(self) -> tuple[str, ...]:
         return ("coturn", "coturn-edge") if self.edge else ("coturn",)
 
-    def facts(self, heard: Heard, done: Heard) -> Facts:
+    def facts(self, result: Result, done: Result) -> Facts:
         containers = {
             name: Container(
                 one.image, NAMES[one.image], one.running, str(one.started), one.restarts
@@ -79,7 +79,7 @@ class World:
         }
         others = ("signal", "edge") if self.edge else ("signal",)
         containers |= {name: Container("sha256:x", "x", True, "0", 0) for name in others}
-        host = Host(containers, self.image, heard)
+        host = Host(containers, self.image, result)
         allocations = {name: one.allocations for name, one in self.relays.items()}
         return Facts(
             self.now,
@@ -95,32 +95,32 @@ class World:
 
     def turn(self) -> Step:
         """One turn of the loop, up to the host's step; taken."""
-        done, heard = Heard(), self.heard
+        done, result = Result(), self.result
         for _ in range(30):
-            move = next_move(self.facts(heard, done))
+            move = next_move(self.facts(result, done))
             assert move.step.verb in HERE or move.step.verb in HOST
             if move.note is not None or move.over:
                 self.kept = move.note or Note()
             self.said += move.says
             self.taken.append(move.step)
             if move.step.verb in HOST:
-                self.heard = self.run(move.step)
+                self.result = self.run(move.step)
                 return move.step
-            done, heard = self.do(move.step), Heard()
+            done, result = self.do(move.step), Result()
         raise AssertionError(f"thirty steps without Docker: {self.taken[-30:]}")
 
-    def do(self, step: Step) -> Heard:
+    def do(self, step: Step) -> Result:
         self.now += 1
         if step.verb in self.faults:
-            return Heard(step.verb, 1, f"{step.verb} went wrong")
+            return Result(step.verb, 1, f"{step.verb} went wrong")
         if step.verb == "record":
             self.env = OLD if step.names == ("was",) else NEW
         if step.verb == "hand-out":
             self.handed_out = step.names[0]
         if step.verb == "prove" and not all(self._works(name) for name in step.names):
             running = all(self.relays[name].running for name in step.names)
-            return Heard(step.verb, 2 if running else 1, "no data")
-        return Heard(step.verb)
+            return Result(step.verb, 2 if running else 1, "no data")
+        return Result(step.verb)
 
     def _works(self, name: str) -> bool:
         one = self.relays[name]
@@ -128,11 +128,11 @@ class World:
         usual = "no data on the usual ports" in self.faults and one.image == NEW
         return one.running and not broken and not (usual and not name.endswith("-next"))
 
-    def run(self, step: Step) -> Heard:
+    def run(self, step: Step) -> Result:
         self.now += 2
         text = ""
         if step.verb in self.faults:
-            return Heard(step.verb, 1, f"{step.verb} went wrong")
+            return Result(step.verb, 1, f"{step.verb} went wrong")
         match step.verb:
             case "pull":
                 self.image = NEW
@@ -162,7 +162,7 @@ class World:
                 text = "\n".join(f"== {name}\n{said}" for name in step.names)
             case "look" | "watch":
                 text = "\n".join(map(self._memory, step.names))
-        return Heard(step.verb, 0, text)
+        return Result(step.verb, 0, text)
 
     def _start(self, names: tuple[str, ...]) -> None:
         for name in names:
@@ -202,11 +202,11 @@ class World:
         for _ in range(ENOUGH):
             step = self.turn()
             if step.verb == "end":
-                self.heard = Heard()
+                self.result = Result()
                 return step.number
             self.settle()
             if interrupted is not None and next(interrupted, False):
-                self.heard = Heard()
+                self.result = Result()
         raise AssertionError(f"no end: {self.taken[-20:]} {self.said[-5:]}")
 
     def verbs(self) -> list[str]:
@@ -305,7 +305,7 @@ def test_another_upgrade_that_was_begun_comes_first() -> None:
 @pytest.mark.parametrize("missing", ["signal", "coturn", "host"])
 def test_what_an_upgrade_needs(missing: str) -> None:
     """A service that runs, a relay, host networking."""
-    facts = World(edge=False).facts(Heard(), Heard())
+    facts = World(edge=False).facts(Result(), Result())
     containers = dict(facts.host.containers)
     if missing == "host":
         containers["coturn"] = replace(containers["coturn"], host_network=False)
@@ -382,7 +382,7 @@ def test_one_check_that_fails_is_made_again() -> None:
     served(world)
     world.now += 60
     world.faults.add("prove")
-    facts = world.facts(world.heard, Heard())
+    facts = world.facts(world.result, Result())
     first = next_move(facts)
     assert "prove" == first.step.verb
     assert first.note is not None
@@ -390,8 +390,8 @@ def test_one_check_that_fails_is_made_again() -> None:
         replace(
             facts,
             note=first.note,
-            host=replace(facts.host, heard=Heard()),
-            done=Heard("prove", 1, "x"),
+            host=replace(facts.host, result=Result()),
+            done=Result("prove", 1, "x"),
         )
     )
     assert second.note is not None
@@ -429,7 +429,7 @@ def test_an_interrupted_proof_begins_anew() -> None:
     world = World(edge=False)
     while world.turn().verb != "look":
         pass
-    world.now, world.heard = world.now + 86_400, Heard()
+    world.now, world.result = world.now + 86_400, Result()
     world.taken.clear()
     assert 0 == world.upgrade()
     assert "prove" == world.taken[0].verb
@@ -499,7 +499,7 @@ def test_no_relay_with_calls_is_ended_and_it_always_ends(
         step = world.turn()
         world.settle()
         if step.verb == "end":
-            world.heard = Heard()
+            world.result = Result()
     world.faults.clear()
     for _ in range(4):
         status = world.upgrade()
@@ -529,7 +529,7 @@ def _happen(data: st.DataObject, world: World, event: str) -> None:
             one = world.relays[data.draw(st.sampled_from(names))]
             one.allocations = max(0, one.allocations - 1)
         case "interrupt":
-            world.heard = Heard()
+            world.result = Result()
         case "relay ends":
             one = world.relays[data.draw(st.sampled_from(names))]
             one.begin()

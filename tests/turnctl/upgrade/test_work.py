@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from turnctl.commands.init import init
-from turnctl.upgrade.facts import Facts, Heard, Host, Note
+from turnctl.commands.init import choices_from, init
+from turnctl.upgrade.facts import Facts, Host, Note, Result
 from turnctl.upgrade.moves import Step
 from turnctl.upgrade.work import Work
 
@@ -24,11 +24,13 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     data = tmp_path / "data"
     argv = ["--dir", str(data), "--coturn-version", "4.18.0"]
     assert 0 == CliRunner().invoke(init, argv).exit_code
-    return Work(data, tmp_path / ".env", 8080, 3479)
+    return Work(
+        data, tmp_path / ".env", 8080, 3479, tmp_path / "no-edge", choices_from=choices_from
+    )
 
 
 def facts(work: Work) -> Facts:
-    seen = work.facts(Host({}, "sha256:new", Heard()), "coturn/coturn:new", 60, Heard())
+    seen = work.facts(Host({}, "sha256:new", Result()), "coturn/coturn:new", 60, Result())
     return replace(seen, note=NOTE)
 
 
@@ -39,7 +41,7 @@ def made_for(work: Work, relay: str) -> str:
 
 def test_only_the_relay_beside_is_made_for_the_new_version(work: Work) -> None:
     """The old one may start anew at any time, with what it knows."""
-    assert Heard("install") == work.do(Step("install", ("coturn-next",)), facts(work))
+    assert Result("install") == work.do(Step("install", ("coturn-next",)), facts(work))
     assert "# For coturn 4.18.0." == made_for(work, "coturn")
     assert "# For coturn 4.99.0." == made_for(work, "coturn-next")
     assert "coturn" == facts(work).handed_out
@@ -71,7 +73,7 @@ def test_the_image_is_recorded_and_taken_back(work: Work) -> None:
     """What else stands in .env stays."""
     work.env_file.write_text("# mine\nCOTURN_IMAGE=x\n")
     work.env_file.chmod(0o600)
-    assert Heard("record") == work.do(Step("record"), facts(work))
+    assert Result("record") == work.do(Step("record"), facts(work))
     text = "# mine\nCOTURN_IMAGE=coturn/coturn:new\nCOTURN_VERSION=4.99.0\n"
     assert (text, 0o600) == (work.env_file.read_text(), work.env_file.stat().st_mode & 0o777)
     work.do(Step("record", ("was",)), facts(work))

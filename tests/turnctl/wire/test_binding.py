@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -89,12 +90,13 @@ async def test_what_answers_nothing_is_silence() -> None:
         with pytest.raises(Silent):
             await asking.ask(server, patience=0.5)
         waiting = asyncio.ensure_future(asking.ask(server, patience=PATIENCE))
-        responder.asked.clear()
-        while len(responder.asked) < 2:
+        while not (counts := Counter(one.transaction_id for one in responder.asked)) or (
+            max(counts.values()) < 2
+        ):
             assert not waiting.done()
             await asyncio.sleep(0.01)
         waiting.cancel()
-    assert 1 == len({request.transaction_id for request in responder.asked})
+    assert len(counts) <= 2
 
 
 async def test_an_answer_that_had_to_wait_for_us() -> None:

@@ -1,11 +1,11 @@
 """Certificates from an ACME CA (RFC 8555) by HTTP-01, with lego as the client.
 
-Owns when lego runs and what its words mean. lego keeps account and certificates below `directory`,
-one folder for each CA, so that a change from a CA's staging to its production asks for a new one.
+lego keeps its account and certificates in one folder for each CA, so that a change from a CA's
+staging to its production server gets a new certificate.
 
-A CA limits how often one may fail: Let's Encrypt allows 5 failed validations of a name in an hour,
-5 equal certificates in a week and 10 new accounts of an address in 3 hours. Hence BACKOFF, and a
-certificate that lego has is used before another is asked for.
+CAs limit failures: Let's Encrypt allows 5 failed validations of a name in an hour, 5 equal
+certificates in a week and 10 new accounts from an address in 3 hours. Hence BACKOFF, and a
+certificate that lego has is used before another is requested.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ["LETS_ENCRYPT", "Acme", "Ca", "explain"]
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 BACKOFF = (2, 10, 15, 30, 60)
-"""Minutes from a failure to the next try, the last one for good: five tries within the first hour,
-and one an hour after it."""
+"""Minutes from a failure to the next try; the last value repeats. Five tries in the first hour,
+then one an hour."""
 WITHIN_LIMIT = datetime.timedelta(hours=1)
-"""After a rate limit that does not say until when."""
+"""The wait after a rate limit that doesn't say when it ends."""
 
 LEGO_PATIENCE = 300.0
-"""Seconds: lego asks an unreachable CA for half a minute, and validation takes a few seconds."""
+"""Seconds. lego tries an unreachable CA for half a minute, and validation takes a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ca:
-    """Who is asked. `root` is trusted for its own HTTPS, instead of the system's roots."""
+    """The CA. `root` is trusted for its own HTTPS, in place of the system's roots."""
 
     directory: str = LETS_ENCRYPT
     email: str | None = None
@@ -66,7 +66,7 @@ class Acme:
         self._port = port
         self._program = program
         self._clock = clock
-        # One throw for each run: a new one at each look would renew at the earliest of them all.
+        # Drawn once per run: drawing again each round would renew at the earliest of all draws.
         self._chance = chance()
         self._failures = 0
         self._not_before: datetime.datetime | None = None
@@ -86,7 +86,7 @@ class Acme:
         self._insisted = True
 
     async def get(self) -> Certificate:
-        """The one that lego has, or a new one from the CA when that one is old or none."""
+        """lego's certificate, or a new one from the CA if there is none or it is old."""
         asked, self._insisted = self._insisted, False
         stored = self._stored()
         if stored is not None and not asked and not self._is_old(stored):
@@ -101,11 +101,11 @@ class Acme:
             words = explain(output, self._domain, self._ca.directory)
             if limit := _limited(output, self._clock()):
                 self._not_before = max(self._not_before, limit)
-            raise Unobtainable(f"{words} Next try {self._not_before:%H:%M} UTC.", output)
+            raise Unobtainable(f"{words} Next try at {self._not_before:%H:%M} UTC.", output)
         try:
             made = self._read()
         except (OSError, Bad) as error:
-            raise Unobtainable(f"lego's certificate cannot be used: {error}.", output) from error
+            raise Unobtainable(f"lego's certificate can't be used: {error}.", output) from error
         self._failures, self._not_before = 0, None
         return made
 
@@ -113,7 +113,7 @@ class Acme:
         return self._clock() >= renewal(certificate, self._chance)
 
     def _stored(self) -> Certificate | None:
-        """What lego keeps for this name, when it can be used."""
+        """lego's certificate for this name, if it can be used."""
         try:
             return self._read()
         except (OSError, Bad):
@@ -130,7 +130,7 @@ class Acme:
         return found
 
     async def _lego(self, *command: str) -> tuple[int, str]:
-        """Run it to its end; its status and what it printed. Cancelling ends it."""
+        """Run lego; its exit status and output. Cancelling ends it."""
         argv = [
             *("--path", str(self._home), "--server", self._ca.directory, "--accept-tos"),
             *("--domains", self._domain, "--http", "--http.port", f"127.0.0.1:{self._port}"),
@@ -138,7 +138,7 @@ class Acme:
             *command,
         ]
         if command[0] == "renew":
-            # When to renew is decided here: any age will do, and no sleep of lego's own.
+            # This module decides when to renew: lego takes any age and doesn't sleep first.
             argv += ["--days", "36500", "--no-random-sleep"]
         environment = dict(os.environ)
         if self._ca.root is not None:
@@ -152,7 +152,7 @@ class Acme:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=environment,
-                umask=0o077,  # lego would write the account's key for everybody to read
+                umask=0o077,  # lego would make the account's key readable for everybody
             )
         except OSError as error:
             raise Unobtainable(f"{error.filename or self._program}: {error.strerror}.") from error
@@ -169,15 +169,15 @@ class Acme:
 
 
 UNNAMED = re.compile(r"acme:error:(?:serverInternal|badNonce|alreadyReplaced|conflict)\b")
-"""After these the order is made once more without the certificate that it replaces (RFC 9773,
-section 5), which the CA may have failed over. lego sends an order that met a server error again as
-it was, and tells of the nonce that was used up by then: pebble is like that with some serials."""
+"""After these errors the order is made again without the certificate that it replaces (RFC 9773,
+section 5), which may have caused them. lego repeats an order unchanged after a server error, and
+reports the nonce that was used up by then; pebble fails like that for some serial numbers."""
 
 LIMITED = re.compile(r"rateLimited.*?retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.DOTALL)
 
 
 def _limited(output: str, now: datetime.datetime) -> datetime.datetime | None:
-    """Until when a rate limit holds, as Let's Encrypt words it."""
+    """When a rate limit ends, as Let's Encrypt words it."""
     if "acme:error:rateLimited" not in output:
         return None
     if found := LIMITED.search(output):
@@ -186,85 +186,89 @@ def _limited(output: str, now: datetime.datetime) -> datetime.datetime | None:
 
 
 _NO_NAME = (
-    "The name {domain} does not resolve for the CA: make an A record (and AAAA, if this host has "
-    "IPv6) that leads to this host, or correct DOMAIN."
+    "The CA can't resolve the name {domain}: create an A record (and AAAA, if this host has IPv6) "
+    "that points to this host, or correct DOMAIN."
 )
 _PORT_80 = (
-    "The CA does not reach {domain} on port 80: open 80/tcp in the firewall and the cloud security "
-    "group, and see that every A and AAAA record of the name leads to this host."
+    "The CA can't reach {domain} on port 80: open 80/tcp in the firewall and the cloud security "
+    "group, and make sure that every A and AAAA record of the name points to this host."
 )
 _DIRECTORY = "The CA's directory {directory} "
 
 _CAUSES = (
     # RFC 8555, section 6.7, in the order in which one explains the other.
-    (r"error:rateLimited", "The CA refuses for now, too many requests: {said}"),
+    (r"error:rateLimited", "The CA rejects requests for now, because there were too many: {said}"),
     (
         r"error:caa\b|CAA record",
-        "A CAA record of {domain} does not allow this CA: add one that names it, or remove it.",
+        "A CAA record of {domain} doesn't allow this CA: add one that names it, or remove the "
+        "record.",
     ),
     (
-        # Other CAs than Let's Encrypt give the words of Go's resolver.
+        # CAs other than Let's Encrypt repeat the text of Go's resolver.
         r"error:dns|could not resolve URL|DNS problem|NXDOMAIN|error:connection[^\n]* lookup ",
         _NO_NAME,
     ),
     (r"error:connection|error:tls", _PORT_80),
     (
         r"error:unauthorized.*(?:Non-200|Invalid response|key authorization|challenge)",
-        "Somebody else answers on port 80 of {domain}: {said} See that every A and AAAA record "
-        "leads to this host, and that no CDN or other web server is in front of it.",
+        "Another server answers on port 80 of {domain}: {said} Make sure that every A and AAAA "
+        "record "
+        "points to this host, and that no CDN or other web server is in front of it.",
     ),
     (
         r"error:(?:invalidContact|unsupportedContact)",
-        "The CA does not accept the address ACME_EMAIL: {said}",
+        "The CA rejects the address in ACME_EMAIL: {said}",
     ),
     (
         r"error:externalAccountRequired",
-        "The CA wants an account made beforehand (external account binding): set LEGO_EAB=true, "
+        "The CA needs an existing account (external account binding): set LEGO_EAB=true, "
         "LEGO_EAB_KID and LEGO_EAB_HMAC for the service acme.",
     ),
     (
         r"error:(?:accountDoesNotExist|userActionRequired)|error:unauthorized",
-        "The CA does not accept the account in the volume acme: {said} Remove that volume for a "
-        "new one.",
+        "The CA rejects the account in the volume acme: {said} Remove that volume to get a new "
+        "account.",
     ),
     (
         r"error:(?:rejectedIdentifier|unsupportedIdentifier)",
-        "The CA gives no certificate for {domain}: {said}",
+        "The CA issues no certificate for {domain}: {said}",
     ),
-    (r"error:malformed", "The CA does not understand the request for {domain}: {said}"),
-    (r"urn:ietf:params:acme:error:", "The CA refuses: {said}"),
+    (r"error:malformed", "The CA doesn't understand the request for {domain}: {said}"),
+    (r"urn:ietf:params:acme:error:", "The CA rejects the request: {said}"),
     (
         r"could not start HTTP server.*address already in use",
-        "Port ACME_PORT on 127.0.0.1 is taken: free it, or set ACME_PORT to another.",
+        "The port ACME_PORT on 127.0.0.1 is in use: free it, or set ACME_PORT to another one.",
     ),
     (
         r"unknown authority|cannot validate certificate|failed to verify certificate",
-        _DIRECTORY + "shows a certificate that is not trusted: give its root with ACME_CA_FILE.",
+        _DIRECTORY + "has a certificate that isn't trusted: give its root with ACME_CA_FILE.",
     ),
     (
         r"create certificates pool",
-        "ACME_CA_FILE cannot be read as certificates in PEM form.",
+        "ACME_CA_FILE has no PEM certificates.",
     ),
     (
         r"get directory.*no such host",
-        _DIRECTORY
-        + "has a name that does not resolve: correct ACME_DIRECTORY, or this host's DNS.",
+        _DIRECTORY + "has a name that doesn't resolve: correct ACME_DIRECTORY, or this host's DNS.",
     ),
     (
         r"get directory.*(?:refused|timeout|deadline|unreachable|EOF|reset)",
-        _DIRECTORY + "does not answer: see that this host may connect to it.",
+        _DIRECTORY + "doesn't answer: make sure that this host can connect to it.",
     ),
     (
         r"get directory|unsupported protocol scheme|invalid character",
-        _DIRECTORY + "is no ACME directory: correct ACME_DIRECTORY.",
+        _DIRECTORY + "isn't an ACME directory: correct ACME_DIRECTORY.",
     ),
-    (r"permission denied|read-only file system", "lego cannot write: {said}"),
-    (r"giving up after", "lego was not done in time: see that this host may connect to the CA."),
+    (r"permission denied|read-only file system", "lego can't write its files: {said}"),
+    (
+        r"giving up after",
+        "lego didn't finish in time: make sure that this host can connect to the CA.",
+    ),
 )
 
 
 def explain(output: str, domain: str, directory: str) -> str:
-    """One sentence about lego's failure, and what to do."""
+    """What lego's failure means, and what to do."""
     for pattern, sentence in _CAUSES:
         if re.search(pattern, output, re.DOTALL):
             return sentence.format(domain=domain, directory=directory, said=_said(output))
@@ -272,10 +276,10 @@ def explain(output: str, domain: str, directory: str) -> str:
 
 
 def _said(output: str) -> str:
-    """The CA's own words in lego's last lines: what stands behind the problem's type."""
+    """The CA's own text in lego's output: what follows the problem's type."""
     if found := re.findall(r"acme:error:\w+ :: ([^\n]+)", output):
         words = str(found[-1]).partition(", problem:")[0].partition(", url:")[0]
     else:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
-        words = lines[-1] if lines else "it said nothing"
+        words = lines[-1] if lines else "it printed nothing"
     return words.rstrip(".") + "."

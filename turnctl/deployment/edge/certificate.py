@@ -1,7 +1,6 @@
-"""A certificate with its chain and its key, as the edge serves it: read, judged, written down.
+"""A certificate with its chain and its key, as the edge serves it. Pure: PEM in, values out.
 
-Pure: PEM in, values and sentences out. What is refused here never reaches the edge, so that a wrong
-file leaves the working certificate where it is.
+A certificate that is rejected here never reaches the edge, so the working one stays in use.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from turnctl.deployment.edge.issuer import ISSUER
 __all__ = ["Bad", "Certificate", "fingerprint", "flaw", "read", "renewal"]
 
 RENEWAL = datetime.timedelta(days=30)
-"""Before the end, as Let's Encrypt recommends for certificates of 90 days; of shorter ones a third
-of the lifetime."""
+"""Before expiry, as Let's Encrypt recommends for 90-day certificates. Shorter ones are renewed when
+a third of their lifetime is left."""
 LIFETIME_SHARE = 3
 
 
 class Bad(ValueError):
-    """What was given is no certificate that can be served; the text says why."""
+    """This can't be served as a certificate. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Certificate:
     """A chain, the server's own certificate first, and its key."""
 
     pem: str = field(repr=False)
-    """All of it without blank lines, which HAProxy's runtime API takes for the end."""
+    """All parts, without blank lines: HAProxy's runtime API takes one for the end."""
     names: tuple[str, ...]
     issuer: str
     starts: datetime.datetime
@@ -50,25 +49,25 @@ class Certificate:
 
 
 def fingerprint(der: bytes) -> str:
-    """SHA-256 in hexadecimal, as OpenSSL and browsers show it, without the colons."""
+    """SHA-256 in hexadecimal, as OpenSSL and browsers show it but without colons."""
     return hashlib.sha256(der).hexdigest()
 
 
 def read(chain: bytes, key: bytes) -> Certificate:
-    """Take PEM apart and see that the key belongs to the first certificate. Raises Bad."""
+    """Parse PEM and check that the key belongs to the first certificate. Raises Bad."""
     try:
         certificates = x509.load_pem_x509_certificates(chain)
         own = certificates[0]
         names = _names(own)
     except ValueError as error:
-        raise Bad("holds no certificate in PEM form") from error
+        raise Bad("has no PEM certificate") from error
     private = _private_key(key)
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
     der = serialization.Encoding.DER
     if own.public_key().public_bytes(der, spki) != private.public_key().public_bytes(der, spki):
         raise Bad(
-            f"the key does not belong to its first certificate ({', '.join(names) or 'no name'}); "
-            "the server's own certificate comes first, its issuers after it"
+            f"the key doesn't belong to the first certificate ({', '.join(names) or 'no name'}). "
+            "The server's own certificate must come first, then its issuers"
         )
     pem = serialization.Encoding.PEM
     parts = [one.public_bytes(pem) for one in certificates]
@@ -86,29 +85,30 @@ def read(chain: bytes, key: bytes) -> Certificate:
 
 
 def flaw(certificate: Certificate, domain: str, now: datetime.datetime) -> str | None:
-    """Why browsers that ask for `domain` would refuse it, None when they would not.
+    """Why browsers that ask for `domain` would reject it, None if they wouldn't.
 
-    Whether they trust its issuer cannot be told here: it may be a company's own.
+    Whether they trust the issuer isn't checked: it may be a company's own CA.
     """
     if certificate.ends <= now:
         return f"expired on {certificate.ends:%Y-%m-%d %H:%M} UTC"
     if certificate.starts > now:
-        return f"is valid only from {certificate.starts:%Y-%m-%d %H:%M} UTC on"
+        return f"isn't valid before {certificate.starts:%Y-%m-%d %H:%M} UTC"
     if not any(_matches(name, domain) for name in certificate.names):
         return f"is for {', '.join(certificate.names) or 'no name'}, not for {domain}"
     return None
 
 
 def renewal(certificate: Certificate, chance: float) -> datetime.datetime:
-    """When to renew: 30 days before the end or at a third of the lifetime, whichever is later, and
-    up to a tenth of that time sooner by `chance` (0 to 1), so that hosts do not ask all at once.
+    """When to renew: 30 days before expiry or when a third of the lifetime is left, whichever is
+    later, and up to a tenth of that time sooner by `chance` (0 to 1), so that hosts don't all ask
+    at once.
     """
     ahead = min(RENEWAL, (certificate.ends - certificate.starts) / LIFETIME_SHARE)
     return certificate.ends - ahead * (1 + 0.1 * chance)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The DNS names: browsers look at nothing else (RFC 9525, section 6.3)."""
+    """The DNS names. Browsers check nothing else (RFC 9525, section 6.3)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -120,13 +120,13 @@ def _private_key(key: bytes) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(key, password=None)
     except TypeError as error:
-        raise Bad("the key is protected by a passphrase; give it without one") from error
+        raise Bad("the private key has a passphrase; give it without one") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise Bad("holds no private key in PEM form") from error
+        raise Bad("has no PEM private key") from error
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """A wildcard stands for the whole first label and nothing else (RFC 9525, section 6.3)."""
+    """A wildcard matches exactly the first label (RFC 9525, section 6.3)."""
     pattern, name = pattern.lower(), name.lower()
     first, _, rest = pattern.partition(".")
     if first == "*":

@@ -1,8 +1,9 @@
-"""The loop of `turnctl edge certify`: get what is due, let the edge serve it, see that it does.
+"""The loop of `turnctl edge certify`: gets a certificate when one is due, gives it to the edge, and
+checks that the edge serves it.
 
-Owns edge.pem. The file is written before the edge is told, so that an edge that restarts reads the
-same; and what the edge serves is compared with it again and again, so that nothing has to be
-remembered: a killed run, a restarted edge and a lost command all end in the next look.
+edge.pem is written before the edge gets it, so that an edge that restarts reads the same file. Each
+round compares the file with what the edge serves, so nothing has to be remembered: the next round
+repairs whatever a killed run, a restarted edge or a lost command has left.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from turnctl.host import files
 __all__ = ["EdgePort", "Keeper", "Log"]
 
 SOON = 2.0
-"""Seconds to the next look while the edge is not up, or did not do what it was told."""
+"""Seconds to the next round while the edge is down or hasn't loaded the certificate."""
 LATER = 10.0
-"""Seconds between looks otherwise: how soon a changed file of the operator's is noticed."""
+"""Seconds between rounds otherwise: how soon a changed file of the operator's is noticed."""
 
 Log = Callable[[str, str, str], None]
-"""Takes an event's name, the sentence about it, and what only a log wants to know."""
+"""Takes an event's name, a sentence about it, and details for the log only."""
 
 
 class EdgePort(Protocol):
-    """What the loop needs of the running edge."""
+    """What the loop needs from the running edge."""
 
     async def served(self, domain: str) -> str: ...
 
@@ -38,7 +39,7 @@ class EdgePort(Protocol):
 
 @dataclass(slots=True)
 class Keeper:
-    """`file` is edge.pem, by the name that the edge has it in its configuration."""
+    """`file` is edge.pem, under the name in the edge's configuration."""
 
     domain: str
     file: Path
@@ -50,12 +51,12 @@ class Keeper:
     _confirmed: str = ""
 
     async def look(self) -> float:
-        """Do what there is to do; seconds until the next look."""
+        """Do what is due. Returns the seconds until the next round."""
         try:
             served = await self.edge.served(self.domain)
         except NotThere as error:
-            # A challenge that nobody hears would only use up the CA's patience.
-            self._once("edge-missing", f"waiting for the edge: {error}")
+            # A challenge that nobody answers would only count against the CA's rate limit.
+            self._once("edge-missing", f"waiting: {error}")
             return SOON
         present = self._present()
         if self.source.due(present):
@@ -79,7 +80,8 @@ class Keeper:
         days = made.days_left(self.clock())
         self.log(
             "certificate-written",
-            f"a certificate for {', '.join(made.names)} by {made.issuer}, {days:.0f} days",
+            f"new certificate for {', '.join(made.names)} from {made.issuer}, valid for "
+            f"{days:.0f} days",
             f"sha256 {made.fingerprint}",
         )
         return made
@@ -90,22 +92,28 @@ class Keeper:
                 await self.edge.load(str(self.file), wanted.pem)
                 served = await self.edge.served(self.domain)
             except (NotThere, Refused) as error:
-                self._once("edge-refused", f"the edge does not load the certificate: {error}")
+                self._once("edge-refused", f"the edge doesn't load the certificate: {error}")
                 return SOON
         if served != wanted.fingerprint:
             self._once(
                 "edge-differs",
-                f"the edge serves another certificate (sha256 {served}) than {self.file}",
+                f"the edge serves another certificate (sha256 {served}) than the one in "
+                f"{self.file}",
             )
             return SOON
         self._said = ""
         if self._confirmed != served:
             self._confirmed = served
-            self.log("certificate-served", f"the edge serves it, until {wanted.ends:%Y-%m-%d}", "")
+            self.log(
+                "certificate-served",
+                f"the edge serves the certificate; it is valid until {wanted.ends:%Y-%m-%d}",
+                "",
+            )
         return LATER
 
     def _present(self) -> Certificate | None:
-        """edge.pem when it is good; None for a placeholder, and for what clients would refuse."""
+        """edge.pem if it is valid; None for a placeholder, and for one that clients would
+        reject."""
         try:
             content = self.file.read_bytes()
             found = read(content, content)
@@ -118,11 +126,11 @@ class Keeper:
     def _remaining(self) -> str:
         present = self._present()
         if present is None:
-            return " Until then the edge shows a certificate that nobody trusts."
-        return f" The present one goes on for {present.days_left(self.clock()):.0f} days."
+            return " Until there is one, the edge serves a certificate that nobody trusts."
+        return f" The current one is valid for {present.days_left(self.clock()):.0f} more days."
 
     def _once(self, event: str, said: str) -> None:
-        """Every two seconds the same would fill the log."""
+        """The same message every two seconds would fill the log."""
         if said != self._said:
             self._said = said
             self.log(event, said, "")

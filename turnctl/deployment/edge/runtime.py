@@ -10,46 +10,52 @@ from pathlib import Path
 
 from turnctl.deployment.edge.certificate import fingerprint
 
-__all__ = ["BACKEND", "SERVERS", "Edge", "NotThere", "Refused"]
+__all__ = ["BACKEND", "SERVERS", "SOCKET", "Edge", "NotThere", "Refused"]
 
 PATIENCE = 10.0
-"""Seconds for an answer; it takes milliseconds, more when the machine is busy."""
+"""Seconds for an answer. It takes milliseconds, more when the machine is busy."""
+
+SOCKET = Path("/run/edge/admin.sock")
+"""The runtime API's socket, as compose.yaml mounts it."""
 
 BACKEND = "turn"
 SERVERS = ("coturn-edge", "coturn-edge-next")
-"""Names of deploy/edge/haproxy.cfg."""
+"""Names in deploy/edge/haproxy.cfg."""
 
 
 class NotThere(Exception):
-    """The edge does not answer; the text says where and why."""
+    """The edge, or a server behind it, doesn't answer. The text says where and why."""
 
 
 class Refused(Exception):
-    """The edge answered, and did not do it; the text is what it said."""
+    """The edge answered but didn't do it. The text is its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`socket` is the runtime API's, `port` the one for TLS on loopback."""
+    """`socket` is the runtime API's, `port` the TLS port on loopback. `patience` is in seconds."""
 
     socket: Path
     port: int
+    patience: float = PATIENCE
 
     async def served(self, domain: str) -> str:
-        """The fingerprint of the certificate that a client gets now. Raises NotThere."""
+        """The fingerprint of the certificate that clients get now. Raises NotThere."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # which one it is, is the question
+        context.verify_mode = ssl.CERT_NONE  # any certificate is an answer
         where = f"127.0.0.1:{self.port}"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 _, writer = await asyncio.open_connection(
                     "127.0.0.1", self.port, ssl=context, server_hostname=domain
                 )
         except TimeoutError as error:
-            raise NotThere(f"no TLS handshake on {where} in {PATIENCE:.0f} s") from error
+            raise NotThere(
+                f"the edge doesn't answer: no TLS handshake on {where} in {self.patience:g} s"
+            ) from error
         except OSError as error:
-            raise NotThere(f"no TLS on {where}: {_why(error)}") from error
+            raise NotThere(f"the edge doesn't answer: no TLS on {where}: {_why(error)}") from error
         try:
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         finally:
@@ -57,24 +63,25 @@ class Edge:
         return fingerprint(der)
 
     async def load(self, name: str, pem: str) -> None:
-        """Serve these instead of what the edge read from the file `name` when it started.
+        """Serve this certificate in place of the one that the edge read from the file `name`.
 
-        Connections that are open go on with what they began with. Raises NotThere, Refused.
+        Open connections keep theirs. Raises NotThere and Refused.
         """
-        # A transaction that a killed run left open is taken over by the first command.
-        said = await self._ask(f"set ssl cert {name} <<\n{pem.strip()}\n")
-        if not said.startswith("Transaction "):
-            raise Refused(_one_line(said))
-        said = await self._ask(f"commit ssl cert {name}")
-        if "Success!" not in said:
-            raise Refused(_one_line(said))
+        # The first command takes over a transaction that a killed run left open.
+        answer = await self._ask(f"set ssl cert {name} <<\n{pem.strip()}\n")
+        if not answer.startswith("Transaction "):
+            raise Refused(_one_line(answer))
+        answer = await self._ask(f"commit ssl cert {name}")
+        if "Success!" not in answer:
+            raise Refused(_one_line(answer))
 
     async def states(self) -> dict[str, str]:
-        """Each TURN server's name and status: UP, DOWN, DRAIN, MAINT. Raises NotThere, Refused."""
-        said = await self._ask("show stat")
-        lines = [line.removeprefix("# ").split(",") for line in said.splitlines() if line]
+        """Each TURN server's name and status: UP, DOWN, DRAIN, MAINT. Raises NotThere and
+        Refused."""
+        answer = await self._ask("show stat")
+        lines = [line.removeprefix("# ").split(",") for line in answer.splitlines() if line]
         if not lines or "svname" not in lines[0]:
-            raise Refused(_one_line(said))
+            raise Refused(_one_line(answer))
         rows = [dict(zip(lines[0], line, strict=False)) for line in lines[1:]]
         return {
             row["svname"]: row["status"].split()[0]
@@ -83,14 +90,17 @@ class Edge:
         }
 
     async def set_state(self, server: str, state: str) -> None:
-        """`state` is ready or drain; whom a drained server has, it keeps."""
-        said = await self._ask(f"set server {BACKEND}/{server} state {state}")
-        if said.strip():
-            raise Refused(_one_line(said))
+        """`state` is ready or drain. A drained server keeps its connections.
+
+        Raises NotThere and Refused.
+        """
+        answer = await self._ask(f"set server {BACKEND}/{server} state {state}")
+        if answer.strip():
+            raise Refused(_one_line(answer))
 
     async def _ask(self, command: str) -> str:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 reader, writer = await asyncio.open_unix_connection(str(self.socket))
                 try:
                     writer.write(f"{command}\n".encode())
@@ -98,17 +108,19 @@ class Edge:
                 finally:
                     writer.close()
         except TimeoutError as error:
-            raise NotThere(f"{self.socket} gave no answer in {PATIENCE:.0f} s") from error
+            raise NotThere(
+                f"the edge doesn't answer: {self.socket} gave no answer in {self.patience:g} s"
+            ) from error
         except OSError as error:
-            raise NotThere(f"{self.socket}: {_why(error)}") from error
+            raise NotThere(f"the edge doesn't answer: {self.socket}: {_why(error)}") from error
 
 
 def _why(error: OSError) -> str:
-    """asyncio words it by its own call, the system by what happened."""
+    """The system's reason: asyncio's text describes its own call."""
     if isinstance(error, ssl.SSLError) or not error.errno:
         return str(error) or type(error).__name__
     return os.strerror(error.errno)
 
 
-def _one_line(said: str) -> str:
-    return " ".join(said.split()) or "it gave no answer"
+def _one_line(answer: str) -> str:
+    return " ".join(answer.split()) or "it gave no answer"

@@ -1,4 +1,4 @@
-"""Where certificates come from: what the loop of `turnctl edge certify` asks of a source."""
+"""Where certificates come from: the interface of a source, and the operator's own files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read
 
-__all__ = ["Clock", "Own", "Source", "Unobtainable", "utc_now"]
+__all__ = ["Clock", "OwnFiles", "Source", "Unobtainable", "utc_now"]
 
 Clock = Callable[[], datetime.datetime]
 """The time in UTC."""
@@ -21,7 +21,7 @@ def utc_now() -> datetime.datetime:
 
 
 class Unobtainable(Exception):
-    """No certificate this time; the text says why and what to do. `detail` is for the log alone."""
+    """No certificate this time. The text says why and what to do; `detail` is for the log only."""
 
     def __init__(self, text: str, detail: str = "") -> None:
         super().__init__(text)
@@ -29,14 +29,14 @@ class Unobtainable(Exception):
 
 
 class Source(Protocol):
-    """A source keeps its own time: after it refused it is not due before it is worth asking."""
+    """A source decides when to ask it: after a failure it isn't due until a new try makes sense."""
 
     def due(self, present: Certificate | None) -> bool:
-        """Whether to get one now. `present` is what the edge has, if that is any good."""
+        """Whether to get one now. `present` is the edge's certificate if it is valid."""
         ...
 
     def insist(self) -> None:
-        """Somebody asks for one now: it is due, whatever there is."""
+        """Make one due now, whatever the edge has."""
         ...
 
     async def get(self) -> Certificate:
@@ -44,8 +44,8 @@ class Source(Protocol):
         ...
 
 
-class Own:
-    """The operator's files, taken over whenever they change. Everything may be in one file."""
+class OwnFiles:
+    """The operator's files, read again whenever they change. Both parts may be in one file."""
 
     def __init__(
         self, domain: str, chain: Path, key: Path | None = None, *, clock: Clock = utc_now
@@ -59,14 +59,14 @@ class Own:
     def due(self, present: Certificate | None) -> bool:
         if self._seen != self._state():
             return True
-        # What was given did not get to its place: a disk was full.
+        # The last certificate wasn't written: a disk was full.
         return self._given is not None and (present is None or present.fingerprint != self._given)
 
     def insist(self) -> None:
         self._seen = None
 
     async def get(self) -> Certificate:
-        # Remembered first: what cannot be used is told once, and not before it changes.
+        # Noted first: a file that can't be used is reported once, until it changes.
         self._seen, self._given = self._state(), None
         chain, key = self._files
         try:
@@ -80,7 +80,7 @@ class Own:
         return certificate
 
     def _state(self) -> object:
-        """What tells a changed file; a replaced link leads to another inode."""
+        """What differs after a change; a replaced link leads to another inode."""
         return tuple(_signature(path) for path in self._files)
 
 
@@ -97,8 +97,8 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except PermissionError as error:
         raise Unobtainable(
-            f"{path}: user {os.geteuid()} may not read it; give that user the right to, "
-            f"as with: setfacl -m u:{os.geteuid()}:r {path}"
+            f"{path}: user {os.geteuid()} may not read it. Allow it, for example with: "
+            f"setfacl -m u:{os.geteuid()}:r {path}"
         ) from error
     except OSError as error:
         raise Unobtainable(f"{path}: {error.strerror or error}") from error

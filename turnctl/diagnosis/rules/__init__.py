@@ -1,25 +1,25 @@
-"""Rules: from what was seen of one URL to what follows, a file for each link of the chain.
+"""Rules that turn what was seen of one URL into findings, one file for each step of a connection.
 
-A rule is a generator over a case. It knows neither sockets nor clocks; the time is an argument.
+A rule is a generator over a case. It uses no socket and no clock; the time is an argument.
 
-**A URL is judged alone.** Its verdict and the codes of its findings follow from what its own probe
-saw and from what belongs to no URL: the issuer's answer, the reference that `--stun-echo` names,
-this machine's networks. Neither the order of the list nor its other URLs change them. The other
-family of the same URL is part of the URL. A rule may look at other URLs for three things:
+**Each URL is judged alone.** Its verdict and the codes of its findings follow from its own probe
+and from what belongs to no URL: the issuer's answer, the reference that `--stun-echo` names, this
+machine's networks. The order of the list and its other URLs don't change them. The other family of
+the same URL is part of the URL. A rule may look at other URLs for three things:
 
-- how sure a cause is: the words of a summary, the evidence, and whether what may be this network's
-  doing fails or warns. It warns while a relay carries data and nothing shows that the network lets
-  that transport out. The URL's verdict is `fail` either way, since it carries nothing;
-- more samples of one range of relay ports, once the URL's own packets prove something about it;
-- that this network lets UDP out: any server's answer refutes a reference that is silent. A server
-  of the list that is silent proves nothing, since it may be dead.
+- How sure a cause is: the words of a summary, the evidence, and whether it fails or warns if this
+  network may be the cause. It warns while a relay carries data and nothing shows that the network
+  lets that transport out. The URL's verdict is `fail` either way, since it carries nothing.
+- More samples of one range of relay ports, once the URL's own packets prove something about it.
+- Whether this network lets UDP out: any server's answer refutes a reference that is silent. A
+  silent server of the list proves nothing, since it may be down.
 
-One kind of fault is the exception, since what one URL asks for changes the server for all of them:
-a coturn that hangs over an allocation (`slowness`, `reach`), or whose replies reach nobody from the
-first allocation on (`replies`). Every URL of that listener gets that cause.
+There is one exception, where a request to one URL changes the server for all of them: a coturn that
+hangs over an allocation (`slowness`, `reach`), or whose replies reach nobody after the first
+allocation (`replies`). Every URL of that listener gets that cause.
 
-What is said of the whole list or of this network is no URL's own, although it names the one it was
-seen at (`LIST_WIDE`): it may come and go with the list, and counts for no URL's verdict.
+A finding about the whole list or this network (`LIST_WIDE`) names the URL where it was seen, but
+counts for no URL's verdict. It may come and go with the list.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAIL, WARN, INFO = Severity.FAIL, Severity.WARN, Severity.INFO
 LIST_WIDE = frozenset(
     {"no-tcp-fallback", "no-tls-443", "symmetric-nat", "ice-relay-failed", "ice-srflx-failed"}
 )
-"""Codes about the list or this network: the ICE legs, for one, run once for all URLs."""
+"""Codes about the list or this network. The ICE legs, for example, run once for all URLs."""
 
 
 def about(
@@ -49,7 +49,7 @@ def about(
     seen: Exchange | None = None,
     **more: Any,
 ) -> Finding:
-    """A finding about a case, with what the observation says as evidence."""
+    """A finding about a case, with the observation as evidence."""
     evidence: dict[str, Any] = {"address": case.address}
     if seen is not None:
         evidence |= {
@@ -83,16 +83,17 @@ def reached_otherwise(record: Record, case: Case) -> bool:
 
 
 def no_turn(case: Case, seen: Exchange, step: str) -> Finding:
+    """What follows from a step that had no answer in TURN; `step` is a noun."""
     match seen.outcome:
         case Outcome.LOSSY:
-            summary = f"the way there loses packets, too many for {step}: {seen.detail}"
+            summary = f"the path to the server loses too many packets for {step}: {seen.detail}"
             return about(case, "relay-data-lost", WARN, summary, seen)
         case Outcome.UNKNOWN:
             return about(case, "deadline-reached", FAIL, seen.detail, seen)
         case Outcome.SILENT:
-            summary = f"takes the connection and does not answer {step}"
+            summary = f"the server accepts the connection, but doesn't answer {step}"
         case Outcome.CLOSED:
-            summary = f"closes the connection instead of answering {step}"
+            summary = f"the server closes the connection instead of answering {step}"
         case _:
-            summary = f"something else than TURN answers {step}: {seen.detail}"
+            summary = f"something other than TURN answers {step}: {seen.detail}"
     return about(case, "not-turn", FAIL, summary, seen)

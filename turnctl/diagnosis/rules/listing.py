@@ -1,4 +1,4 @@
-"""The list of URLs and who hands it out: judged before and beside what the servers answered."""
+"""Judge the list of URLs and the service that hands it out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from turnctl.wire.outcome import Outcome
 __all__ = ["fallbacks", "issuer", "members", "names", "ports", "reference", "rejected"]
 
 SHORT_TTL = 300
-"""Seconds: a page may wait longer for its call than a credential below this lasts."""
+"""Seconds: a page may wait longer for its call than a shorter credential lasts."""
 
 BAD_PORTS = frozenset(
     (
@@ -55,25 +55,25 @@ def issuer(plan: Plan, record: Record) -> Iterator[Finding]:
                 yield finding("issuer-unreachable", FAIL, summary, url=one.url)
     known = {url for one in record.each(ListFault) for url in one.urls}
     for url in (one for one in plan.unauthenticated if one not in known):
-        summary = "comes without username and credential, and browsers refuse it so"
+        summary = "this URL has no username and credential, and browsers reject it"
         yield finding("issuer-bad-response", FAIL, summary, url=url)
 
 
 def _credentials_as_issued(one: Issuer) -> Iterator[Finding]:
     if one.ttl is not None and one.ttl < SHORT_TTL:
-        summary = f"the credential lasts {one.ttl:.0f} s, less than the wait for a call may take"
+        summary = f"the credential lasts {one.ttl:.0f} s, and the wait for a call may take longer"
         yield finding("issuer-ttl-short", WARN, summary, url=one.url, ttl=one.ttl)
     if one.cacheable:
-        summary = "a cache on the way may keep the answer, and hand its credential to others"
+        summary = "a cache on the way may keep the answer and hand its credential to others"
         yield finding("issuer-cacheable", WARN, summary, url=one.url)
 
 
 UNFILLED = frozenset({"undefined", "null", "none", "nil", "nan", "your_server"})
-"""Names of hosts that are no names, where they have no address."""
+"""Host names that show an unfilled template, if they have no address."""
 
 
 class Where(TypedDict):
-    """What a finding about a URL of the list names."""
+    """The URL of the list that a finding is about."""
 
     url: str
     host: str
@@ -82,10 +82,10 @@ class Where(TypedDict):
 
 def rejected(plan: Plan) -> Iterator[Finding]:
     for one in plan.rejected:
-        summary = f"{_standing(one.where)}is no valid URL: {one.reason}"
+        summary = f"{_standing(one.where)}isn't a valid URL: {one.reason}"
         yield finding("url-malformed", FAIL, summary, url=one.url, member=one.where)
     for other in plan.disputed:
-        summary = f"{_standing(other.where)}works in some clients only: {other.reason}"
+        summary = f"{_standing(other.where)}works only in some clients: {other.reason}"
         severity = FAIL if other.throws else WARN
         yield finding("url-malformed", severity, summary, url=other.url, member=other.where)
 
@@ -96,7 +96,7 @@ def _standing(where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """`says` goes on after the member's name, with the fault's detail in braces."""
+    """`says` continues the sentence after the member's name, with the fault's detail in braces."""
 
     code: str
     severity: Severity
@@ -110,7 +110,7 @@ _FAULTS: Mapping[Kind, _Verdict] = {
     "not-a-list": _Verdict(
         "iceservers-not-a-list",
         FAIL,
-        "is {}, and iceServers has to be an array: browsers throw a TypeError and take nothing",
+        "is {}, and iceServers must be an array: browsers throw a TypeError and use nothing",
     ),
     "wrapped": _Verdict(
         "iceservers-wrapped",
@@ -120,24 +120,28 @@ _FAULTS: Mapping[Kind, _Verdict] = {
     "wrapped-object": _Verdict("iceservers-wrapped", WARN, "is where this answer has the list: {}"),
     "entry-not-object": _MALFORMED("is {}, and browsers throw"),
     "nested-list": _MALFORMED(
-        "holds another iceServers list and no urls, and browsers throw: take its entries out"
+        "has another iceServers list instead of urls, and browsers throw: take its entries out"
     ),
     "urls-missing": _MALFORMED("has no urls, and browsers throw{}"),
     "urls-empty": _MALFORMED("is an empty list, and browsers throw"),
-    "urls-type": _MALFORMED("is {} and not a URL, and browsers throw"),
-    "urls-nested": _UNUSUAL("is a list within the list: browsers read its one URL, others do not"),
+    "urls-type": _MALFORMED("is {} instead of a URL, and browsers throw"),
+    "urls-nested": _UNUSUAL(
+        "is a list within the list: browsers read its one URL, other clients may not"
+    ),
     "login-missing": _Verdict(
         "issuer-bad-response", FAIL, "has a TURN URL, and browsers throw: {}"
     ),
-    "member-empty": _MALFORMED("is empty beside a TURN URL, and browsers throw or are refused"),
-    "member-null": _MALFORMED("is null, for which browsers send the text null"),
-    "member-type": _MALFORMED("is {}, for which browsers send a text of no meaning"),
-    "member-converted": _UNUSUAL("is {}: browsers make text of it, others do not"),
-    "member-broken": _MALFORMED("holds half of a character, which cannot be sent"),
+    "member-empty": _MALFORMED(
+        "is empty beside a TURN URL: browsers throw, or the server refuses them"
+    ),
+    "member-null": _MALFORMED("is null, and browsers send the text null for it"),
+    "member-type": _MALFORMED("is {}, and browsers send meaningless text for it"),
+    "member-converted": _UNUSUAL("is {}: browsers turn it into text, other clients may not"),
+    "member-broken": _MALFORMED("contains half a character, which can't be sent"),
     "username-too-long": _Verdict(
         "username-too-long", FAIL, "has {}, and browsers throw above 509"
     ),
-    "credential-type": _MALFORMED("is not password, and Firefox throws: leave it out"),
+    "credential-type": _MALFORMED("isn't password, and Firefox throws: leave it out"),
 }
 
 
@@ -148,7 +152,7 @@ LOGIN_FIX = (
 
 
 def members(record: Record) -> Iterator[Finding]:
-    """What is wrong in the list itself, by what browsers do with it."""
+    """Faults in the list itself, judged by what browsers do with them."""
     for one in record.each(ListFault):
         verdict = _FAULTS[one.kind]
         detail = one.detail
@@ -160,7 +164,7 @@ def members(record: Record) -> Iterator[Finding]:
 
 
 def ports(plan: Plan) -> Iterator[Finding]:
-    """Ports that browsers refuse, and ports that look swapped."""
+    """Ports that browsers block, and ports that look swapped."""
     for url, uri in {probe.url: probe.uri for probe in plan.probes}.items():
         where = Where(url=url, host=uri.host, port=uri.port)
         # Chromium gathers srflx from other ports below 1024, and no relay.
@@ -170,24 +174,27 @@ def ports(plan: Plan) -> Iterator[Finding]:
             yield finding("url-blocked-port", FAIL, summary, **where)
         elif uri.port == DEFAULT_PORTS["stun" if uri.secure else "stuns"]:
             summary = (
-                f"{uri.scheme}: on {uri.port}, the port of {'plain' if uri.secure else 'TLS'} TURN"
+                f"the URL has {uri.scheme}: with {uri.port}, the usual port for TURN "
+                f"{'without' if uri.secure else 'over'} TLS"
             )
             yield finding("url-port-unusual", WARN, summary, **where)
 
 
 def fallbacks(plan: Plan, record: Record) -> Iterator[Finding]:
-    """What a client behind a strict network would miss in the whole list."""
+    """URLs that a client behind a strict network would need and the whole list lacks."""
     relays = [case for case in record.cases if case.probe.uri.relays and case.address]
-    # A relay in the local network is not for strangers' networks.
+    # A relay on the local network isn't meant for clients elsewhere.
     if not plan.complete or not relays or all(_is_near(case) for case in relays):
         return
     first = relays[0].probe
     where = Where(url=first.url, host=first.uri.host, port=first.uri.port)
     if all(case.probe.protocol == "udp" for case in relays):
-        summary = "the list offers UDP alone, which many company networks block"
+        summary = "the list offers only UDP, which many company networks block"
         yield finding("no-tcp-fallback", WARN, summary, **where)
     elif not any(case.probe.protocol == "tls" and case.probe.uri.port == 443 for case in relays):
-        summary = "the list has no turns: on port 443, the only way out of the strictest networks"
+        summary = (
+            "the list has no turns: URL on port 443, the only way out of the strictest networks"
+        )
         yield finding("no-tls-443", WARN, summary, **where)
 
 
@@ -197,7 +204,7 @@ def _is_near(case: Case) -> bool:
 
 
 def names(record: Record) -> Iterator[Finding]:
-    """Judged over both families together: a host with an address of either has one."""
+    """Hosts without an address. Both families count together: one address is enough."""
     by_url: dict[tuple[str, int], list[Case]] = {}
     for case in record.cases:
         by_url.setdefault((case.probe.url, case.probe.entry), []).append(case)
@@ -227,7 +234,7 @@ def names(record: Record) -> Iterator[Finding]:
 
 
 def reference(record: Record) -> Iterator[Finding]:
-    """An independent server that cannot be looked up tells nothing apart, which is to be known."""
+    """An independent server that can't be looked up can't help to tell causes apart."""
     listed = {case.probe.url for case in record.cases}
     asked = [one for one in record.each(Resolution) if one.url not in listed]
     if not asked or any(one.addresses for one in asked):
@@ -246,7 +253,7 @@ def reference(record: Record) -> Iterator[Finding]:
 
 
 def _unanswered(record: Record, url: str, uri: IceUri, said: str) -> Finding:
-    """A resolver that answers for other names points at this name's own servers."""
+    """If the resolver answers for other names, this name's own servers are at fault."""
     others = any(
         one.outcome is Outcome.OK and case.probe.uri.address is None
         for case in record.cases

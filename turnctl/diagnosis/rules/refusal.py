@@ -1,17 +1,16 @@
-"""A 401 to our credential: is it made wrongly, is it the secret, or the time? And if the time,
-whose clock is off?
+"""A 401 to our credential, as a table: what was seen → what follows.
 
-The server judges a credential's end by its own clock, which the nonce may show (coturn from 4.17
-on), or experiments with credentials of other lifetimes. Where neither does, the end is compared
-with the issuer's clock and with this machine's, and what these leave open is said to be unknown.
+A server judges a credential's end by its own clock. The nonce may show that clock (coturn from 4.17
+on), or experiments with credentials of other lifetimes do. If neither does, the end is compared
+with the issuer's clock and with this machine's. What these don't decide is reported as unknown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from signalpost.credentials import read_username
 from turnctl.diagnosis.case import Case, Record
@@ -26,74 +25,134 @@ __all__ = ["unauthorized", "unfit"]
 
 SOURCES = {"secret": "the given secret", "service": "the service"}
 
-
-def unauthorized(record: Record, case: Case, seen: Allocation, now: float) -> Iterator[Finding]:
-    """What follows from the second 401. `now` counts where the challenge has no time of its own."""
-    asked, made = case.first(Challenge), case.first(Recomputed)
-    expires = read_username(seen.username).expires
-    if asked and seen.realm and asked.realm and seen.realm != asked.realm:
-        summary = f"asks for realm {asked.realm!r} first and for {seen.realm!r} then"
-        yield about(case, "realm-mismatch", FAIL, summary, seen)
-        return
-    named = in_name(seen.username, case.probe.credential or "")
-    if not named and expires is None and made and (made.right or made.mistakes):
-        named = TIME_MISSING
-    mistakes = named + (made.mistakes if made else ())
-    if mistakes:
-        yield _malformed(case, seen, mistakes)
-    if named:
-        return  # without a time that it can read no server takes the name
-    if expires is not None:
-        refusal = _Refusal.of(record, case, seen, expires, now)
-        for code, summary in refusal.causes(explained=bool(mistakes)):
-            yield about(case, code, FAIL, summary, seen, **refusal.evidence())
-    elif not mistakes:
-        yield _without_time(case, seen)
-
-
-def unfit(case: Case, seen: Allocation) -> Iterator[Finding]:
-    """What follows from a 400 to the credential: coturn answers some user names so."""
-    mistakes = in_name(seen.username, case.probe.credential or "")
-    if BAD_REQUEST & {*mistakes}:
-        yield _malformed(case, seen, mistakes)
-
-
-def _malformed(case: Case, seen: Allocation, mistakes: Sequence[str]) -> Finding:
-    explained = [MISTAKES[name] for name in mistakes]
-    summary = "the credential is made wrongly: " + "; ".join(one.said for one in explained)
-    made = about(case, "credential-malformed", FAIL, summary, seen, mistakes=list(mistakes))
-    return replace(made, fix=" ".join(dict.fromkeys(one.fix for one in explained)))
-
-
-def _without_time(case: Case, seen: Allocation) -> Finding:
-    """A fixed user's name was refused. coturn answers an unknown user, a wrong password and a name
-    without a time to use-auth-secret all alike; only a credential with a time can tell.
-    """
-    timed = [one for one in case.each(Trial) if one.kind == "fresh" and one.expires is not None]
-    taken = next((one for one in timed if one.outcome is Outcome.OK), None)
-    if taken:
-        summary = (
-            "the user name has no timestamp and is refused, and a credential with one from "
-            f"{SOURCES[taken.source]} is taken: this server wants a timestamp (use-auth-secret)"
-        )
-        return about(case, "static-credential-on-secret-server", FAIL, summary, seen)
-    summary = "the user name or the password is wrong (a server does not tell which)"
-    refused = next((one for one in timed if one.outcome is Outcome.ERROR), None)
-    if refused:
-        summary += f"; a credential with a timestamp from {SOURCES[refused.source]} is refused too"
-    else:
-        summary += (
-            "; whether this server has fixed users or wants user names with a timestamp "
-            "(use-auth-secret) is unknown"
-        )
-    return about(case, "login-refused", FAIL, summary, seen)
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    """All times in seconds from this machine's now. `nonce` is the server's clock as its nonce has
-    it; `renamed` how the same user name fared, signed with the secret at hand; `right` whether the
-    refused credential is signed with that one.
+class Row(Generic[Facts]):
+    """If `seen` holds, a finding with `code` and the summary that `says` writes.
+
+    No code means that nothing follows, and that the question's later rows don't count.
+    """
+
+    seen: Callable[[Facts], bool]
+    code: str = ""
+    says: Callable[[Facts], str] = lambda _: ""
+
+
+Question = Sequence[Row[Facts]]
+"""Rows of which the first that applies counts."""
+
+
+def _answer(question: Question[Facts], facts: Facts) -> Iterator[tuple[str, str]]:
+    """The code and the summary, if any follow."""
+    row = next((row for row in question if row.seen(facts)), None)
+    if row is not None and row.code:
+        yield row.code, row.says(facts)
+
+
+# --- the credential itself -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    """`in_name` are the mistakes that its user name shows, `in_password` those that give its
+    password. `realms` are those of the challenge and of the second 401, None where they aren't
+    given. `with_time` are outcomes of credentials with a timestamp, by their source.
+    """
+
+    expires: int | None
+    realms: tuple[str | None, str | None]
+    in_name: tuple[str, ...]
+    in_password: tuple[str, ...]
+    with_time: tuple[tuple[Outcome, str], ...]
+
+    @classmethod
+    def of(cls, case: Case, seen: Allocation) -> _Credential:
+        asked, made = case.first(Challenge), case.first(Recomputed)
+        expires = read_username(seen.username).expires
+        named = in_name(seen.username, case.probe.credential or "")
+        if not named and expires is None and made and (made.right or made.mistakes):
+            named = TIME_MISSING
+        return cls(
+            expires=expires,
+            realms=(asked.realm if asked else None, seen.realm),
+            in_name=named,
+            in_password=made.mistakes if made else (),
+            with_time=tuple(
+                (one.outcome, SOURCES[one.source])
+                for one in case.each(Trial)
+                if one.kind == "fresh" and one.expires is not None
+            ),
+        )
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        return self.in_name + self.in_password
+
+    @property
+    def realm_changed(self) -> bool:
+        before, after = self.realms
+        return bool(before and after) and before != after
+
+    def source(self, outcome: Outcome) -> str:
+        """Who made a credential with a timestamp that ended so, "" for nobody."""
+        return next((source for ended, source in self.with_time if ended is outcome), "")
+
+
+REALM: Question[_Credential] = (
+    Row(
+        lambda c: c.realm_changed,
+        "realm-mismatch",
+        lambda c: f"the server asks first for realm {c.realms[0]!r} and then for {c.realms[1]!r}",
+    ),
+)
+
+FORM: Question[_Credential] = (
+    Row(lambda c: bool(c.mistakes), "credential-malformed", lambda c: _made_wrongly(c.mistakes)),
+)
+
+FIXED_USER: Question[_Credential] = (
+    # coturn answers an unknown user, a wrong password, and a name without a time to use-auth-secret
+    # all alike. Only a credential with a time shows the difference.
+    Row(
+        lambda c: bool(c.source(Outcome.OK)),
+        "static-credential-on-secret-server",
+        lambda c: (
+            "the server refuses the user name, which has no timestamp, and accepts a credential "
+            f"with one from {c.source(Outcome.OK)}: it wants a timestamp (use-auth-secret)"
+        ),
+    ),
+    Row(
+        lambda c: bool(c.source(Outcome.ERROR)),
+        "login-refused",
+        lambda c: (
+            "the user name or the password is wrong (the server doesn't say which); a credential "
+            f"with a timestamp from {c.source(Outcome.ERROR)} is refused too"
+        ),
+    ),
+    Row(
+        lambda _: True,
+        "login-refused",
+        lambda _: (
+            "the user name or the password is wrong (the server doesn't say which); it isn't known "
+            "whether this server has fixed users or wants user names with a timestamp "
+            "(use-auth-secret)"
+        ),
+    ),
+)
+
+
+# --- the secret and the time ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A refused credential that has an end. All times are seconds from this machine's now.
+
+    `nonce` is the server's clock as its nonce shows it. `renamed` is how the same user name fared
+    when it was signed with the secret at hand, and `right` whether the refused credential is signed
+    with that one. `malformed` says that its password's mistake is known.
     """
 
     expires: int
@@ -105,13 +164,16 @@ class _Refusal:
     refused: tuple[float, ...]
     nonce: float | None
     issuer: float | None
+    malformed: bool
 
     @classmethod
-    def of(cls, record: Record, case: Case, seen: Allocation, expires: int, now: float) -> _Refusal:
-        asked = case.first(Challenge)
+    def of(
+        cls, record: Record, case: Case, seen: Allocation, made: _Credential, now: float
+    ) -> _Timed:
+        asked, expires = case.first(Challenge), made.expires or 0
         here = asked.unix if asked and asked.unix is not None else now
         trials = list(case.each(Trial))
-        # One that does not outlive the refused credential says nothing that this did not.
+        # One that doesn't outlive the refused credential shows nothing that this one didn't.
         lives = [
             (one.outcome, one.expires - here)
             for one in trials
@@ -121,7 +183,7 @@ class _Refusal:
         refused = tuple(sorted(left for outcome, left in lives if outcome is Outcome.ERROR))
         time = in_nonce(asked.nonce if asked else None, here)
         if time is not None and any(left < time - here - SAME for left in taken):
-            time = None  # another server's digits: it takes what has ended by them
+            time = None  # another server's digits: it accepts what has ended by them
         issuers = (one for one in record.each(Issuer) if seen.username in one.usernames)
         return cls(
             expires=expires,
@@ -133,72 +195,45 @@ class _Refusal:
             refused=refused,
             nonce=None if time is None else time + 0.5 - here,  # whole seconds
             issuer=next((one.clock for one in issuers), None),
+            malformed=bool(made.mistakes),
         )
-
-    def causes(self, *, explained: bool) -> Iterator[tuple[str, str]]:
-        """Codes and summaries: the secret, the time, or both. When the password's mistake is known
-        (`explained`) the secret is blamed only where a right credential fails too.
-        """
-        known_good = explained and (self.renamed is Outcome.OK or self.taken)
-        secret, times = None if known_good else self._secret(), list(self._times())
-        if secret:
-            yield "secret-mismatch", secret
-        yield from times
-        if not secret and not times and not explained:
-            summary = (
-                "the credential is refused; whether for its secret or its time is unknown "
-                "(--secret-file tells, or a service's URL with --api-key-file)"
-            )
-            if self.ended is False:
-                summary = "the credential is refused, and by the server's clock it has not ended"
-            yield "secret-mismatch", summary
 
     @property
     def ended(self) -> bool | None:
-        """Whether to the server the credential has ended; None where that is not known."""
+        """Whether the credential has ended for the server; None if that isn't known."""
         if self.renamed is Outcome.OK:
             return False
         if self.nonce is not None:
             return self.left <= self.nonce
-        # What differs from one that is taken is the time: its password was tried, or is the same.
+        # It differs from an accepted one by its time: its password was tried, or is the same.
         return True if self.taken else None
 
-    def _secret(self) -> str | None:
-        """What is wrong with the secret, None where nothing is known to be."""
-        if self.renamed is Outcome.OK:
-            return "the credential is refused, and taken when it is signed with the given secret"
-        if self.taken and self.ended and self.renamed is Outcome.ERROR:
-            return "the credential is signed with another secret than the given one, coturn's"
-        if self.taken:
-            taken = f"the credential is refused, and a fresh one of {self.source} is taken"
-            return None if self.ended else taken
+    @property
+    def outlived(self) -> bool:
+        """Whether one was refused that can't have ended by the server's clock."""
         by_its_clock = -math.inf if self.nonce is None else self.nonce + SAME
-        if any(left > by_its_clock for left in self.refused):
-            if self.right:
-                return (
-                    "a credential that is rightly made with the given secret is refused: coturn "
-                    "has another secret or no use-auth-secret, or it loaded another file"
-                )
-            ends = f"that ends in {max(self.refused):.0f} s"
-            return f"the credential is refused, and so is one of {self.source} {ends}"
-        return None
+        return any(left > by_its_clock for left in self.refused)
 
-    def _times(self) -> Iterator[tuple[str, str]]:
-        """That it ended, and that clocks differ: either, both, or nothing that is known."""
-        if self.ended is False or (self.ended is None and self.refused):
-            return
-        by_issuer = self.issuer if self.issuer is not None else 0.0
-        over = self.left <= by_issuer
-        if over:
-            whose = "this machine" if self.issuer is None else "the issuer"
-            ago = f"{by_issuer - self.left:.0f} s ago by {whose}'s clock"
-            yield "credential-expired", f"the credential ended {ago}"
+    @property
+    def by_issuer(self) -> float:
+        """The issuer's clock; this machine's if it isn't known."""
+        return self.issuer if self.issuer is not None else 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended by the clock that it was issued by."""
+        return self.left <= self.by_issuer
+
+    @property
+    def time_clears(self) -> bool:
+        """Whether its time isn't the reason, as far as anything shows."""
+        return self.ended is False or (self.ended is None and bool(self.refused))
+
+    @property
+    def clocks_differ(self) -> bool:
         if self.ended is None:
-            differ = not over and self.left <= 0
-        else:
-            differ = not over or self.clocks.server.low > by_issuer + SAME
-        if differ:
-            yield "clock-skew", self._skew()
+            return not self.over and self.left <= 0
+        return not self.over or self.clocks.server.low > self.by_issuer + SAME
 
     @property
     def clocks(self) -> Clocks:
@@ -207,29 +242,6 @@ class _Refusal:
         if self.ended is not True:
             return Clocks(self.issuer, UNKNOWN)
         return Clocks(self.issuer, Span(max((self.left, *self.refused)), min(self.taken)))
-
-    def _skew(self) -> str:
-        clocks, ends = self.clocks, "to it the credential has ended"
-        match clocks.off:
-            case "issuer":
-                behind = -(clocks.issuer or 0.0)
-                return (
-                    f"the issuer's clock is {behind:.0f} s behind this machine's and the server's: "
-                    "to these the credential has ended"
-                )
-            case "server":
-                return (
-                    f"its clock is {clocks.server} ahead of the issuer's and this machine's: {ends}"
-                )
-        said = []
-        if clocks.server != UNKNOWN:
-            said.append(f"its clock is {clocks.server} ahead of this machine's: {ends}")
-        if clocks.issuer is not None and abs(clocks.issuer) > SAME:
-            side = "ahead of" if clocks.issuer > 0 else "behind"
-            over = ", by which the credential has ended" if clocks.server == UNKNOWN else ""
-            far = f"{abs(clocks.issuer):.0f} s"
-            said.append(f"the issuer's clock is {far} {side} this machine's{over}")
-        return "; ".join([*said, "which of them is off is unknown"])
 
     def evidence(self) -> dict[str, Any]:
         """Clocks in seconds ahead of this machine's, lives in seconds from now."""
@@ -249,3 +261,156 @@ class _Refusal:
             "serverClock": server,
             "clockOff": clocks.off,
         }
+
+
+SECRET: Question[_Timed] = (
+    # A password whose mistake is known says nothing about the secret, if a right one is accepted.
+    Row(lambda t: t.malformed and (t.renamed is Outcome.OK or bool(t.taken))),
+    Row(
+        lambda t: t.renamed is Outcome.OK,
+        "secret-mismatch",
+        lambda _: (
+            "the server refuses the credential, and accepts the same user name signed with the "
+            "given secret"
+        ),
+    ),
+    Row(
+        lambda t: bool(t.taken and t.ended) and t.renamed is Outcome.ERROR,
+        "secret-mismatch",
+        lambda _: (
+            "the credential is signed with a secret other than the given one, and the given one is "
+            "coturn's"
+        ),
+    ),
+    Row(lambda t: bool(t.taken and t.ended)),
+    Row(
+        lambda t: bool(t.taken),
+        "secret-mismatch",
+        lambda t: f"the server refuses the credential, and accepts a new one from {t.source}",
+    ),
+    Row(
+        lambda t: t.outlived and t.right,
+        "secret-mismatch",
+        lambda _: (
+            "the server refuses a credential that is made correctly with the given secret: coturn "
+            "has another secret or no use-auth-secret, or it loaded another file"
+        ),
+    ),
+    Row(
+        lambda t: t.outlived,
+        "secret-mismatch",
+        lambda t: (
+            f"the server refuses the credential, and also one from {t.source} that ends in "
+            f"{max(t.refused):.0f} s"
+        ),
+    ),
+)
+
+END: Question[_Timed] = (
+    Row(lambda t: t.time_clears),
+    Row(
+        lambda t: t.over,
+        "credential-expired",
+        lambda t: (
+            f"the credential expired {t.by_issuer - t.left:.0f} s ago by "
+            f"{'this machine' if t.issuer is None else 'the issuer'}'s clock"
+        ),
+    ),
+)
+
+CLOCK: Question[_Timed] = (
+    Row(lambda t: t.time_clears),
+    Row(lambda t: t.clocks_differ, "clock-skew", lambda t: _skew(t.clocks)),
+)
+
+UNDECIDED: Question[_Timed] = (
+    Row(lambda t: t.malformed or any(_codes(t, SECRET, END, CLOCK))),
+    Row(
+        lambda t: t.ended is False,
+        "secret-mismatch",
+        lambda _: "the server refuses the credential, which has not expired by the server's clock",
+    ),
+    Row(
+        lambda _: True,
+        "secret-mismatch",
+        lambda _: (
+            "the server refuses the credential, and it isn't known whether the secret or the time "
+            "is wrong (--secret-file finds out, or a service's URL with --api-key-file)"
+        ),
+    ),
+)
+
+TIMED = (SECRET, END, CLOCK, UNDECIDED)
+"""What is asked about a credential with an end. The secret and the time may both be wrong."""
+
+
+def _codes(timed: _Timed, *questions: Question[_Timed]) -> Iterator[tuple[str, str]]:
+    for question in questions:
+        yield from _answer(question, timed)
+
+
+# --- the rules -----------------------------------------------------------------------------------
+
+
+def unauthorized(record: Record, case: Case, seen: Allocation, now: float) -> Iterator[Finding]:
+    """What follows from the second 401. `now` counts if the challenge has no time of its own."""
+    credential = _Credential.of(case, seen)
+    for code, summary in _answer(REALM, credential):
+        yield about(case, code, FAIL, summary, seen)
+        return
+    yield from _malformed(case, seen, credential)
+    if credential.in_name:
+        return  # no server accepts a name without a time that it can read
+    if credential.expires is None:
+        for code, summary in _answer(FIXED_USER, credential):
+            yield about(case, code, FAIL, summary, seen)
+        return
+    timed = _Timed.of(record, case, seen, credential, now)
+    for code, summary in _codes(timed, *TIMED):
+        yield about(case, code, FAIL, summary, seen, **timed.evidence())
+
+
+def unfit(case: Case, seen: Allocation) -> Iterator[Finding]:
+    """What follows from a 400 to the credential: coturn sends it for some user names."""
+    credential = _Credential.of(case, seen)
+    if BAD_REQUEST & {*credential.in_name}:
+        yield from _malformed(case, seen, replace(credential, in_password=()))
+
+
+def _malformed(case: Case, seen: Allocation, credential: _Credential) -> Iterator[Finding]:
+    """The finding with the mistakes' own fixes."""
+    for code, summary in _answer(FORM, credential):
+        mistakes = credential.mistakes
+        made = about(case, code, FAIL, summary, seen, mistakes=list(mistakes))
+        yield replace(made, fix=" ".join(dict.fromkeys(MISTAKES[one].fix for one in mistakes)))
+
+
+def _made_wrongly(mistakes: Sequence[str]) -> str:
+    return "the credential is made wrongly: " + "; ".join(MISTAKES[one].said for one in mistakes)
+
+
+def _skew(clocks: Clocks) -> str:
+    match clocks.off:
+        case "issuer":
+            return (
+                f"the issuer's clock is {-(clocks.issuer or 0.0):.0f} s behind this machine's and "
+                "the server's, and by these the credential has expired"
+            )
+        case "server":
+            return (
+                f"the server's clock is {clocks.server} ahead of the issuer's and this machine's, "
+                "and by it the credential has expired"
+            )
+    known = []
+    if clocks.server != UNKNOWN:
+        known.append(
+            f"the server's clock is {clocks.server} ahead of this machine's, and by it the "
+            "credential has expired"
+        )
+    if clocks.issuer is not None and abs(clocks.issuer) > SAME:
+        side = "ahead of" if clocks.issuer > 0 else "behind"
+        over = ", by which the credential has expired" if clocks.server == UNKNOWN else ""
+        known.append(
+            f"the issuer's clock is {abs(clocks.issuer):.0f} s {side} this machine's{over}"
+        )
+    return "; ".join([*known, "it isn't known which clock is wrong"])

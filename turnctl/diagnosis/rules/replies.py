@@ -1,4 +1,4 @@
-"""Replies over UDP that would not reach everybody: a TTL that is too low, another address.
+"""Find replies over UDP that don't reach everybody: too low a TTL, or another address.
 
 Every system in use sends with a TTL (IPv6: hop limit) of 64, 128 or 255, and the longest paths have
 some forty routers. So a healthy server's replies arrive with 24 at least.
@@ -26,31 +26,31 @@ from turnctl.wire.outcome import Address, Outcome
 __all__ = ["elsewhere", "hop_limits", "low_ttl_version", "went_silent"]
 
 PLAUSIBLE = 24
-"""What 64 leaves after the longest path."""
+"""What is left of 64 after the longest path."""
 
 CERTAIN = 8
-"""At or below it even a system that starts at 32, as none has done for decades, would have to be 24
-routers away. Between it and PLAUSIBLE most clients are reached: a warning."""
+"""At or below it, even a system that starts at 32, as none has done for decades, would have to be
+24 routers away. Between this and PLAUSIBLE most clients are reached, so it's a warning."""
 
 FELL = 16
-"""A fall within one session that no other route explains."""
+"""A fall within one session that a change of route doesn't explain."""
 
 _LOW_TTL = re.compile(r"coturn-4\.17\.[01]\b", re.IGNORECASE)
-"""What sends its replies with TTL 1 from the first authenticated Allocate on."""
+"""Versions that send replies with TTL 1 after the first authenticated Allocate."""
 
 
 def hop_limits(case: Case) -> Iterator[Finding]:
-    """Replies that arrived, and would not have arrived a few routers further away."""
+    """Replies that arrived, but would not have arrived a few routers further away."""
     seen = case.first(ReplyHops)
     if seen is None or seen.lowest >= PLAUSIBLE:
         return
     fell = seen.highest - seen.lowest >= FELL
     name = "hop limit" if case.probe.family == 6 else "TTL"
-    summary = f"replies over UDP arrive with {name} {seen.lowest}"
+    summary = f"the server's replies over UDP arrive with {name} {seen.lowest}"
     if fell:
         summary += f", the first ones with {seen.highest}"
-    away = "any further router" if seen.lowest == 1 else f"{seen.lowest} more routers"
-    summary += f": clients behind {away} get none of them"
+    away = "one more router" if seen.lowest == 1 else f"{seen.lowest} more routers"
+    summary += f": clients behind {away} don't get them"
     yield about(
         case,
         "reply-ttl-low",
@@ -63,7 +63,7 @@ def hop_limits(case: Case) -> Iterator[Finding]:
 
 
 def elsewhere(case: Case) -> Iterator[Finding]:
-    """An answer to our transaction that came from another address or port than was asked."""
+    """An answer to our transaction from an address or port other than the one that was asked."""
     if case.probe.protocol != "udp":
         return
     asked = (case.address, case.probe.uri.port)
@@ -71,16 +71,16 @@ def elsewhere(case: Case) -> Iterator[Finding]:
     seen = case.first(Exchange, lambda one: isinstance(one, kinds) and one.came_from is not None)
     if seen is None or seen.came_from is None:
         return
-    summary = f"asked at {asked[0]} port {asked[1]}, it answers from "
+    summary = f"the server was asked at {asked[0]} port {asked[1]}, but answers from "
     summary += f"{_shown(seen.came_from, asked[0])}: browsers and NATs drop such answers"
     severity = FAIL
     binding = case.first(Binding)
     local = binding.local[0] if binding and binding.local else ""
     if is_beside(seen.came_from[0], local) and not is_beside(asked[0] or "", local):
-        # As Docker's proxy does to containers of its own network, and a router to its own side.
+        # Docker's proxy answers containers of its network like this, and a router its own side.
         severity = WARN
         summary += (
-            ". That is an address of this machine's own network, so the cause may be here: run the "
+            ". That address is on this machine's own network, so the cause may be here: run the "
             "check from another network"
         )
     source = f"{seen.came_from[0]} port {seen.came_from[1]}"
@@ -92,12 +92,13 @@ def _shown(source: Address, asked: str | None) -> str:
 
 
 def went_silent(record: Record, case: Case) -> Iterator[Finding]:
-    """UDP that answered until an authenticated Allocate, and then nothing any more, to nobody.
+    """UDP that answered until an authenticated Allocate, and answers nobody since.
 
-    Judged of every URL of that listener: to the others it may have been silent from the start.
+    This applies to every URL of that listener. For the others it may have been silent from the
+    start.
     """
     if case.first(ReplyHops, lambda one: one.lowest < PLAUSIBLE):
-        return  # named with what arrived
+        return  # reported with what arrived
     where = (case.address, case.probe.uri.port)
     for other in record.cases:
         after = other.first(Afterwards)
@@ -110,10 +111,10 @@ def went_silent(record: Record, case: Case) -> Iterator[Finding]:
             continue
         seen = case.first(Allocation) or case.first(Binding)
         summary = (
-            "answers over UDP until the first authenticated Allocate and nothing after it, "
-            f"{after.sent} Bindings from a new socket neither; TCP goes on answering. So does a "
-            "server whose replies then leave with TTL 1; a firewall that blocks this client from "
-            "then on would show the same"
+            "the server answers over UDP until the first authenticated Allocate and nothing after "
+            f"it, not even {after.sent} Bindings from a new socket, while TCP still answers. This "
+            "is how a server behaves whose replies leave with TTL 1 from then on. A firewall that "
+            "blocks this client from then on would look the same"
         )
         yield about(case, "reply-ttl-low", FAIL, summary, seen, unanswered=after.sent)
         return
@@ -129,7 +130,7 @@ def _granted_over_tcp(record: Record, case: Case) -> bool:
 
 
 def low_ttl_version(record: Record, case: Case) -> str | None:
-    """The SOFTWARE of the case's server, seen over whatever URL, when its replies have TTL 1."""
+    """The SOFTWARE of the case's server, seen over any URL, if that version sends with TTL 1."""
     return next(
         (
             one.software

@@ -1,8 +1,8 @@
-"""Allocations that take seconds: one cause for much that is silent meanwhile.
+"""Find allocations that take seconds, which explain silence elsewhere at the same time.
 
-coturn gives each allocation one of its `relay-ip` addresses. With an address that its host does not
-have it tries to bind every port of the range in vain, for seconds, and that thread answers nobody
-else. Depending on chance such an allocation ends in error 508, or late, on another address.
+coturn gives each allocation one of its `relay-ip` addresses. If its host doesn't have that address,
+coturn tries in vain to bind every port of the range. This takes seconds, in which that thread
+answers nobody else. By chance such an allocation ends in error 508, or late, on another address.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from turnctl.wire.outcome import Outcome
 __all__ = ["first_refused", "slow"]
 
 SLOW_MS = 2_500
-"""Requests are sent again several times before: loss alone hardly ever delays an answer so far."""
+"""By then a request has been sent again several times: loss alone hardly ever delays an answer so
+long."""
 
 SLOW_BESIDE_LOSS_MS = 6_000
-"""Over UDP, where some twenty sends fit in before. A stream may stall for as long by loss alone."""
+"""Over UDP, where about twenty sends fit in before. A stream may stall this long by loss alone."""
 
 RATHER_SLOW_MS = 1_000
-"""Enough where it happens twice, and data that went through the server's relays was not lost."""
+"""Enough if it happens twice, and no data through the server's relays was lost."""
 
 PROMPT_MS = 200
-"""What was answered within has not been sent twice: the path is quick, and loses little."""
+"""An answer within this time wasn't sent twice: the path is quick and loses little."""
 
 
 def slow(record: Record, case: Case, now: float) -> Iterator[Finding]:
-    """An allocation at the case's server that was answered late. All its URLs suffer from it."""
+    """A late answer to an allocation at the case's server. It affects all URLs of that server."""
     if not case.probe.uri.relays:
         return
     beside = [other for other in record.cases if other.address == case.address]
@@ -50,15 +51,15 @@ def slow(record: Record, case: Case, now: float) -> Iterator[Finding]:
     worst = max(late, key=lambda one: one.elapsed_ms)
     seconds = f"{worst.elapsed_ms / 1000:.1f} s"
     if any(one.code == 508 for one in late):
-        summary = f"takes up to {seconds} to find that it has no relay port (508)"
+        summary = f"the server takes up to {seconds} to find out that it has no relay port (508)"
         if first_refused(record, case):
-            summary += ", for the first allocation already"
-        summary += ": its relay-ip is not an address of its host, most likely"
+            summary += ", even for the first allocation"
+        summary += ": most likely its relay-ip isn't an address of its host"
         yield about(case, "relay-ports-exhausted", FAIL, summary, worst)
         return
     summary = (
-        f"takes up to {seconds} for an allocation, and answers nothing else meanwhile: one of "
-        "several relay-ip is not an address of its host, most likely"
+        f"the server takes up to {seconds} for an allocation, and answers nothing else meanwhile: "
+        "most likely one of its relay-ip lines isn't an address of its host"
     )
     yield about(case, "allocation-slow", FAIL, summary, worst, slowAllocations=len(late))
 
@@ -69,7 +70,7 @@ def _is_prompt(case: Case) -> bool:
 
 
 def _loses(case: Case) -> bool:
-    """Whether packets of this URL are known to have got lost."""
+    """Whether packets of this URL are known to be lost."""
     return any(echo.loss for echo in case.each(Echo)) or any(
         one.outcome is Outcome.LOSSY for one in case.each(Exchange)
     )

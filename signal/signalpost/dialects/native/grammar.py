@@ -1,8 +1,7 @@
-"""The bounds of what a client may say, and the sentence for what lies outside them.
+"""The limits of a client's messages, and the sentence for each mistake.
 
-The bounds are here once: `messages` builds the wire grammar of them, the Python client uses them
-through `messages`, and a test holds `/client.js` to them. `explain` decides nothing: it words what
-`messages.parse` has refused.
+`messages` builds the wire grammar from the limits, the Python client uses them, and a test compares
+them with `/client.js`. `explain` decides nothing: it says why `messages.parse` refused a message.
 """
 
 from __future__ import annotations
@@ -47,26 +46,26 @@ MAX_TEXT = 8_000
 MAX_METADATA = 4_096
 """Bytes of a peer's or a room's metadata, as JSON in UTF-8."""
 MAX_DEPTH = 256
-"""Arrays and objects inside one another, the message itself included: far from what overflows the
-stack of whoever reads it.
+"""Arrays and objects inside one another, including the message itself. It's far from what overflows
+a reader's stack.
 """
 MAX_SAFE = 2**53 - 1
-"""Numbers that every JavaScript client can hold (RFC 8259, section 6)."""
+"""The largest number that every JavaScript client can hold (RFC 8259, section 6)."""
 
-# \Z, not $, which would let a trailing newline pass. No dots alone: in the path of a URL they would
-# be steps, and nobody could be put out of the room by the back-end API.
+# \Z, not $, which would let a trailing newline pass. Not . or ..: in the path of a URL they would
+# be steps, and the back-end API couldn't remove anybody from the room.
 ROOM_PATTERN = rf"\A(?!\.{{1,2}}\Z)[^\x00-\x1f\x7f]{{1,{MAX_ROOM_NAME}}}\Z"
 CALL_PATTERN = rf"\A[A-Za-z0-9_-]{{{MIN_CALL_NAME},{MAX_CALL_NAME}}}\Z"
 
 NOT_UNICODE = "the text is not valid Unicode"
-NESTED = "the message is nested too deep"
+NESTED = "the message is nested too deeply"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CALL = re.compile(CALL_PATTERN)
 _LONE = re.compile(r"[\ud800-\udfff]")
 
 _Rule = Callable[[Any], str | None]
-"""The sentence for a value that won't do, None for one that will."""
+"""The sentence for a bad value, None for a good one."""
 
 
 def _text(noun: str, most: int, least: int = 1) -> _Rule:
@@ -74,7 +73,7 @@ def _text(noun: str, most: int, least: int = 1) -> _Rule:
 
     def rule(value: Any) -> str | None:
         if not isinstance(value, str):
-            return f"{noun} is text"
+            return f"{noun} must be text"
         return None if least <= len(value) <= most else f"{noun} has {bounds} characters"
 
     return rule
@@ -85,30 +84,30 @@ def _room(value: Any) -> str | None:
     if (wrong := _text(noun, MAX_ROOM_NAME)(value)) is not None:
         return wrong
     if _CONTROL.search(value):
-        return f"{noun} has no control characters"
-    return f"{noun} is neither . nor .." if value in {".", ".."} else None
+        return f"{noun} can't have control characters"
+    return f"{noun} can't be . or .." if value in {".", ".."} else None
 
 
 def _call(value: Any) -> str | None:
     if not isinstance(value, str):
-        return "a call's id is text"
+        return "a call's id must be text"
     if _CALL.match(value):
         return None
     return f"a call's id has {MIN_CALL_NAME} to {MAX_CALL_NAME} letters, digits, - and _"
 
 
 def _role(value: Any) -> str | None:
-    return None if value in ("member", "observer") else "a role is member or observer"
+    return None if value in ("member", "observer") else "a role must be member or observer"
 
 
 def _flag(noun: str) -> _Rule:
-    return lambda value: None if isinstance(value, bool) else f"{noun} is true or false"
+    return lambda value: None if isinstance(value, bool) else f"{noun} must be true or false"
 
 
 def _whole(noun: str) -> _Rule:
     def rule(value: Any) -> str | None:
         whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SAFE
-        return None if whole else f"{noun} is a whole number"
+        return None if whole else f"{noun} must be a whole number"
 
     return rule
 
@@ -118,7 +117,7 @@ def _anything(value: Any) -> str | None:
 
 
 class _Member(NamedTuple):
-    """`noun` and what is true of it; `optional`: it may be absent or null."""
+    """`noun` and its rule. An `optional` member may be absent, and null if it's `nullable`."""
 
     noun: str
     rule: _Rule
@@ -139,7 +138,9 @@ _KINDS: Mapping[str, Mapping[str, _Member]] = {
     "hello": {
         "name": _Member("a name", _text("a name", MAX_SHOWN_NAME, 0), optional=True),
         "token": _Member(
-            "a token", lambda v: None if isinstance(v, str) else "a token is text", optional=True
+            "a token",
+            lambda v: None if isinstance(v, str) else "a token must be text",
+            optional=True,
         ),
         "reliable": _Member("reliable", _flag("reliable"), optional=True, nullable=False),
     },
@@ -170,13 +171,13 @@ _KINDS: Mapping[str, Mapping[str, _Member]] = {
 
 
 def explain(members: Any) -> str | None:
-    """What is wrong with a decoded message, None when nothing is that these rules know."""
+    """What is wrong with a decoded message, None if these rules find nothing."""
     if not isinstance(members, dict):
-        return "a message is a JSON object"
+        return "a message must be a JSON object"
     type_ = members.get("type")
     kind = _KINDS.get(type_) if isinstance(type_, str) else None
     if kind is None:
-        return "a message's type is one of docs/protocol.md"
+        return "a message's type must be one of those in docs/protocol.md"
     for name, member in kind.items():
         if name not in members:
             if not member.optional:
@@ -189,7 +190,7 @@ def explain(members: Any) -> str | None:
 
 
 class Envelope(NamedTuple):
-    """What can still be read of a message that is refused: its number, its id, what is wrong."""
+    """The legible parts of a refused message: its number, its id, and what is wrong."""
 
     seq: int | None
     id: str | int | None
@@ -200,7 +201,7 @@ _NOTHING = Envelope(None, None, None)
 
 
 def read(text: bytes) -> Envelope:
-    """Read what the strict parser has refused, as far as that goes; never raises."""
+    """Read a message that the strict parser has refused, as far as possible. Never raises."""
     try:
         members = json.loads(text.decode())
     except (ValueError, RecursionError):
@@ -228,9 +229,7 @@ def _is_id(value: Any) -> bool:
 
 
 def depth(text: bytes) -> int:
-    """How deep arrays and objects of JSON are inside one another. A bound is enough where few
-    brackets are there at all.
-    """
+    """How deeply the arrays and objects are nested, or an upper bound if there are few brackets."""
     most = text.count(b"[") + text.count(b"{")
     if most <= MAX_DEPTH:
         return most
@@ -243,7 +242,7 @@ def depth(text: bytes) -> int:
             case b"]" | b"}":
                 level -= 1
             case _:
-                pass  # a string, whose brackets are text
+                pass  # brackets in a string are text
     return deepest
 
 

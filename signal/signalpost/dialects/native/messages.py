@@ -1,8 +1,8 @@
-"""The native protocol's messages (`signalpost.v1`): one Struct a message, parse and dump.
+"""The native protocol's messages (`signalpost.v1`): one Struct for each, `parse` and `dump`.
 
-Owns the wire grammar; docs/protocol.md explains every message, and a test parses its examples.
-A signal's `data` is kept as the bytes it came in: it is checked to be JSON and never parsed.
-Unknown members are ignored, so that a newer client can talk to an older service.
+docs/protocol.md explains every message, and a test parses its examples. `parse` checks that a
+signal's `data` is JSON, and keeps the bytes it came in. Unknown members are ignored, so that a
+newer client can talk to an older service.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from signalpost.dialects.native import grammar
-from signalpost.dialects.native.grammar import (
-    MAX_DEPTH,
-    MAX_METADATA,
-    MAX_SAFE,
-    MAX_TEXT,
-)
+from signalpost.dialects.native.grammar import MAX_DEPTH, MAX_METADATA, MAX_SAFE, MAX_TEXT
 from signalpost.errors import Malformed
 from signalpost.ids import CallId, PeerId, RoomId, UserId
 
@@ -73,14 +68,14 @@ __all__ = [
 SUBPROTOCOL = "signalpost.v1"
 
 RoomName = Annotated[RoomId, msgspec.Meta(pattern=grammar.ROOM_PATTERN)]
-# Of a room that one is in: no pattern has to be matched for each signal.
+# The sender is in the room already: a signal needs no pattern match.
 KnownRoom = Annotated[RoomId, msgspec.Meta(min_length=1, max_length=grammar.MAX_ROOM_NAME)]
 PeerName = Annotated[PeerId, msgspec.Meta(min_length=1, max_length=grammar.MAX_PEER_NAME)]
 UserName = Annotated[UserId, msgspec.Meta(min_length=1, max_length=grammar.MAX_USER_NAME)]
 CallName = Annotated[CallId, msgspec.Meta(pattern=grammar.CALL_PATTERN)]
 ShownName = Annotated[str, msgspec.Meta(max_length=grammar.MAX_SHOWN_NAME)]
 Metadata = msgspec.Raw | UnsetType
-"""Any JSON. `null` was given, UNSET was not."""
+"""Any JSON. `null` is a value, UNSET is an absent member."""
 Reason = Annotated[str, msgspec.Meta(max_length=grammar.MAX_REASON)]
 Id = (
     Annotated[str, msgspec.Meta(max_length=grammar.MAX_ID)]
@@ -99,7 +94,7 @@ class _Message(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class _Numbered(_Message):
-    """`seq` is there from a reliable client."""
+    """A reliable client sets `seq`."""
 
     seq: Number | None = None
     id: Id = None
@@ -121,7 +116,7 @@ class Hello(_Message, tag="hello"):
 
 
 class Ack(_Message, tag="ack"):
-    """From both sides: everything up to `seq` has arrived."""
+    """Both sides send it: everything up to `seq` has arrived."""
 
     seq: Number
 
@@ -223,7 +218,7 @@ ClientMessage = (
 
 
 class Limits(_Message):
-    """What the service takes on one connection; beyond it the connection is closed."""
+    """What the service accepts on one connection. Beyond it the connection is closed."""
 
     message_bytes: int
     messages_per_second: float
@@ -231,8 +226,8 @@ class Limits(_Message):
 
 
 class Welcome(_Message, tag="welcome"):
-    """`ttl` and `expires` (Unix time) are the credential's, absent when there is none. The last
-    four are a reliable client's.
+    """`ttl` and `expires` (Unix time) belong to the credential and are absent without one. Only a
+    reliable client gets the last four.
     """
 
     peer: str
@@ -305,7 +300,7 @@ class RoomChanged(_Message, tag="room"):
 
 
 class Signalled(_Message, tag="signal"):
-    """As `dump` would write it; the service itself joins the bytes (dialects/native)."""
+    """The service doesn't use `dump` for it, but joins the bytes itself (translation.py)."""
 
     sender: str = msgspec.field(name="from")
     data: msgspec.Raw
@@ -391,12 +386,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def parse(text: bytes) -> ClientMessage:
-    """Raises Malformed, whatever the bytes are, with the number and the id where they are legible:
-    a message that is refused has been heard all the same.
+    """The message. For any other bytes raises Malformed, with the message's number and id where
+    they are legible, because a refused message counts as received.
     """
     try:
         if not text.isascii():
-            # Raw parts go on unread, and must not break their reader's connection (RFC 6455,
+            # Raw parts are passed on unread and must not break the reader's connection (RFC 6455,
             # section 8.1).
             text.decode()
         message = _decode(text)
@@ -425,7 +420,7 @@ def dump(message: ServerMessage) -> bytes:
 
 
 def members(message: ServerMessage) -> bytes:
-    """The message without its opening brace, for a number to be put before it."""
+    """The message without its opening brace: a number is put there."""
     return _encode(message)[1:]
 
 

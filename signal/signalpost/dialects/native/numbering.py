@@ -1,9 +1,8 @@
-"""Sessions: what makes a lost connection harmless. Numbers, acknowledgements, replay.
+"""Numbers, acknowledgements and replay: they make a lost connection harmless.
 
-Owns one direction each: `Outgoing` keeps what the client has not acknowledged, `Incoming` drops
-what came before. A session outlives its sockets; numbers belong to it, never to a socket. Pure: no
-sockets, no clock. Nothing is ever delivered twice or out of order, and where something is missing
-the session says so instead of going on: that rule must not be broken.
+`OutgoingNumbers` keeps what the client hasn't acknowledged, `IncomingNumbers` drops repeats.
+Numbers belong to the session, which outlives its sockets. Pure: no sockets, no clock. Never deliver
+a message twice or out of order; if one is missing, say so instead of carrying on.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from signalpost.errors import OutOfOrder
-from signalpost.signaling.hub import Receipt
+from signalpost.signaling.hub import Encoded, Receipt
 
-__all__ = ["MAX_KEPT", "Incoming", "Outgoing"]
+__all__ = ["MAX_KEPT", "IncomingNumbers", "OutgoingNumbers"]
 
 MAX_KEPT = 1_048_576
 """Bytes kept for replay: sixteen of the largest messages, or thousands of candidates."""
@@ -25,9 +24,9 @@ class _Kept(NamedTuple):
     receipt: Receipt | None
 
 
-class Outgoing:
-    """Messages to the client, from number 1 on. With `keep` they are kept for replay; `full` says
-    that the client left more unacknowledged than is kept for anybody, and that nothing is any more.
+class OutgoingNumbers:
+    """Numbers the messages to the client, from 1 on. With `keep` they are kept for replay. `full`:
+    the client left more than MAX_KEPT unacknowledged, so nothing is kept any more.
     """
 
     __slots__ = ("_acknowledged", "_keep", "_kept", "full", "last", "size")
@@ -38,14 +37,14 @@ class Outgoing:
         self.size = 0
         """Bytes kept."""
         self._acknowledged = 0
-        """Frames up to this number are not kept any more."""
+        """Frames up to this number are no longer kept."""
         self._keep = keep
-        self._kept: list[_Kept] = []  # a deque would take 600 bytes when it is empty
+        self._kept: list[_Kept] = []  # an empty deque would take 600 bytes
 
-    def number(self, members: bytes, receipt: Receipt | None = None) -> bytes:
-        """The frame for a message given as the text of its members, `"type":…}` to the brace."""
+    def number(self, encoded: Encoded, receipt: Receipt | None = None) -> bytes:
+        """The next frame: the message with the next number in it."""
         self.last = number = self.last + 1
-        frame = b'{"seq":%d,%b' % (number, members)
+        frame = b'{"seq":%d,%b' % (number, encoded)
         if self._keep:
             self._kept.append(_Kept(frame, receipt))
             self.size += len(frame)
@@ -59,12 +58,12 @@ class Outgoing:
         self.size = 0
 
     def acknowledge(self, number: int) -> list[Receipt]:
-        """The client has everything up to `number`: the receipts that are due.
+        """The client has everything up to `number`. Returns the receipts that are due.
 
         Raises OutOfOrder for a number that was never sent.
         """
         if number > self.last:
-            raise OutOfOrder(f"message {number} was never sent; the last was {self.last}")
+            raise OutOfOrder(f"you acknowledged message {number}; the last one sent is {self.last}")
         count = number - self._acknowledged
         if not self._keep or count <= 0:
             return []
@@ -75,23 +74,25 @@ class Outgoing:
         return [kept.receipt for kept in arrived if kept.receipt is not None]
 
     def since(self, number: int) -> list[bytes] | None:
-        """The frames after `number`, None when they are not all there any more."""
+        """The frames after `number`, None if some of them are no longer kept."""
         if not self._keep or not self._acknowledged <= number <= self.last:
             return None
         return [kept.frame for kept in self._kept][number - self._acknowledged :]
 
 
 @dataclass(slots=True)
-class Incoming:
-    """Messages from the client; `last` is the number of the last one taken."""
+class IncomingNumbers:
+    """Checks the numbers of the client's messages. `last` is the last one accepted."""
 
     last: int = 0
 
     def take(self, number: int) -> bool:
-        """Whether it is new; a repeat is not. Raises OutOfOrder when one before it is missing."""
+        """Whether this message is new. Raises OutOfOrder if one before it is missing."""
         if number <= self.last:
             return False
         if number != self.last + 1:
-            raise OutOfOrder(f"message {number} came after {self.last}: resume to send the rest")
+            raise OutOfOrder(
+                f"message {number} came after {self.last}; resume to send the missing ones"
+            )
         self.last = number
         return True

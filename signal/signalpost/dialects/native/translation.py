@@ -1,14 +1,13 @@
-"""The native dialect: `signalpost.v1` messages ↔ hub.
+"""The native dialect: translates `signalpost.v1` messages to hub calls, and notices to messages.
 
-Translates only: what may be done is the hub's to decide, what a message looks like is `messages`'.
-A message is dumped without its opening brace: the line puts the session's number there.
+The hub decides what is allowed; `messages` defines what a message looks like.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import assert_never, cast
+from typing import assert_never
 
 import msgspec
 from msgspec import UNSET
@@ -18,41 +17,46 @@ from signalpost.dialects.native.messages import Signal
 from signalpost.errors import Malformed, SignalpostError
 from signalpost.ids import PeerId, Ref, RoomId
 from signalpost.signaling import calls, rooms
-from signalpost.signaling.hub import Delivered, GoAway, Hub, Notice
+from signalpost.signaling.hub import Delivered, Encoded, GoAway, Hub, Notice
 from signalpost.signaling.rooms import Member, Signalled, Texted
 
-__all__ = ["NATIVE", "Native", "error_message"]
+__all__ = ["NATIVE", "Native", "encoded", "error_message"]
 
 
 def error_message(error: SignalpostError, ref: Ref = None) -> messages.Error:
-    """The message for an error of ours."""
+    """The error as a message."""
     retry_after = None if error.retry_after is None else math.ceil(error.retry_after)
     return messages.Error(error.code, error.message, retry_after, ref)
+
+
+def encoded(message: messages.ServerMessage) -> Encoded:
+    """The message without its opening brace: the session puts its next number there."""
+    return Encoded(messages.members(message))
 
 
 class Native:
     __slots__ = ()
 
-    def dump(self, notice: Notice) -> bytes:
+    def encode(self, notice: Notice) -> Encoded:
         if type(notice) is Signalled:
             return _signal(notice)
-        return messages.members(_message(notice))
+        return encoded(_message(notice))
 
     def apply(self, message: messages.ClientMessage, hub: Hub, peer: PeerId) -> None:
         """Do what `peer` asks. Raises SignalpostError."""
         if type(message) is Signal:  # by far the most
-            hub.carry(Signalled(message.room, peer, message.data, message.id), message.to)
+            hub.forward(Signalled(message.room, peer, message.data, message.id), message.to)
             return
         match message:
             case messages.Text():
-                hub.carry(Texted(message.room, peer, message.text, message.id), message.to)
+                hub.forward(Texted(message.room, peer, message.text, message.id), message.to)
             case messages.Join():
                 hub.join(
                     peer,
                     message.room,
                     message.id,
                     role=rooms.Role(message.role),
-                    metadata=_opaque(message.metadata),
+                    metadata=_metadata(message.metadata),
                 )
             case messages.Leave():
                 hub.leave(peer, message.room, message.id)
@@ -62,7 +66,7 @@ class Native:
                     hub.limits.peers_per_room,
                     message.locked,
                     message.capacity,
-                    _opaque(message.metadata),
+                    _metadata(message.metadata),
                     message.id,
                 )
                 hub.change(message.room, event)
@@ -71,11 +75,11 @@ class Native:
             case messages.Invite():
                 hub.invite(peer, message.call, message.user, message.id)
             case Signal():
-                raise AssertionError("done above")
+                raise AssertionError("handled above")
             case messages.Hello():
-                raise Malformed("hello comes once, as the first message")
+                raise Malformed("send hello once, as the first message")
             case messages.Ack():
-                raise Malformed("ack is for clients that said reliable in their hello")
+                raise Malformed("only a client with reliable: true in its hello may send ack")
             case _:
                 hub.calls.apply(message.call, _event(message, peer))
 
@@ -111,12 +115,12 @@ def _event(message: _OfCall, peer: PeerId) -> calls.Event:
             assert_never(message)
 
 
-def _signal(notice: Signalled) -> bytes:
-    """The message that goes through most often, as `messages.Signalled` would be encoded."""
+def _signal(notice: Signalled) -> Encoded:
+    """The most frequent message, as `messages.Signalled` would be encoded."""
     room, sender, data, ref = notice
     name = b"" if ref is None else b',"id":' + messages.quoted(ref)
-    parts = sender.encode(), _in_room(room), name, cast(msgspec.Raw, data)
-    return b'"type":"signal","from":"%b"%b%b,"data":%b}' % parts
+    parts = sender.encode(), _in_room(room), name, data
+    return Encoded(b'"type":"signal","from":"%b"%b%b,"data":%b}' % parts)
 
 
 @lru_cache(4_096)
@@ -158,8 +162,7 @@ def _message(notice: Notice) -> messages.ServerMessage:
                 room.id, room.host, room.locked, room.capacity, _raw(room.metadata), notice.ref
             )
         case Signalled():
-            data = cast(msgspec.Raw, notice.data)
-            return messages.Signalled(notice.sender, data, notice.room, notice.ref)
+            return messages.Signalled(notice.sender, notice.data, notice.room, notice.ref)
         case Texted():
             return messages.Texted(notice.sender, notice.text, notice.room, notice.ref)
         case calls.Invited():
@@ -186,13 +189,13 @@ def _neighbour(member: Member, polite: bool) -> messages.Neighbour:
     )
 
 
-def _opaque(metadata: messages.Metadata) -> object:
-    """Metadata to keep: None when it was not given. A copy, or the whole frame would be kept."""
+def _metadata(metadata: messages.Metadata) -> msgspec.Raw | None:
+    """The metadata to keep, None if there is none. It's a copy: the original keeps its frame."""
     return None if metadata is UNSET else metadata.copy()
 
 
-def _raw(metadata: object) -> messages.Metadata:
-    return UNSET if metadata is None else cast(msgspec.Raw, metadata)
+def _raw(metadata: msgspec.Raw | None) -> messages.Metadata:
+    return UNSET if metadata is None else metadata
 
 
 NATIVE = Native()

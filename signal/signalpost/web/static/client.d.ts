@@ -1,8 +1,8 @@
-/** Types of the Signalpost client; docs/client.md explains it. */
+/** Types of the Signalpost client. docs/client.md explains it. */
 
-/** What goes wrong. Codes are the service's (docs/protocol.md), or `closed`, `lost`,
- * `token-failed`. What the service would not understand is `malformed` before it is sent, and its
- * `message` is a sentence: "a room's name has 1 to 128 characters". */
+/** An error. `code` is one of the service's (docs/protocol.md), or `closed`, `lost` or `token-failed`.
+ * A message that the service wouldn't understand fails as `malformed` before it is sent, with a
+ * sentence as `message`: "a room's name has 1 to 128 characters". */
 export class SignalpostError extends Error {
   readonly code: string;
   /** Seconds. */
@@ -10,12 +10,12 @@ export class SignalpostError extends Error {
 }
 
 export interface ClientOptions {
-  /** Where the service's WebSocket is; by default beside this module. http(s) or ws(s). */
+  /** The URL of the service's WebSocket, http(s) or ws(s). By default it's beside this module. */
   url?: string | URL;
-  /** A join token from `POST /v1/tokens`, or what fetches one: it is asked each time the client
-   * connects, and has five seconds. */
+  /** A join token from `POST /v1/tokens`, or a function that fetches one. It's called each time the
+   * client connects, and has 4.5 seconds. */
   token?: string | (() => string | Promise<string>);
-  /** What the others are shown. */
+  /** The name that the others see. */
   name?: string;
 }
 
@@ -26,22 +26,22 @@ export interface Tracks {
 
 export interface MediaOptions {
   tracks?: Tracks;
-  /** `relay` hides this side's addresses from the other. */
+  /** `relay` hides this side's addresses from the other side. */
   iceTransportPolicy?: RTCIceTransportPolicy;
   retry?: RetryOptions;
 }
 
-/** How a path that is lost is sought again; what is left out stays as it is here. */
+/** How to look for a new path when one is lost. The defaults are given. */
 export interface RetryOptions {
-  /** For as long it may heal by itself: 3000. */
+  /** A lost path may heal by itself for this long: 3000. */
   disconnectedMs?: number;
-  /** Then the waits between tries: from this (4000), each half as long again, */
+  /** The first wait between tries: 4000. Each further one is half as long again, */
   firstMs?: number;
-  /** up to this (15000); at least three quarters of each, at random. */
+  /** up to this: 15000. Each is shortened by up to a quarter, at random. */
   mostMs?: number;
-  /** How many tries are ICE restarts: 2. From then on each is a new connection. */
+  /** This many tries are ICE restarts: 2. Later ones are new connections. */
   restarts?: number;
-  /** When a link ends whose peer has gone, or a call's that never had a path: 60000. */
+  /** A link without a path ends after this time if its peer is gone, or if a call never had one: 60000. */
   giveUpMs?: number;
 }
 
@@ -52,7 +52,7 @@ export interface Neighbour {
   readonly user: string;
   readonly name?: string;
   readonly role: Role;
-  /** Whether this side is the polite one towards that peer. */
+  /** Whether this side is the polite peer towards that one. */
   readonly polite: boolean;
   readonly metadata?: unknown;
 }
@@ -90,45 +90,45 @@ export interface ClientEvents {
   "ice-servers": null;
   /** An error that answers no request. */
   error: SignalpostError;
-  /** `error` is null when `close` was called. */
+  /** `error` is null after `close`. */
   closed: { readonly error: SignalpostError | null };
 }
 
-/** Make a client and wait for its welcome. Rejects with a SignalpostError when it is refused; while
- * the service cannot be reached it goes on trying. */
+/** Make a client and wait for its welcome. Rejects with a SignalpostError if the service refuses it.
+ * While the service is unreachable it keeps trying. */
 export function connect(options?: ClientOptions): Promise<Client>;
 
 export class Client extends Emitter<ClientEvents> {
   constructor(options?: ClientOptions);
-  /** Null until the first welcome; the same for as long as the client lives. */
+  /** Null until the first welcome. Then it never changes. */
   readonly peer: string | null;
   readonly user: string | null;
   readonly iceServers: RTCIceServer[];
   readonly state: "connecting" | "open" | "waiting" | "closed";
   readonly rooms: ReadonlyMap<string, Room>;
-  /** Calls that go on, by id. */
+  /** Calls in progress, by id. */
   readonly calls: ReadonlyMap<string, Call>;
   open(): Promise<void>;
   close(): void;
   join(name: string, options?: { role?: "member" | "observer"; metadata?: unknown }): Promise<Room>;
-  /** Call a user, on all of their devices. Throws a SignalpostError for what cannot be a user. */
+  /** Call a user, on all of their devices. Throws a SignalpostError if it can't be a user's id. */
   call(user: string, options?: MediaOptions): Call;
   /** Resolves when the peer's client has it. */
   text(to: string, text: string): Promise<void>;
-  /** Any JSON; resolves when the peer's client has it. */
+  /** Send any JSON. Resolves when the peer's client has it. */
   signal(to: string, data: unknown): Promise<void>;
 }
 
 export interface RoomEvents {
   "peer-joined": Neighbour;
   "peer-left": Neighbour;
-  /** It had joined before the service was restarted, and is here again. */
+  /** The peer was here before a restart of the service, and is here again. */
   "peer-returned": Neighbour;
   text: TextDetail;
   signal: SignalDetail;
-  /** Host, lock, capacity or metadata. */
+  /** The host, lock, capacity or metadata changed. */
   changed: null;
-  /** `reason` is `kicked`, `closed`, an error's code, or undefined when `leave` was called. */
+  /** `reason` is `kicked`, `closed`, an error's code, or undefined after `leave`. */
   left: { readonly reason?: string };
 }
 
@@ -140,11 +140,11 @@ export class Room extends Emitter<RoomEvents> {
   readonly capacity: number;
   readonly metadata: unknown;
   readonly closed: boolean;
-  /** The others, by peer. */
+  /** The other peers, by id. */
   readonly peers: ReadonlyMap<string, Neighbour>;
-  /** To everybody; resolves when the service has it. */
+  /** Send to everybody. Resolves when the service has it. */
   text(text: string): Promise<void>;
-  /** Any JSON to everybody, or `to` one: then it resolves when that peer's client has it. */
+  /** Send any JSON to everybody, or `to` one peer: then it resolves when that peer's client has it. */
   signal(data: unknown, options?: { to?: string }): Promise<void>;
   /** As host. */
   update(changes: { locked?: boolean; capacity?: number; metadata?: unknown }): Promise<unknown>;
@@ -157,7 +157,7 @@ export interface MeshEvents {
   link: { readonly peer: string; readonly link: Link };
 }
 
-/** A link with every peer of a room. Make it as soon as the room is joined, then `start`. */
+/** A link with every peer in a room. Make it as soon as you have joined the room, then `start` it. */
 export class Mesh extends Emitter<MeshEvents> {
   constructor(client: Client, room: Room, options?: MediaOptions);
   readonly room: Room;
@@ -178,7 +178,7 @@ export type Outcome =
   | "failed"
   | "lost"
   | "answered-elsewhere"
-  /** Two had called each other: the other of the two calls goes on. */
+  /** The two had called each other, and the other call goes on. */
   | "merged";
 
 export interface CallEvents {
@@ -193,7 +193,7 @@ export class Call extends Emitter<CallEvents> {
   readonly direction: "outgoing" | "incoming";
   readonly user: string;
   readonly name: string | null;
-  /** The device at the other end, once one has answered. */
+  /** The device at the other end, once it has answered. */
   readonly peer: string | null;
   readonly state: "calling" | "ringing" | "incoming" | "accepted" | "connected" | "ended";
   readonly link: Link | null;
@@ -201,11 +201,11 @@ export class Call extends Emitter<CallEvents> {
   readonly reason: string | null;
   readonly error: SignalpostError | null;
   accept(options?: MediaOptions): void;
-  /** For all of the user's devices. A reason of more than 256 characters throws. */
+  /** Reject the call on all of the user's devices. A reason of more than 256 characters throws. */
   reject(reason?: string): void;
-  /** For this device alone. */
+  /** Say that this device is busy. */
   busy(): void;
-  /** Ends the call in any state. */
+  /** End the call in any state. */
   hangUp(reason?: string): void;
   setTrack(kind: "audio" | "video", track: MediaStreamTrack | null): Promise<void>;
 }
@@ -213,7 +213,7 @@ export class Call extends Emitter<CallEvents> {
 export interface LinkEvents {
   state: null;
   track: { readonly track: MediaStreamTrack; readonly stream: MediaStream };
-  /** What the other side's `say` was given. */
+  /** The value that the other side gave to `say`. */
   message: unknown;
   closed: null;
 }
@@ -226,51 +226,51 @@ export class Link extends Emitter<LinkEvents> {
     offers: boolean;
     iceServers: RTCIceServer[];
     send(data: LinkSignal): void;
-    /** Whether the peer is still there: a link to it is not given up. */
+    /** Whether the peer is still there. Then its link is never given up. */
     persistent?(): boolean;
-    /** The one to begin with: 1. */
+    /** The first generation: 1. */
     generation?: number;
   });
   readonly id: string;
-  /** The connection that counts now: when its path is lost for long, another takes its place. */
+  /** The current connection. If its path is lost for long, another takes its place. */
   readonly pc: RTCPeerConnection;
   /** How many connections this link has had. */
   readonly generation: number;
-  /** What comes from the other side: one stream, whichever connection counts. */
+  /** The other side's media: one stream for all connections. */
   readonly stream: MediaStream;
   readonly state: "connecting" | "connected" | "interrupted" | "closed";
-  /** Give it what the other side's `send` was given. */
+  /** Take a signal from the other side's `send`. */
   take(data: LinkSignal): Promise<void>;
   setTrack(kind: "audio" | "video", track: MediaStreamTrack | null): Promise<void>;
-  /** JSON over the data channel; false when it is not open. Throws a SignalpostError for what is
-   * no JSON, or larger than the other side takes. */
+  /** Send JSON over the data channel. False if it isn't open. Throws a SignalpostError if the value
+   * can't be written as JSON, or is larger than the other side accepts. */
   say(value: unknown): boolean;
   setIceServers(iceServers: RTCIceServer[]): void;
   /** Restart ICE. */
   restart(): void;
   statistics(): Promise<Statistics>;
-  /** For good. The other side is told, unless `tell` is false. */
+  /** Close the link for good. The other side is told, unless `tell` is false. */
   close(options?: { tell?: boolean }): void;
 }
 
-/** What links send each other through the service. */
+/** A signal between links, sent through the service. */
 export interface LinkSignal {
   readonly link?: string;
-  /** Of the connection that this is about; 1 when it is left out. */
+  /** The generation of the connection that this is about. The default is 1. */
   readonly generation?: number;
   /** The link was closed for good. */
   readonly closed?: boolean;
-  /** This generation is of no use: its offerer is to begin another. */
+  /** This generation is useless. Its offerer should begin another. */
   readonly again?: number;
   readonly description?: RTCSessionDescriptionInit | null;
   readonly candidate?: RTCIceCandidateInit | null;
 }
 
-/** Rates are bits a second since the last call, `rtt` milliseconds, `loss` from 0 to 1; null is
- * unknown. */
+/** Rates are bits per second since the last call, `rtt` is in milliseconds, `loss` is from 0 to 1, and
+ * null is unknown. */
 export interface Statistics {
   readonly path: "direct" | "relayed" | "unknown";
-  /** Towards the relay, where there is one: `udp`, `tcp` or `tls`. */
+  /** The protocol to the relay, if there is one: `udp`, `tcp` or `tls`. */
   readonly protocol: string | null;
   readonly localType: RTCIceCandidateType | null;
   readonly remoteType: RTCIceCandidateType | null;
@@ -288,13 +288,13 @@ export function quality(statistics: Pick<Statistics, "path" | "rtt" | "loss">): 
 
 export type Missing = "insecure" | "refused" | "absent" | "busy" | "failed";
 
-/** As much of it as there is: true for any device, or a device's id. Never rejects. */
+/** Open as much of it as possible: true for any device, or a device's id. Never rejects. */
 export function openMedia(wanted?: { audio?: boolean | string; video?: boolean | string }): Promise<{
   tracks: { audio: MediaStreamTrack | null; video: MediaStreamTrack | null };
   missing: { audio?: Missing; video?: Missing };
 }>;
 
-/** A track of the screen, null when the user would not. */
+/** A track of the screen, null if the user refuses. */
 export function openScreen(): Promise<MediaStreamTrack | null>;
 
 export interface Device {

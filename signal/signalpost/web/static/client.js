@@ -5,7 +5,7 @@
  *     const room = await client.join("lobby");
  *     const call = client.call(room.peers.values().next().value.user, { tracks });
  *
- * docs/client.md explains it, client.d.ts has its types.
+ * docs/client.md explains it, and client.d.ts has its types.
  */
 
 import { Call } from "./client/call.js";
@@ -24,30 +24,30 @@ export { devices, openMedia, openScreen } from "./client/media.js";
 const MAX_ORDERS = 10_000;
 const DEFAULT_URL = new URL("v1/signal", import.meta.url).href;
 
-/** Make a client and wait until the service has welcomed it. Throws a SignalpostError when it is
- * refused; while the service cannot be reached it goes on trying. */
+/** Make a client and wait until the service has welcomed it. Throws a SignalpostError if the service
+ * refuses it. While the service is unreachable it keeps trying. */
 export async function connect(options = {}) {
   const client = new Client(options);
   await client.open();
   return client;
 }
 
-/** Events: `state`; `incoming` {call}; `text` {from, text, id} and `signal` {from, data} of peers
- * outside rooms; `ice-servers`; `error` (a SignalpostError without a request of its own); `closed`
+/** Events: `state`; `incoming` {call}; `text` {from, text, id} and `signal` {from, data} from peers
+ * outside rooms; `ice-servers`; `error` (a SignalpostError that answers no request); `closed`
  * {error}. */
 export class Client extends EventTarget {
   #connection;
   #delivery;
   #opened = withResolvers();
-  /** id → {message, resolve, reject, again} of what is answered with `ref`; `again`: it is a room
-   * that is joined again. */
+  /** id → {message, resolve, reject, again} of each request, which is answered with `ref`. `again`: a
+   * room is joined again. */
   #requests = new Map();
-  /** id → call, of what is only answered when it fails. */
+  /** id → call, for messages that are only answered if they fail. */
   #orders = new Map();
   #links = new Set();
-  /** Calls that have ended, should their callers not know. */
+  /** Calls that have ended, in case their callers don't know. */
   #over = new Set();
-  /** Why nothing can be asked any more. */
+  /** The reason why nothing can be sent any more. */
   #closed = null;
 
   constructor({ url = DEFAULT_URL, token, name } = {}) {
@@ -57,7 +57,7 @@ export class Client extends EventTarget {
     this.iceServers = [];
     /** Name → Room */
     this.rooms = new Map();
-    /** Call id → Call, of those that go on. */
+    /** Call id → Call, for calls in progress. */
     this.calls = new Map();
     this.#connection = new Connection(url, { token, name });
     this.#delivery = new Delivery((message) => this.#connection.send(message));
@@ -84,7 +84,7 @@ export class Client extends EventTarget {
     try {
       this.#connection.open();
     } catch (error) {
-      this.close(); // what is no address of a WebSocket
+      this.close(); // the URL isn't a WebSocket's
       return Promise.reject(error);
     }
     return this.#opened.promise;
@@ -97,7 +97,7 @@ export class Client extends EventTarget {
     this.#end(null);
   }
 
-  /** Enter a room: {role: "member" | "observer", metadata}. */
+  /** Join a room: {role: "member" | "observer", metadata}. */
   async join(name, options) {
     const { role, metadata } = options ?? {};
     const asked = { role, metadata: copied(metadata, "metadata") };
@@ -109,7 +109,7 @@ export class Client extends EventTarget {
   }
 
   /** Call a user, on all of their devices. `tracks`: {audio, video} to send; `retry`: see Link.
-   * Throws a SignalpostError for what cannot be a user. */
+   * Throws a SignalpostError if it can't be a user's id. */
   call(user, options) {
     const call = new Call(this, { id: randomId(), direction: "outgoing", user });
     call.prepare(options ?? {});
@@ -118,20 +118,20 @@ export class Client extends EventTarget {
     return call;
   }
 
-  /** A text message to one peer; the promise ends when its client has it. */
+  /** Send a text to one peer. The promise resolves when the peer's client has it. */
   text(to, text) {
     return this.deliver(() => ({ type: "text", to, text }));
   }
 
-  /** Any JSON to one peer; the promise ends when its client has it. */
+  /** Send any JSON to one peer. The promise resolves when the peer's client has it. */
   signal(to, data) {
     return this.deliver(() => ({ type: "signal", to, data: copied(data, "a signal's data") }));
   }
 
   // --- for rooms, calls and meshes -------------------------------------------------------------
 
-  /** The message that `make` gives, with an id. Throws a SignalpostError for what the service would
-   * refuse: it has no number yet. */
+  /** The message that `make` returns, with an id but no number yet. Throws a SignalpostError if the
+   * service would refuse it. */
   #numberless(make) {
     if (this.#closed !== null) throw this.#closed;
     return checked({ ...make(), id: this.#delivery.nextId() }, this.#connection.most);
@@ -143,13 +143,13 @@ export class Client extends EventTarget {
       message = this.#numberless(make);
     } catch (error) {
       const refused = Promise.reject(error);
-      refused.catch(() => {}); // as of every delivery
+      refused.catch(() => {}); // as for every delivery
       return refused;
     }
     return this.#delivery.say(message, room?.peers.keys());
   }
 
-  /** Ask; the answer is the message whose `ref` is this one's id. */
+  /** Send a request. Its answer is the message whose `ref` is the request's id. */
   async request(make, { again = false } = {}) {
     const message = this.#numberless(make);
     const { promise, resolve, reject } = withResolvers();
@@ -158,7 +158,7 @@ export class Client extends EventTarget {
     return promise;
   }
 
-  /** Say something about a call; it hears of a refusal. Throws a SignalpostError. */
+  /** Send a message about a call, which is told if the service refuses it. Throws a SignalpostError. */
   order(message, call) {
     if (this.#closed !== null) return queueMicrotask(() => call?.refused(this.#closed));
     const ordered = this.#numberless(() => message);
@@ -168,13 +168,13 @@ export class Client extends EventTarget {
   }
 
   async leave(room) {
-    if (room.closed) return; // there may be another one of that name by now
+    if (room.closed) return; // by now another room may have its name
     if (this.rooms.get(room.name) === room) this.rooms.delete(room.name);
     room.end();
     await this.request(() => ({ type: "leave", room: room.name })).catch(() => {});
   }
 
-  /** Keep a link's credentials fresh, and let it look for a path when the network changes. */
+  /** Keep a link's credentials fresh, and let it find a new path when the network changes. */
   adopt(link) {
     this.#links.add(link);
     link.addEventListener("closed", () => this.#links.delete(link));
@@ -205,8 +205,8 @@ export class Client extends EventTarget {
     this.#tell("ice-servers");
   }
 
-  /** The service knows nothing of us any more: rooms first, then what was asked and never answered,
-   * then calls, then what was not delivered, as soon as its addressee is back. */
+  /** The service has forgotten everything. State it again: first rooms, then unanswered requests, then
+   * calls, then undelivered messages, as soon as their addressees are back. */
   #reset(unacknowledged) {
     const rooms = new Map([...this.rooms].map(([name, room]) => [name, [...room.peers.keys()]]));
     this.#delivery.reset(unacknowledged, rooms);
@@ -217,7 +217,7 @@ export class Client extends EventTarget {
       this.#joinAgain(room);
     }
     for (const [id, request] of asked) {
-      if (request.again) continue; // asked for just now
+      if (request.again) continue; // it was sent again just now
       if (request.message.type === "leave") request.resolve();
       else {
         this.#requests.set(id, request);
@@ -245,7 +245,7 @@ export class Client extends EventTarget {
     if (ref !== undefined && this.#requests.has(ref)) {
       const { resolve } = this.#requests.get(ref);
       this.#requests.delete(ref);
-      // Heard here first, so that the room is up to date when the one who asked goes on.
+      // The room is updated first, before the caller continues.
       if (type !== "joined") this.#hear(message);
       else for (const { peer } of message.peers) this.#delivery.present(peer);
       return resolve(message);
@@ -256,7 +256,7 @@ export class Client extends EventTarget {
   #refused(error) {
     const request = this.#requests.get(error.ref);
     if (request !== undefined) {
-      if (error.code === "draining") return; // asked for again when the service is back
+      if (error.code === "draining") return; // it's sent again when the service is back
       this.#requests.delete(error.ref);
       request.reject(new SignalpostError(error.code, error.message, error));
     } else if (this.#orders.has(error.ref)) {
@@ -264,7 +264,7 @@ export class Client extends EventTarget {
       this.#orders.delete(error.ref);
       call?.refused(error);
     } else {
-      // What was said to a room is mostly not waited for.
+      // Mostly nobody waits for a message to a room.
       const said = this.#delivery.refused(error);
       if (said !== null && said.to !== undefined) return;
       this.#tell("error", new SignalpostError(error.code, error.message, error));
@@ -305,7 +305,7 @@ export class Client extends EventTarget {
   #heard(message, room) {
     if (!this.#delivery.isNew(message)) return;
     const { type, from, text, data, id } = message;
-    // A call's signals may come by way of a room that both are in.
+    // A call's signals may come through a room that both are in.
     if (type === "signal" && [...this.calls.values()].some((call) => call.takes(message))) return;
     if (room !== undefined) return room.heard(message);
     this.#tell(type, type === "text" ? { from, text, id } : { from, data });
@@ -320,7 +320,7 @@ export class Client extends EventTarget {
     this.#tell("incoming", { call });
   }
 
-  /** Two who called each other at once have one call: the later one is it, under the earlier's id. */
+  /** If two called each other at once, the later call goes on, under the earlier one's id. */
   #accepted(message, call) {
     const mine = this.calls.get(message.instead);
     if (mine !== undefined) {
@@ -335,7 +335,7 @@ export class Client extends EventTarget {
 
   #end(error) {
     if (this.#closed !== null) return;
-    const closed = error ?? new SignalpostError("closed", "the client was closed");
+    const closed = error ?? new SignalpostError("closed", "the client is closed");
     this.#closed = closed;
     removeEventListener("online", this.#networkChanged);
     this.#opened.reject(closed);

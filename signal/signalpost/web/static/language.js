@@ -1,7 +1,7 @@
 /** A page's language: the browser's choice, then the user's.
  *
- * Elements say in `data-words` which text they show, and in `data-label` which accessible name they
- * have; their own text in the HTML is the English one, so that a page reads without this script.
+ * An element's `data-words` names its text, and `data-label` its accessible name. The text in the HTML
+ * is the English one, so that a page is readable without this script.
  */
 
 const KEPT = "signalpost.language";
@@ -36,7 +36,7 @@ export class Language extends EventTarget {
     try {
       localStorage.setItem(KEPT, this.#code);
     } catch {
-      // Storage may be forbidden; then the choice lasts as long as the page.
+      // Storage may be forbidden. Then the choice lasts as long as the page.
     }
   }
 

@@ -9,29 +9,29 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from signalpost.dialects.native.numbering import MAX_KEPT, Incoming, Outgoing
+from signalpost.dialects.native.numbering import MAX_KEPT, IncomingNumbers, OutgoingNumbers
 from signalpost.errors import OutOfOrder
 from signalpost.ids import PeerId
-from signalpost.signaling.hub import Receipt
+from signalpost.signaling.hub import Encoded, Receipt
 from tests.signalpost.cases import CASES
 
 ALICE = PeerId("alice")
 
 
-def body(text: str) -> bytes:
-    return f'"type":"signal","data":{json.dumps(text)}}}'.encode()
+def body(text: str) -> Encoded:
+    return Encoded(f'"type":"signal","data":{json.dumps(text)}}}'.encode())
 
 
 def test_frames_are_numbered() -> None:
     """The number is a member of the message, from 1 on."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     assert {"seq": 1, "type": "signal", "data": "a"} == json.loads(outgoing.number(body("a")))
     assert 2 == json.loads(outgoing.number(body("b")))["seq"]
 
 
 def test_replay() -> None:
     """After a loss exactly what the client does not have is sent again, as it was."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     frames = [outgoing.number(body(text)) for text in "abcd"]
     outgoing.acknowledge(1)
     assert frames[2:] == outgoing.since(2)
@@ -40,7 +40,7 @@ def test_replay() -> None:
 
 def test_nothing_is_replayed_with_a_gap() -> None:
     """A client that asks for what is gone, or was never sent, is not served a part of it."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     for text in "abc":
         outgoing.number(body(text))
     outgoing.acknowledge(2)
@@ -50,7 +50,7 @@ def test_nothing_is_replayed_with_a_gap() -> None:
 
 def test_receipts() -> None:
     """A sender who asked hears of the arrival when the client acknowledges, once."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     outgoing.number(body("a"), Receipt(ALICE, "m1"))
     outgoing.number(body("b"))
     outgoing.number(body("c"), Receipt(ALICE, "m2"))
@@ -61,15 +61,15 @@ def test_receipts() -> None:
 
 def test_acknowledged_before_sent() -> None:
     """Nobody can acknowledge what was not sent."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     outgoing.number(body("a"))
-    with pytest.raises(OutOfOrder, match="message 2 was never sent"):
+    with pytest.raises(OutOfOrder, match="you acknowledged message 2"):
         outgoing.acknowledge(2)
 
 
 def test_bounded() -> None:
     """For a client that never acknowledges nothing more is kept, and nothing replayed in part."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     while not outgoing.full:
         outgoing.number(body("x" * 60_000))
         assert outgoing.size <= MAX_KEPT
@@ -82,7 +82,7 @@ def test_bounded() -> None:
 
 def test_acknowledging_makes_room() -> None:
     """A client that acknowledges may be sent any amount."""
-    outgoing = Outgoing()
+    outgoing = OutgoingNumbers()
     for _ in range(100):
         outgoing.number(body("x" * 60_000))
         outgoing.acknowledge(outgoing.last)
@@ -91,7 +91,7 @@ def test_acknowledging_makes_room() -> None:
 
 def test_nothing_is_kept_for_the_careless() -> None:
     """For a client that takes no part in acknowledgements nothing is kept, and nothing replayed."""
-    outgoing = Outgoing(keep=False)
+    outgoing = OutgoingNumbers(keep=False)
     for _ in range(100):
         outgoing.number(body("x" * 60_000))
     assert not outgoing.full
@@ -101,7 +101,7 @@ def test_nothing_is_kept_for_the_careless() -> None:
 
 def test_incoming() -> None:
     """A repeat is dropped, a gap is refused, and the next in turn is taken after both."""
-    incoming = Incoming()
+    incoming = IncomingNumbers()
     assert incoming.take(1)
     assert not incoming.take(1)
     with pytest.raises(OutOfOrder, match="3 came after 1"):
@@ -114,8 +114,8 @@ class Line(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outgoing = Outgoing()
-        self.incoming = Incoming()
+        self.outgoing = OutgoingNumbers()
+        self.incoming = IncomingNumbers()
         self.under_way: list[bytes] = []
         self.sent: list[str] = []
         self.got: list[str] = []

@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from signalpost.access.auth import Kind, Principal
 from signalpost.config.settings import Limits
 from signalpost.dialects.native import messages
-from signalpost.dialects.native.numbering import Outgoing
+from signalpost.dialects.native.numbering import OutgoingNumbers
 from signalpost.dialects.native.translation import NATIVE
 from signalpost.errors import Malformed, SignalpostError
 from signalpost.ids import PeerId, RoomId
-from signalpost.signaling.hub import Hub, Receipt
+from signalpost.signaling.hub import Encoded, Hub, Receipt
 from signalpost.signaling.rooms import Signalled
 from tests.signalpost.cases import CASES
 
@@ -32,13 +32,13 @@ class Box:
     dialect = NATIVE
 
     def __init__(self) -> None:
-        self.outgoing = Outgoing()
+        self.outgoing = OutgoingNumbers()
         self.heard: list[messages.ServerMessage] = []
 
-    def send(self, frame: bytes, receipt: Receipt | None = None) -> None:
-        self.heard.append(_SERVER.decode(self.outgoing.number(frame, receipt)))
+    def send(self, encoded: Encoded, receipt: Receipt | None = None) -> None:
+        self.heard.append(_SERVER.decode(self.outgoing.number(encoded, receipt)))
 
-    def expel(self, error: SignalpostError) -> None:
+    def terminate(self, error: SignalpostError) -> None:
         raise AssertionError(f"nobody is put out here: {error}")
 
 
@@ -57,7 +57,7 @@ def test_a_signal_is_as_its_struct(room: str | None, ref: str | int | None) -> N
     """The joined bytes of a signal are what the message's Struct would be encoded as."""
     data = msgspec.Raw(b'{"n": [1, null]}')
     place = None if room is None else RoomId(room)
-    joined = NATIVE.dump(Signalled(place, PeerId("6f1d"), data, ref))
+    joined = NATIVE.encode(Signalled(place, PeerId("6f1d"), data, ref))
     struct = messages.members(messages.Signalled("6f1d", data, room, ref))
     assert json.loads(b"{" + struct) == json.loads(b"{" + joined)
 
@@ -118,7 +118,7 @@ class Conversation(RuleBasedStateMachine):
         self.users: list[str] = []
         for principal, box in zip(self.principals, self.boxes, strict=True):
             peer, user = self.hub.connect(principal, box, name="Name")
-            self.hub.arrived(peer)
+            self.hub.ring_device(peer)
             self.names.append(peer)
             self.users.append(user)
 
@@ -144,7 +144,7 @@ class Conversation(RuleBasedStateMachine):
         self.hub.disconnect(PeerId(self.names[peer]))
         again = PeerId(self.names[peer])
         self.hub.connect(self.principals[peer], self.boxes[peer], peer=again)
-        self.hub.arrived(again)
+        self.hub.ring_device(again)
 
     @invariant()
     def rooms_and_peers_agree(self) -> None:

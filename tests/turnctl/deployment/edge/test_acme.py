@@ -164,7 +164,7 @@ async def test_a_rate_limit_is_waited_for(lego: Lego, clock: Clock) -> None:
     for said, hours in ((f" retry after {until:%Y-%m-%d %H:%M:%S} UTC", 30), ("", 1)):
         source = acme(lego, clock)
         lego.says(f"acme: error: 429 :: urn:ietf:params:acme:error:rateLimited :: too many{said}")
-        with pytest.raises(Unobtainable, match="too many requests"):
+        with pytest.raises(Unobtainable, match="because there were too many"):
             await source.get()
         clock.advance(hours=hours, seconds=-2)
         assert not source.due(None)
@@ -179,7 +179,7 @@ async def test_a_renewal_that_the_ca_fails_over(
     """Once more at once, without naming the certificate it replaces; a first one names none."""
     source = acme(lego, clock)
     lego.says("POST giving up: acme: error: 400 :: urn:ietf:params:acme:error:badNonce :: used")
-    with pytest.raises(Unobtainable, match="The CA refuses: used"):
+    with pytest.raises(Unobtainable, match="The CA rejects the request: used"):
         await source.get()
     lego.issues(authority)
     await source.get()
@@ -206,11 +206,11 @@ async def test_what_lego_leaves_is_looked_at(
 ) -> None:
     """A certificate of tomorrow, or none at all, does not get to the edge."""
     source = acme(lego, clock)
-    with pytest.raises(Unobtainable, match=r"lego's certificate cannot be used: .*No such file"):
+    with pytest.raises(Unobtainable, match=r"lego's certificate can't be used: .*No such file"):
         await source.get()
     lego.issues(authority, starts=0.5)
     source.insist()
-    with pytest.raises(Unobtainable, match="is valid only from"):
+    with pytest.raises(Unobtainable, match="isn't valid before"):
         await source.get()
 
 
@@ -225,7 +225,7 @@ GET = f"Could not create client: get directory at '{DIRECTORY}': Get \"{DIRECTOR
         (
             f'{PROBLEM}:connection :: Get "http://{NAME}:80/.well-known/acme-challenge/x": '
             "dial tcp 203.0.113.1:80: connect: connection refused",
-            "The CA does not reach turn.example.org on port 80: open 80/tcp in the firewall",
+            "The CA can't reach turn.example.org on port 80: open 80/tcp in the firewall",
         ),
         (
             f"{PROBLEM}:connection :: 203.0.113.1: Fetching http://{NAME}/.well-known/x: Timeout "
@@ -234,52 +234,53 @@ GET = f"Could not create client: get directory at '{DIRECTORY}': Get \"{DIRECTOR
         ),
         (
             f'{PROBLEM}:connection :: Get "http://{NAME}:80/x": could not resolve URL "http://x"',
-            "The name turn.example.org does not resolve for the CA: make an A record",
+            "The CA can't resolve the name turn.example.org: create an A record",
         ),
         (
             f'{PROBLEM}:connection :: Get "http://{NAME}:80/x": dial tcp: lookup {NAME} on '
             "127.0.0.1:53: no such host",
-            "does not resolve for the CA",
+            "The CA can't resolve the name",
         ),
         (
             f"{PROBLEM}:dns :: DNS problem: NXDOMAIN looking up A for {NAME} - check that a DNS "
             "record exists for this domain",
-            "does not resolve for the CA",
+            "The CA can't resolve the name",
         ),
         (
             f"{PROBLEM}:unauthorized :: Non-200 status code from HTTP: http://{NAME} returned 404",
-            "Somebody else answers on port 80 of turn.example.org: Non-200 status code",
+            "Another server answers on port 80 of turn.example.org: Non-200 status code",
         ),
         (
             f"{PROBLEM}:caa :: CAA record for {NAME} prevents issuance",
-            "A CAA record of turn.example.org does not allow this CA",
+            "A CAA record of turn.example.org doesn't allow this CA",
         ),
         (
             "giving up after 1 attempt(s): acme: error: 400 :: "
             "urn:ietf:params:acme:error:rejectedIdentifier :: Order included an identifier for "
             'which issuance is forbidden by policy: "x", problem: "urn:ietf" :: x is forbidden',
-            "The CA gives no certificate for turn.example.org: Order included an identifier for "
+            "The CA issues no certificate for turn.example.org: Order included an identifier for "
             'which issuance is forbidden by policy: "x".',
         ),
         (
             "acme: error: 429 :: urn:ietf:params:acme:error:rateLimited :: too many certificates "
             "already issued, retry after 2030-01-01 00:00:00 UTC: see https://letsencrypt.org/docs",
-            "The CA refuses for now, too many requests: too many certificates already issued",
+            "The CA rejects requests for now, because there were too many: too many certificates "
+            "already issued",
         ),
         (
             'acme: error: 400 :: urn:ietf:params:acme:error:invalidContact :: contact email "x" is '
             "invalid",
-            "The CA does not accept the address ACME_EMAIL: contact email",
+            "The CA rejects the address in ACME_EMAIL: contact email",
         ),
         (
             "acme: error: 400 :: urn:ietf:params:acme:error:accountDoesNotExist :: unable to find "
             "existing account for only-return-existing request",
-            "The CA does not accept the account",
+            "The CA rejects the account",
         ),
         (
             "acme: error: 403 :: urn:ietf:params:acme:error:unauthorized :: Account is not valid, "
             'has status "deactivated"',
-            "The CA does not accept the account",
+            "The CA rejects the account",
         ),
         (
             "acme: error: 400 :: urn:ietf:params:acme:error:externalAccountRequired :: x",
@@ -287,38 +288,41 @@ GET = f"Could not create client: get directory at '{DIRECTORY}': Get \"{DIRECTOR
         ),
         (
             "acme: error: 400 :: urn:ietf:params:acme:error:malformed :: illegal character: '_'",
-            "The CA does not understand the request for turn.example.org: illegal character: '_'.",
+            "The CA doesn't understand the request for turn.example.org: illegal character: '_'.",
         ),
         (
             "acme: error: 500 :: urn:ietf:params:acme:error:serverInternal :: maintenance.",
-            "The CA refuses: maintenance.",
+            "The CA rejects the request: maintenance.",
         ),
         (
             f"[{NAME}] acme: error presenting token: could not start HTTP server for challenge: "
             "listen tcp 127.0.0.1:5002: bind: address already in use",
-            "Port ACME_PORT on 127.0.0.1 is taken",
+            "The port ACME_PORT on 127.0.0.1 is in use",
         ),
         (
             f"{GET}{LONGER}tls: failed to verify certificate: x509: certificate signed by unknown "
             "authority",
-            f"The CA's directory {DIRECTORY} shows a certificate that is not trusted",
+            f"The CA's directory {DIRECTORY} has a certificate that isn't trusted",
         ),
         (
             'panic: create certificates pool: error reading "/nonexistent": open /nonexistent',
-            "ACME_CA_FILE cannot be read",
+            "ACME_CA_FILE has no PEM certificates",
         ),
         (
             f"{GET}{LONGER}dial tcp: lookup ca.example on 10.0.0.53:53: no such host",
-            f"The CA's directory {DIRECTORY} has a name that does not resolve",
+            f"The CA's directory {DIRECTORY} has a name that doesn't resolve",
         ),
         (
             f"{GET}{LONGER}dial tcp 192.0.2.1:14000: connect: connection refused",
-            f"The CA's directory {DIRECTORY} does not answer",
+            f"The CA's directory {DIRECTORY} doesn't answer",
         ),
-        (f"{GET}404 page not found", "is no ACME directory: correct ACME_DIRECTORY"),
-        ("mkdir /acme: permission denied", "lego cannot write: mkdir /acme: permission denied."),
-        ("giving up after 300 s", "lego was not done in time"),
-        ("", "lego failed: it said nothing."),
+        (f"{GET}404 page not found", "isn't an ACME directory: correct ACME_DIRECTORY"),
+        (
+            "mkdir /acme: permission denied",
+            "lego can't write its files: mkdir /acme: permission denied.",
+        ),
+        ("giving up after 300 s", "lego didn't finish in time"),
+        ("", "lego failed: it printed nothing."),
         ("first\nwhat nobody foresaw\n", "lego failed: what nobody foresaw."),
     ],
 )

@@ -66,13 +66,13 @@ def test_what_is_no_certificate(authority: Authority) -> None:
         serialization.BestAvailableEncryption(b"x"),
     )
     for wrong_chain, wrong_key, said in (
-        (b"", key, "holds no certificate in PEM form"),
-        (b"\xff\xfe", key, "holds no certificate in PEM form"),
-        (chain[: len(chain) // 2], key, "holds no certificate in PEM form"),
-        (chain, b"", "holds no private key in PEM form"),
-        (chain, chain, "holds no private key in PEM form"),
-        (chain, locked, "is protected by a passphrase"),
-        (chain, other.key.read_bytes(), "the key does not belong to its first certificate"),
+        (b"", key, "has no PEM certificate"),
+        (b"\xff\xfe", key, "has no PEM certificate"),
+        (chain[: len(chain) // 2], key, "has no PEM certificate"),
+        (chain, b"", "has no PEM private key"),
+        (chain, chain, "has no PEM private key"),
+        (chain, locked, "the private key has a passphrase"),
+        (chain, other.key.read_bytes(), "the key doesn't belong to the first certificate"),
     ):
         with pytest.raises(Bad, match=said):
             read(wrong_chain, wrong_key)
@@ -83,7 +83,7 @@ def test_issuers_first(authority: Authority) -> None:
     alone, whole = authority.issue_by_intermediate([NAME])
     pem = whole.chain.read_bytes()
     turned = pem.removeprefix(alone.chain.read_bytes()) + alone.chain.read_bytes()
-    with pytest.raises(Bad, match="server's own certificate comes first"):
+    with pytest.raises(Bad, match="server's own certificate must come first"):
         read(turned, whole.key.read_bytes())
 
 
@@ -110,7 +110,7 @@ def test_time() -> None:
     """Over, or not begun: both are told with the date."""
     assert f"expired on {NOW - DAY:%Y-%m-%d %H:%M} UTC" == flaw(made(-2 * DAY, -DAY), NAME, NOW)
     said = flaw(made(DAY, 2 * DAY), NAME, NOW)
-    assert f"is valid only from {NOW + DAY:%Y-%m-%d %H:%M} UTC on" == said
+    assert f"isn't valid before {NOW + DAY:%Y-%m-%d %H:%M} UTC" == said
 
 
 @pytest.mark.parametrize(

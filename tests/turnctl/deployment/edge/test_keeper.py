@@ -147,13 +147,13 @@ async def test_none_to_be_had(world: World) -> None:
     assert LATER == await world.keeper.look()
     assert ["certificate-missing"] == world.events
     assert world.said[-1].endswith(
-        "port 80 is closed. Until then the edge shows a certificate that nobody trusts."
+        "port 80 is closed. Until there is one, the edge serves a certificate that nobody trusts."
     )
     good = world.source.next = world.certificate(days=20.5)
     await world.keeper.look()
     world.source.next = Unobtainable("port 80 is closed.")
     assert LATER == await world.keeper.look()
-    assert world.said[-1].endswith("The present one goes on for 20 days.")
+    assert world.said[-1].endswith("The current one is valid for 20 more days.")
     assert good.fingerprint == world.edge.now
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from turnctl.deployment.edge import runtime
 from turnctl.deployment.edge.runtime import Edge, NotThere, Refused
 
 
@@ -67,14 +66,13 @@ async def test_nobody_there(tmp_path: Path) -> None:
         await edge.served("turn.example.org")
 
 
-async def test_another_program_on_443(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who speaks no TLS, or says nothing, is no edge."""
+async def test_another_program_on_443() -> None:
+    """A program that speaks no TLS, or says nothing, isn't the edge."""
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as one:
         edge = Edge(Path("socket"), one.sockets[0].getsockname()[1])
         with pytest.raises(NotThere, match="no TLS on"):
             await edge.served("turn.example.org")
-    monkeypatch.setattr(runtime, "PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        edge = Edge(Path("socket"), silent.getsockname()[1])
+        edge = Edge(Path("socket"), silent.getsockname()[1], patience=0.2)
         with pytest.raises(NotThere, match="no TLS handshake on"):
             await edge.served("turn.example.org")

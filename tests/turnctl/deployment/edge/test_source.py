@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.certs import Authority
-from turnctl.deployment.edge.source import Own, Unobtainable
+from turnctl.deployment.edge.source import OwnFiles, Unobtainable
 
 NAME = "turn.example.org"
 
@@ -23,7 +23,7 @@ def authority(tmp_path: Path) -> Authority:
 async def test_a_change_is_due_once(authority: Authority, tmp_path: Path) -> None:
     """It is due at first, after a change, and when somebody insists; not in between."""
     issued, other = authority.issue([NAME]), authority.issue([NAME])
-    own = Own(NAME, issued.chain, issued.key)
+    own = OwnFiles(NAME, issued.chain, issued.key)
     assert own.due(None)
     first = await own.get()
     assert not own.due(first)
@@ -44,7 +44,7 @@ async def test_a_replaced_link(authority: Authority, tmp_path: Path) -> None:
     chain, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
     for name, target in ((chain, issued.chain), (key, issued.key)):
         name.symlink_to(target)
-    own = Own(NAME, chain, key)
+    own = OwnFiles(NAME, chain, key)
     first = await own.get()
     for name, target in ((chain, other.chain), (key, other.key)):
         name.unlink()
@@ -60,8 +60,8 @@ async def test_what_cannot_be_used(authority: Authority, tmp_path: Path) -> None
     for chain, key, said in (
         (tmp_path / "none.pem", good.key, "none.pem: No such file"),
         (good.chain, tmp_path / "none.key", "none.key: No such file"),
-        (good.key, good.key, "server1.key: holds no certificate"),
-        (good.chain, good.chain, "server1.pem: holds no private key"),
+        (good.key, good.key, "server1.key: has no PEM certificate"),
+        (good.chain, good.chain, "server1.pem: has no PEM private key"),
         (authority.issue([NAME], ends=days).chain, authority.directory / "server2.key", "expired"),
         (
             authority.issue(["other.example.org"]).chain,
@@ -69,7 +69,7 @@ async def test_what_cannot_be_used(authority: Authority, tmp_path: Path) -> None
             f"server3.pem: the certificate is for other.example.org, not for {NAME}",
         ),
     ):
-        own = Own(NAME, chain, key)
+        own = OwnFiles(NAME, chain, key)
         with pytest.raises(Unobtainable, match=said):
             await own.get()
         assert not own.due(None)
@@ -84,7 +84,7 @@ async def test_a_file_of_another_user(authority: Authority) -> None:
         folder.chmod(0o755)
     os.seteuid(65534)
     try:
-        with pytest.raises(Unobtainable, match=r"user 65534 may not read it; .* setfacl -m"):
-            await Own(NAME, issued.chain, issued.key).get()
+        with pytest.raises(Unobtainable, match=r"user 65534 may not read it\. .* setfacl -m"):
+            await OwnFiles(NAME, issued.chain, issued.key).get()
     finally:
         os.seteuid(0)

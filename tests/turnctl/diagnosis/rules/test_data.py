@@ -251,7 +251,7 @@ def test_what_the_samples_prove() -> None:
     """The evidence names the ports, and how likely a half-closed range is found by so many."""
     seen = story(sample(50000, OK), sample(50001, SILENT))
     [finding] = judge(plan(UDP), seen, now=NOW)
-    assert "relay port 50001/udp do not arrive, to 1 other they do" in finding.summary
+    assert "relay port 50001/udp do not arrive, but those to 1 other do" in finding.summary
     evidence = finding.evidence
     assert (2, [50001], [50000], 0.75) == (
         evidence["samples"],

@@ -189,7 +189,7 @@ def test_a_service_that_issues_others(trials: list[Trial], expected: list[str]) 
 def test_a_life_that_is_no_longer_proves_nothing() -> None:
     """A fresh credential that ends with the refused one says only that it is unknown."""
     [finding] = judge(plan(UDP), refused(asked(600, ERROR)), now=NOW)
-    assert "is unknown" in finding.summary
+    assert "it isn't known whether" in finding.summary
     assert "refusedWithLeft" not in finding.evidence
 
 
@@ -250,13 +250,17 @@ def test_another_issuers_clock() -> None:
     ("others", "server", "off", "said"),
     [
         pytest.param(
-            [issuer(0.0)], 7200, "server", "its clock is 7200 s ahead of the issuer's", id="server"
+            [issuer(0.0)],
+            7200,
+            "server",
+            "the server's clock is 7200 s ahead of the issuer's",
+            id="server",
         ),
         pytest.param(
             [issuer(0.0), asked(9_000, OK), asked(7_000, ERROR)],
             None,
             "server",
-            "its clock is 7000 to 9000 s ahead of the issuer's",
+            "the server's clock is 7000 to 9000 s ahead of the issuer's",
             id="server, by experiment",
         ),
         pytest.param(
@@ -277,22 +281,22 @@ def test_another_issuers_clock() -> None:
             [issuer(-7200.0, EXPIRED)],
             None,
             "unknown",
-            "by which the credential has ended; which of them is off is unknown",
+            "by which the credential has expired; it isn't known which clock is wrong",
             id="the server's is not known",
         ),
         pytest.param(
             [],
             7200,
             "unknown",
-            "7200 s ahead of this machine's: to it the credential has ended; "
-            "which of them is off is unknown",
+            "7200 s ahead of this machine's, and by it the credential has expired; "
+            "it isn't known which clock is wrong",
             id="nobody else to ask",
         ),
         pytest.param(
             [issuer(-3600.0)],
             7200,
             "unknown",
-            "the issuer's clock is 3600 s behind this machine's; which of them is off",
+            "clock is 3600 s behind this machine's; it isn't known which clock is wrong",
             id="three clocks, three times",
         ),
     ],

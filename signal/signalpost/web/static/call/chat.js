@@ -1,4 +1,4 @@
-/** The chat beside a meeting: what was said, and how much of it was not seen. */
+/** The chat beside a meeting: its messages, and how many are unread. */
 
 import { LIMITS, points } from "../client/limits.js";
 
@@ -20,7 +20,7 @@ export class Chat {
       if (text === "") return;
       const count = points(text);
       if (count > LIMITS.text) {
-        // What was typed stays, to be shortened.
+        // The text stays, so that the user can shorten it.
         return this.#add("", language.text("text-long", { most: LIMITS.text, count }), "note");
       }
       if (!this.#say({ type: "chat", text })) return this.#add("", language.text("not-sent"), "note");
@@ -29,7 +29,7 @@ export class Chat {
     });
   }
 
-  /** A new meeting: `say` sends to everybody in it, and tells whether there is anybody. */
+  /** Start with a new meeting. `say` sends to everybody in it, and returns whether there is anybody. */
   begin(say) {
     this.#say = say;
     this.#elements.log.replaceChildren();

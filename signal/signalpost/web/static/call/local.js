@@ -1,4 +1,4 @@
-/** This side's camera, microphone and screen: what is on, what is missing, what is sent. */
+/** This side's camera, microphone and screen: which are on, missing or sent. */
 
 import { devices, openMedia, openScreen } from "../client.js";
 
@@ -7,14 +7,14 @@ export class Local extends EventTarget {
   #microphone = null;
   #camera = null;
   #screen = null;
-  /** Devices that were chosen: true is any. */
+  /** The chosen devices: true is any. */
   #chosen = { audio: true, video: true };
 
   muted = false;
   cameraOff = false;
   missing = {};
 
-  /** What to send: a shared screen takes the camera's place. */
+  /** The tracks to send. A shared screen takes the camera's place. */
   get tracks() {
     return { audio: this.#microphone, video: this.#screen ?? this.#camera };
   }
@@ -23,7 +23,7 @@ export class Local extends EventTarget {
     return this.#screen !== null;
   }
 
-  /** What the others are to be told, since a track without pictures looks like a lost one. */
+  /** The state for the others, since a track without pictures looks like a lost one. */
   get state() {
     const { audio, video } = this.tracks;
     return { audio: audio !== null && !this.muted, video: video !== null, screen: this.sharing };
@@ -58,7 +58,7 @@ export class Local extends EventTarget {
     await this.#renew("video", !this.cameraOff);
   }
 
-  /** False when the browser would not, or the user changed their mind. */
+  /** False if the browser refuses, or the user changes their mind. */
   async toggleScreen() {
     if (this.#screen !== null) {
       this.#screen.stop();

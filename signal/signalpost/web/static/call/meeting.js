@@ -1,4 +1,4 @@
-/** A meeting: what a call with one and a room of several have in common for the page. */
+/** A meeting: what a call and a room have in common for the page. */
 
 import { Mesh } from "../client.js";
 
@@ -49,7 +49,7 @@ export class CallMeeting extends Meeting {
 export class RoomMeeting extends Meeting {
   #mesh;
 
-  /** Give it the tracks before the room is entered: the first offer comes at once. */
+  /** Set the tracks before joining the room: the first offer comes at once. */
   constructor(client, room, tracks, nameless) {
     super();
     this.room = room;
@@ -69,7 +69,7 @@ export class RoomMeeting extends Meeting {
     this.#mesh.start();
   }
 
-  /** Media may outlive the service's knowledge of a peer; a link that is lost as well is over. */
+  /** Media may go on after the service has lost a peer. If the link is lost too, it's over. */
   #gone({ peer, name }, nameless) {
     const link = this.#mesh.links.get(peer);
     if (link?.state !== "connected") link?.close();

@@ -1,4 +1,4 @@
-/** The call page: entry, lobby and stage, and what leads from one to the other. */
+/** The call page: entry, lobby and stage, and the ways between them. */
 
 import { Client } from "../client.js";
 import { LIMITS, isRoomName, points } from "../client/limits.js";
@@ -12,9 +12,9 @@ import { Stage } from "./stage.js";
 import { WORDS } from "./words.js";
 
 const LOBBY = "lobby";
-/** Fragments that are no rooms: people who are here, and the page's own anchor. */
+/** Fragments that aren't rooms: the lobby, and the page's own anchor. */
 const OWN_NAMES = new Set([LOBBY, "main"]);
-/** In a mesh everybody sends to everybody: more is too much for a phone's uplink. */
+/** In a mesh everybody sends to everybody. More people are too many for a phone's uplink. */
 const MOST = 6;
 const TOAST_MS = 6_000;
 const KEPT_NAME = "signalpost.name";
@@ -75,7 +75,7 @@ function wanted() {
   return OWN_NAMES.has(name) ? "" : name;
 }
 
-/** Why a room cannot be called so, null when it can. */
+/** Why a room can't have this name, null if it can. */
 function roomProblem(name) {
   const count = points(name);
   if (OWN_NAMES.has(name)) return language.text("room-own", { name });
@@ -103,7 +103,7 @@ function showMeeting() {
   $("stage-title").textContent = title;
   $("share").hidden = !(meeting instanceof RoomMeeting);
   const state = language.text(...meeting.state);
-  // Written only when it changes, since it is read aloud each time.
+  // Written only when it changes, since a screen reader speaks it each time.
   if ($("stage-state").textContent !== state) $("stage-state").textContent = state;
 }
 
@@ -170,7 +170,7 @@ async function enter() {
   try {
     await client.open();
   } catch {
-    return; // `closed` has told
+    return; // `closed` has told the user
   } finally {
     $("enter").disabled = false;
     showEntry();
@@ -283,7 +283,7 @@ async function call(user) {
 async function enterRoom(name) {
   const wrong = roomProblem(name);
   if (wrong !== null) {
-    // Somebody else's link, or an address that was typed.
+    // The user followed a link or typed an address.
     history.replaceState(null, "", location.pathname);
     showEntry();
     await enterLobby();
@@ -369,7 +369,7 @@ function keep(name) {
   try {
     localStorage.setItem(KEPT_NAME, name);
   } catch {
-    // Storage may be forbidden; then the name is asked for each time.
+    // Storage may be forbidden. Then the page asks for the name each time.
   }
 }
 
@@ -430,7 +430,7 @@ on("share", "click", copyLink);
 on("accept", "click", () => accept({ video: true }));
 on("accept-audio", "click", () => accept({ video: false }));
 on("reject", "click", reject);
-// Escape closes a dialog: here it must say no as well, or the other side rings on.
+// Escape closes a dialog. Here it must also reject, otherwise the other side rings on.
 on("incoming", "cancel", (event) => {
   event.preventDefault();
   reject();
@@ -442,7 +442,7 @@ for (const kind of ["audio", "video"]) {
 local.addEventListener("change", showLocal);
 local.addEventListener("track", ({ detail: { kind, track } }) => meeting?.setTrack(kind, track));
 addEventListener("pagehide", () => client?.close());
-// Back out of the browser's cache, where the client was closed.
+// The page returns from the browser's cache, where the client was closed.
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
 try {

@@ -1,4 +1,4 @@
-/** Who is here: the lobby's users, each once however many devices they have. */
+/** The users in the lobby, each listed once, whatever the number of devices. */
 
 export class People {
   #elements;
@@ -7,7 +7,7 @@ export class People {
   #own = null;
   #call;
 
-  /** `elements`: {list, nobody}; `call` is given the user that is to be called. */
+  /** `elements`: {list, nobody}; `call` gets the user to call. */
   constructor(elements, language, call) {
     this.#elements = elements;
     this.#language = language;
@@ -36,7 +36,7 @@ export class People {
     }
     const { list, nobody } = this.#elements;
     nobody.hidden = users.size > 0;
-    // Items stay where they are while others come and go, or the keyboard's focus would be lost.
+    // Items stay in place while others come and go: otherwise the keyboard focus would be lost.
     const shown = new Map([...list.children].map((item) => [item.dataset.user, item]));
     for (const [user, item] of shown) if (!users.has(user)) item.remove();
     for (const [user, name] of users) {

@@ -3,7 +3,7 @@
 const TONES = [523.25, 659.25];
 const EVERY_MS = 3_000;
 
-/** Ring until the function that this gives is called. */
+/** Ring until the returned function is called. */
 export function ring() {
   const context = new AudioContext();
   const once = () => {

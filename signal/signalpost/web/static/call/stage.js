@@ -30,7 +30,7 @@ export class Stage {
     tile.element.classList.toggle("mirrored", !local.sharing);
   }
 
-  /** Show a peer's link for as long as it lasts. */
+  /** Show a peer's link while it lasts. */
   add(peer, link, name) {
     const tile = this.#tiles.get(peer) ?? this.#make(peer);
     tile.link = link;
@@ -58,7 +58,7 @@ export class Stage {
     for (const peer of [...this.#tiles.keys()]) this.remove(peer);
   }
 
-  /** What the peer says is on. */
+  /** Show the state that the peer reports. */
   heard(peer, state) {
     const tile = this.#tiles.get(peer);
     if (tile !== undefined) this.#state(tile, state);
@@ -72,7 +72,7 @@ export class Stage {
     }
   }
 
-  /** In another language. */
+  /** Show another language. */
   show() {
     for (const tile of this.#tiles.values()) this.#path(tile);
     const local = this.#tiles.get("local");
@@ -149,7 +149,7 @@ export class Stage {
     });
   }
 
-  /** Not two seconds late. */
+  /** Now, instead of up to two seconds later. */
   async #first(tile) {
     if (tile.asked) return;
     tile.asked = true;

@@ -1,9 +1,9 @@
-/** What follows from what was seen. Pure; codes are those of docs/findings.md where they mean the
- * same, the others are in docs/client.md. */
+/** Turns observations into causes. Pure. A code is one of docs/findings.md if it means the same; the
+ * others are in docs/client.md. */
 
 import { finding } from "./servers.js";
 
-/** STUN error → cause. 701 is the browser's own: nothing answered. */
+/** STUN error → cause. 701 comes from the browser: nothing answered. */
 const BY_ERROR = new Map([
   [300, "alternate-server"],
   [403, "server-draining"],
@@ -14,7 +14,7 @@ const BY_ERROR = new Map([
 ]);
 const MUCH_LOSS = 0.05;
 
-/** The verdict on one relay URL, with its causes. `result` is what `throughRelay` gave. */
+/** The verdict on one relay URL, with its causes. `result` is from `throughRelay`. */
 export function judgeRelay(entry, result, now = Date.now()) {
   const { url, server } = entry;
   if (result.connected && result.received > 0) {
@@ -36,22 +36,22 @@ function fail(code, url, values = {}) {
   return { verdict: "fail", findings: [finding(code, "fail", url, values)] };
 }
 
-/** Why nothing answered, in Chrome's words; other browsers do not say. */
+/** Why nothing answered, from Chrome's text. Other browsers don't say. */
 function silent(errors) {
   return errors.some(({ text }) => /lookup/i.test(text)) ? "dns-no-address" : "unreachable";
 }
 
-/** Why a credential may be refused: its user name tells when it ends (TURN REST draft). */
+/** Why a credential may be refused: its user name has its expiry (TURN REST draft). */
 function refused(username, now) {
   const ends = Number(/^(\d{9,11})(?::|$)/.exec(username ?? "")?.[1] ?? NaN);
   return ends * 1000 < now ? "credential-expired" : "secret-mismatch";
 }
 
-/** State of a permission that this page lacks → cause. */
+/** State of a missing permission → cause. */
 const BY_PERMISSION = { denied: "local-network-denied", prompt: "local-network-unasked" };
 
-/** A server that does not answer, where the browser lets a page reach it by permission alone: `state`
- * is that permission's, null where none is asked for. */
+/** The cause if a page needs permission to reach a silent server. `state` is the permission's, null if
+ * the browser doesn't ask for one. */
 export function judgeLocal(judged, state) {
   const code = BY_PERMISSION[state];
   if (code === undefined) return judged;
@@ -59,18 +59,18 @@ export function judgeLocal(judged, state) {
   return { ...judged, findings: judged.findings.map(named) };
 }
 
-/** The verdict on a STUN URL, from what gathering it alone saw. */
+/** The verdict on a STUN URL, from gathering with it alone. */
 export function judgeStun(entry, result) {
   const { url } = entry;
   if (result.candidates.some((candidate) => candidate.type === "srflx")) {
     return { verdict: "pass", findings: [] };
   }
   if (result.errors.length > 0 || !result.complete) return fail(silent(result.errors), url);
-  // Where there is no NAT a browser leaves out the mapped address: it is the host's own.
+  // Without a NAT a browser leaves out the mapped address: it's the host's own.
   return { verdict: "pass", findings: [finding("srflx-hidden", "info", url)] };
 }
 
-/** Sharper causes from comparing URLs of one host: what works there acquits the rest. */
+/** More precise causes, from comparing the URLs of one host. */
 export function compare(checked) {
   const works = (host, transport) =>
     checked.some(
@@ -98,7 +98,7 @@ function overWire(parsed) {
   return parsed.secure ? "tls" : parsed.transport;
 }
 
-/** The whole: fail when something failed, though one relay that carries data lets calls through. */
+/** The overall verdict: fail if anything failed, even if one relay still lets calls through. */
 export function verdict(findings) {
   if (findings.some(({ severity }) => severity === "fail")) return "fail";
   return findings.some(({ severity }) => severity === "warn") ? "warn" : "pass";

@@ -1,12 +1,12 @@
-/** Gathering: what RTCPeerConnection finds with a list of servers, as it arrives. */
+/** Gathers candidates with a list of servers, and reports them as they arrive. */
 
-/** Chrome gives up a silent server after 9.5 s; what takes longer is of no use to a call. */
+/** Chrome gives up on a silent server after 9.5 s. Anything slower is useless to a call. */
 export const DEADLINE_MS = 12_000;
 
-/** A candidate as the table shows it. */
+/** A candidate, as in the table. */
 export function row(candidate, elapsedMs) {
   const { type, protocol, address, port, priority, foundation, url } = candidate;
-  // Chrome leaves relayProtocol out for UDP.
+  // Chrome leaves out relayProtocol for UDP.
   const relayProtocol = type === "relay" ? candidate.relayProtocol ?? "udp" : null;
   return { elapsedMs, type, protocol, address, port, priority, foundation, url, relayProtocol };
 }
@@ -17,8 +17,8 @@ export function priorityParts(priority) {
 }
 
 /**
- * Gather once. `seen(kind, value)` is told of each "candidate" and "error"; the promise gives all
- * of both and how long it took. Throws what the constructor throws at servers it does not take.
+ * Gather once. `seen(kind, value)` is called for each "candidate" and "error". The promise gives all
+ * of both and the time. Throws what the constructor throws for servers that it rejects.
  */
 export async function gather(servers, { seen = () => {}, deadline = DEADLINE_MS } = {}) {
   const started = performance.now();

@@ -1,10 +1,10 @@
 /** Local Network Access: Chrome lets a page reach private addresses only with the user's permission,
- * WebRTC's servers included. Other browsers do not ask. */
+ * including WebRTC's servers. Other browsers don't ask. */
 
-/** Names of the permission, the older one last (https://wicg.github.io/local-network-access/). */
+/** The names of the permission, the oldest last (https://wicg.github.io/local-network-access/). */
 const NAMES = { loopback: ["loopback-network", "local-network-access"], local: ["local-network", "local-network-access"] };
 
-/** "loopback", "local" or "public": the address space of a URL's host, as far as its text tells. */
+/** "loopback", "local" or "public": the address space of a URL's host, judged by its text. */
 export function addressSpace(host) {
   const bare = host.replace(/^\[|\]$/g, "").replace(/\.$/, "").toLowerCase();
   if (/^127\./.test(bare) || bare === "::1" || /(^|\.)localhost$/.test(bare)) return "loopback";
@@ -13,19 +13,19 @@ export function addressSpace(host) {
   return /\.(local|lan|internal|home\.arpa)$/.test(bare) ? "local" : "public";
 }
 
-/** Whether a page at that host has to have permission to reach this server's host. */
+/** Whether a page from that host needs permission to reach this server's host. */
 export function isGated(host, pageHost) {
   const openness = ["loopback", "local", "public"];
   return openness.indexOf(addressSpace(host)) < openness.indexOf(addressSpace(pageHost));
 }
 
-/** "granted", "denied" or "prompt" where the browser has such a permission, null elsewhere. */
+/** "granted", "denied" or "prompt", null if the browser has no such permission. */
 export async function permission(host, permissions = navigator.permissions) {
   for (const name of NAMES[addressSpace(host)] ?? []) {
     try {
       return (await permissions.query({ name })).state;
     } catch {
-      // This browser does not know the name.
+      // This browser doesn't know the name.
     }
   }
   return null;

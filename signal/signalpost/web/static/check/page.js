@@ -1,4 +1,4 @@
-/** The check page: runs the check, shows what comes as it comes, and keeps the report. */
+/** The check page: runs the check, shows results as they come, and keeps the report. */
 
 import { Language } from "../language.js";
 import { compare, judgeLocal, judgeRelay, judgeStun, verdict } from "./causes.js";
@@ -120,7 +120,7 @@ function chosen() {
   return own ? fetched() : typed($("text").value, $("username").value, $("credential").value);
 }
 
-/** One check; a newer one makes it fall silent. */
+/** Run one check. A newer one silences it. */
 async function check() {
   const run = ++running;
   const current = () => run === running;
@@ -194,7 +194,7 @@ async function checkServers(servers, mine, current) {
     }),
   );
   const checked = compare(judged);
-  // Not for a busy machine: then each of the servers answers soon when it is asked alone.
+  // Not on a busy machine: there each server answers soon when it is asked alone.
   const late = ({ result, verdict }) => verdict === "fail" || (result.allocateMs ?? result.elapsedMs) > SLOW_MS;
   if (together.elapsedMs > SLOW_MS && checked.some(late)) {
     found.push(finding("gathering-slow", "warn", null, { seconds: (together.elapsedMs / 1000).toFixed(1) }));

@@ -1,4 +1,4 @@
-/** Data through one relay: two connections in this page that have relay candidates alone. */
+/** Sends data through one relay, between two connections in this page with only relay candidates. */
 
 import { DEADLINE_MS, errorRow, row } from "./gather.js";
 
@@ -7,9 +7,9 @@ const INTERVAL_MS = 20;
 const LAST_WAIT_MS = 4_000;
 
 /**
- * Allocate twice at `server`, connect, and send packets there and back. What happened comes back
- * as values: {candidates, errors, connected, allocateMs, rttMs, sent, received}; nothing is thrown
- * for a server that does not work.
+ * Allocate twice at `server`, connect, and send packets there and back. Returns the results:
+ * {candidates, errors, connected, allocateMs, rttMs, sent, received}. Never throws for a server that
+ * doesn't work.
  */
 export async function throughRelay(server, { deadline = DEADLINE_MS } = {}) {
   const started = performance.now();
@@ -19,7 +19,7 @@ export async function throughRelay(server, { deadline = DEADLINE_MS } = {}) {
   const other = connection(server);
   const timeout = after(deadline);
   try {
-    // Packets as media sends them: none is repeated, so that what is lost shows.
+    // Packets like media's: none is repeated, so that losses show.
     const channel = one.createDataChannel("check", { ordered: false, maxRetransmits: 0 });
     const opened = new Promise((resolve) => (channel.onopen = () => resolve(true)));
     other.ondatachannel = ({ channel: echo }) => (echo.onmessage = ({ data }) => echo.send(data));
@@ -47,7 +47,7 @@ function connection(server) {
   return new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: "relay" });
 }
 
-/** Hand candidates over as they come; ends with the last. */
+/** Pass on candidates as they come, up to the last one. */
 function trickle(from, to, result, elapsed) {
   const waiting = [];
   return new Promise((resolve) => {
@@ -58,7 +58,7 @@ function trickle(from, to, result, elapsed) {
       waiting.push(candidate);
       flush();
     };
-    // Candidates may be there before the other side knows whose they are.
+    // Candidates may come before the other side knows the description.
     to.addEventListener("signalingstatechange", flush);
     function flush() {
       if (to.remoteDescription === null) return;
@@ -68,7 +68,7 @@ function trickle(from, to, result, elapsed) {
 }
 
 async function measure(channel) {
-  // The first packet pays for the connection's last steps: it is waited for and not counted.
+  // The first packet waits for the connection's last steps, so it isn't counted.
   const warm = after(LAST_WAIT_MS);
   channel.send("0");
   await Promise.race([new Promise((resolve) => (channel.onmessage = resolve)), warm.promise]);

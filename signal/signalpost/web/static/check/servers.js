@@ -1,6 +1,6 @@
-/** Where the servers under test come from, and what their URLs alone tell. Pure but for `fetched`. */
+/** Gets the servers to test, and checks their URLs. Pure, except for `fetched`. */
 
-/** Ports browsers refuse: below 1024 all but these, above it Fetch's "bad ports". */
+/** Ports that browsers block: below 1024 all but these, above it Fetch's "bad ports". */
 const LOW_PORTS = new Set([53, 80, 443]);
 const BAD_PORTS = new Set([
   1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
@@ -8,12 +8,12 @@ const BAD_PORTS = new Set([
 ]);
 const SHORT_TTL = 300;
 
-/** A cause with its code, the URL it concerns, and the values of its sentence. */
+/** A cause: its code, its URL, and the values for its sentence. */
 export function finding(code, severity, url = null, values = {}) {
   return { code, severity, url, values };
 }
 
-/** RFC 7064 and 7065: null when it is not a URL that a browser takes. */
+/** Parse by RFC 7064 and 7065. Null if browsers reject the URL. */
 export function parseUrl(url) {
   const match =
     /^(stuns?|turns?):(\[[0-9a-f:.]+\]|[a-z0-9._~%-]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i.exec(url);
@@ -49,7 +49,7 @@ export async function fetched(path = "/v1/ice-servers") {
   return { servers: body.iceServers, findings };
 }
 
-/** What was typed: the JSON of iceServers (bare or in an object), or a URL a line. */
+/** Read the input: the JSON of iceServers (bare or in an object), or one URL per line. */
 export function typed(text, username, credential) {
   const trimmed = text.trim();
   if (/^[[{]/.test(trimmed)) {
@@ -76,7 +76,7 @@ function urlsOf(entry) {
   return (Array.isArray(urls) ? urls : [urls]).filter((url) => typeof url === "string");
 }
 
-/** One entry a URL, each with the server a browser would need for it alone. */
+/** One entry per URL, each with the server that a browser needs for it alone. */
 export function separate(servers) {
   return servers.flatMap((entry) =>
     urlsOf(entry).map((url) => {
@@ -87,7 +87,7 @@ export function separate(servers) {
   );
 }
 
-/** What is wrong before a packet is sent. */
+/** Mistakes that show before a packet is sent. */
 export function inspect(entries) {
   const findings = [];
   for (const { url, server, parsed } of entries) {

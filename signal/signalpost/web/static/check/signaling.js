@@ -1,4 +1,4 @@
-/** Whether this service's WebSocket can be had from here. */
+/** Checks whether this service's WebSocket is reachable. */
 
 import { finding } from "./servers.js";
 

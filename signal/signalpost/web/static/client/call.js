@@ -6,7 +6,7 @@ import { Link } from "./link.js";
 
 const LAST_WORD_MS = 1_000;
 
-/** Events: `state`; `link` {link}, once it was accepted; `ended` {outcome, reason, error}. */
+/** Events: `state`; `link` {link}, once the call is accepted; `ended` {outcome, reason, error}. */
 export class Call extends EventTarget {
   #client;
   #tracks = {};
@@ -29,11 +29,11 @@ export class Call extends EventTarget {
     this.link = null;
     this.outcome = null;
     this.reason = null;
-    /** A SignalpostError where the service refused the call. */
+    /** A SignalpostError if the service refused the call. */
     this.error = null;
   }
 
-  /** Answer. `tracks`: {audio, video} to send. */
+  /** Accept the call. `tracks`: {audio, video} to send. */
   accept(options) {
     this.prepare(options ?? {});
     this.#answered = true;
@@ -45,13 +45,13 @@ export class Call extends EventTarget {
     this.ended({ outcome: "rejected", reason });
   }
 
-  /** No, for this device alone: the user's others ring on. */
+  /** Say that this device is busy. The user's other devices ring on. */
   busy() {
     this.#say("busy");
     this.ended({ outcome: "busy" });
   }
 
-  /** Ends the call in any state. */
+  /** End the call in any state. */
   hangUp(reason) {
     if (this.state === "ended") return;
     this.#say("hang-up", reason);
@@ -59,7 +59,7 @@ export class Call extends EventTarget {
     this.ended({ outcome: this.#connected ? "completed" : this.link !== null ? "failed" : unanswered, reason });
   }
 
-  /** What to send, before the link is there. */
+  /** Set what to send, before there is a link. */
   prepare({ tracks, iceTransportPolicy, retry }) {
     Object.assign(this.#tracks, tracks);
     this.#options = { iceTransportPolicy, retry };
@@ -70,7 +70,7 @@ export class Call extends EventTarget {
     await this.link?.setTrack(kind, track);
   }
 
-  /** Throws a SignalpostError for a reason that won't do. */
+  /** Throws a SignalpostError for a bad reason. */
   #say(type, reason) {
     this.#client.order({ type, call: this.id, reason }, this);
   }
@@ -91,7 +91,7 @@ export class Call extends EventTarget {
     clearTimeout(this.#returning);
     this.peer = peer;
     if (this.link !== null) {
-      // Stated again after the service was restarted: the media never stopped.
+      // The call was stated again after a restart of the service. The media never stopped.
       this.link.polite = polite;
       if (this.link.state === "connected") this.#say("connected");
       else this.link.restart();
@@ -100,13 +100,13 @@ export class Call extends EventTarget {
     try {
       this.link = this.#linked(polite);
     } catch (error) {
-      // What was asked for is nothing that a browser does.
+      // The browser can't do what was asked for.
       this.error = new SignalpostError("failed", String(error?.message ?? error));
       return this.hangUp();
     }
     this.#client.adopt(this.link);
     this.link.addEventListener("state", () => this.#moved());
-    // Mostly the other one hung up, and the service is about to say how.
+    // Mostly the other side hung up, and the service is about to say so.
     this.link.addEventListener("closed", () => setTimeout(() => this.hangUp(), LAST_WORD_MS));
     this.dispatchEvent(new CustomEvent("link", { detail: { link: this.link } }));
     this.#set("accepted");
@@ -119,7 +119,7 @@ export class Call extends EventTarget {
       offers: !polite,
       iceServers: this.#client.iceServers,
       tracks: this.#tracks,
-      // Once there was a path it is sought until somebody hangs up.
+      // After there has been a path, the link looks for one until somebody hangs up.
       persistent: () => this.#connected && this.state !== "ended",
       send: (data) => this.#client.signal(this.peer, data),
       ...this.#options,
@@ -141,7 +141,7 @@ export class Call extends EventTarget {
     return true;
   }
 
-  /** The service forgot the call: state it again; one that rings here waits for its caller. */
+  /** The service has forgotten the call. State it again, or wait for the caller to do so. */
   reset() {
     if (this.direction === "outgoing") {
       this.#client.order({ type: "invite", call: this.id, user: this.user }, this);
@@ -154,20 +154,20 @@ export class Call extends EventTarget {
     }
   }
 
-  /** The caller said it again. */
+  /** The caller stated the call again. */
   again() {
     clearTimeout(this.#returning);
     this.#say(this.#answered ? "accept" : "rings");
   }
 
-  /** Another call took its place: the two had called each other. */
+  /** Another call took its place, because the two had called each other. */
   merged() {
     this.#set("ended");
     this.dispatchEvent(new CustomEvent("ended", { detail: { outcome: "merged", reason: null, error: null } }));
   }
 
   refused(error) {
-    // The other side ended it first: its `ended` tells how, or has told.
+    // The other side ended it first: its `ended` says how.
     if (error.code === "already-answered" || (error.code === "not-in-call" && this.link !== null)) return;
     if (this.state === "ended") return;
     this.error = new SignalpostError(error.code, error.message);

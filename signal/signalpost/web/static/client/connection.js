@@ -1,8 +1,7 @@
 /** The connection: one session over as many sockets as it takes.
  *
- * Owns numbers, acknowledgements, replay and when to try again (docs/protocol.md, "Nothing lost").
- * Refuses to know what the messages mean. What it hands on comes once and in order: that rule must
- * not be broken.
+ * It handles numbers, acknowledgements, replay and new tries (docs/protocol.md, "Nothing lost"). Never
+ * deliver a message twice or out of order.
  */
 
 import { SignalpostError } from "./errors.js";
@@ -10,37 +9,37 @@ import { LIMITS, bytes, checked, tooLarge } from "./limits.js";
 
 const ACK_EVERY = 16;
 const ACK_MS = 1_000;
-/** The service acknowledges within 2 s: who is silent for longer is gone. */
+/** The service acknowledges within 2 s. If it's silent for longer, it's gone. */
 const SILENCE_MS = 8_000;
 const OPEN_MS = 8_000;
 const FIRST_DELAY_MS = 200;
 const DELAY_MS = 2_000;
 const LONG_DELAY_MS = 15_000;
-/** For as long a session may be resumed, so the client hurries. */
+/** A session can be resumed for about this long, so the client hurries. */
 const HURRY_MS = 40_000;
-/** A connection that lived for as long was a good one: the next may be tried at once. */
+/** A connection that lasted this long was a good one: the next may be tried at once. */
 const STEADY_MS = 5_000;
-/** For a token: the service waits five seconds for the hello. */
+/** The time to fetch a token: the service waits five seconds for the hello. */
 const TOKEN_MS = 4_500;
-/** Below the service's own limits, which end in a closed connection. */
+/** Below the service's limits. Exceeding those closes the connection. */
 const BURST = 80;
 const RATE = 40;
-/** Of the limits that a service announces. */
+/** The part of the service's announced limits that the client uses. */
 const SHARE = 0.8;
-/** A close code of our own: 1000 and 1001 would say goodbye for good. */
+/** A close code of our own: 1000 and 1001 would end the session for good. */
 const RESUMING = 4000;
-/** A message was larger than the service takes. */
+/** A message was larger than the service accepts. */
 const TOO_BIG = 1009;
-/** Closed for a reason that the error before it names. */
+/** The error before the close has the reason. */
 const WITH_REASON = new Set([1008, 1013]);
 const FATAL = new Set(["unauthorized", "guest-refused", "origin-refused", "banned", "token-failed"]);
-/** Answers to a hello that no other hello of ours would change. */
+/** Answers to a hello that another hello wouldn't change. */
 const HELLO_REFUSED = new Set(["malformed", "bad-parameter"]);
-/** More than was ever received: the service then starts anew, as the same peer. */
+/** More than was ever received. It makes the service start anew, with the same peer. */
 const UNHEARD_OF = Number.MAX_SAFE_INTEGER;
 
 /** Events: `welcome` {message, reset, unacknowledged}, `message`, `taken` (the service has it),
- * `dropped` {message, error} (it is not sent again), `state`, `refused` (fatal). */
+ * `dropped` {message, error} (not sent again), `state`, `refused` (fatal). */
 export class Connection extends EventTarget {
   #url;
   #token;
@@ -52,9 +51,9 @@ export class Connection extends EventTarget {
   #acknowledged = 0;
   #ackTimer = null;
   #sent = 0;
-  /** What the service has not acknowledged: {seq, message, text}. */
+  /** Messages that the service hasn't acknowledged: {seq, message, text}. */
   #kept = [];
-  /** Up to this number everything was written to the socket that is open. */
+  /** Everything up to this number was written to the open socket. */
   #flushed = 0;
   #flushTimer = null;
   #pace = { rate: RATE, burst: BURST };
@@ -77,7 +76,7 @@ export class Connection extends EventTarget {
     if (typeof token !== "function") checked({ type: "hello", token });
   }
 
-  /** Bytes of a message that the service takes. */
+  /** The service accepts messages of this many bytes. */
   most = LIMITS.frame;
 
   /** `connecting`, `open`, `waiting` (for the next try) or `closed`. */
@@ -88,14 +87,14 @@ export class Connection extends EventTarget {
   open() {
     if (this.#state !== "closed" || this.#listening.signal.aborted) return;
     const { signal } = this.#listening;
-    // A socket does not notice that its network is another one now.
+    // A socket doesn't notice that the network has changed.
     addEventListener("online", () => this.#renewNow(), { signal });
     navigator.connection?.addEventListener?.("change", () => this.#renewNow(), { signal });
     this.#lostAt = performance.now();
     this.#connect();
   }
 
-  /** Say goodbye: the service forgets this session. */
+  /** Say goodbye, so that the service forgets this session. */
   close() {
     this.#listening.abort();
     this.#detach(1000);
@@ -103,7 +102,7 @@ export class Connection extends EventTarget {
     this.#set("closed");
   }
 
-  /** The network is another one: take a new socket now and resume on it. */
+  /** The network has changed: open a new socket now and resume on it. */
   #renewNow() {
     if (this.#state === "closed" || performance.now() < this.#notBefore) return;
     this.#detach(RESUMING);
@@ -111,13 +110,13 @@ export class Connection extends EventTarget {
     this.#connect();
   }
 
-  /** This socket is of no use. */
+  /** This socket is useless. */
   #renew() {
     if (this.#socket !== null) this.#lose(this.#socket, true);
   }
 
-  /** Number a message, keep it, and send it as soon as there is a way. It has been `checked`; what
-   * this service takes may be less than what the one before took. */
+  /** Number a message, keep it, and send it as soon as possible. It has been `checked`, but a
+   * restarted service may accept less. */
   send(message) {
     if (bytes(JSON.stringify(message)) > this.most) {
       return queueMicrotask(() => this.#drop(message, tooLarge(this.most)));
@@ -173,7 +172,7 @@ export class Connection extends EventTarget {
       token = await (typeof this.#token === "function" ? within(TOKEN_MS, this.#token()) : this.#token);
       checked({ ...this.#hello, token });
     } catch (error) {
-      // Later the network may be to blame, which is given as long as a session lasts.
+      // Later the network may be the cause. It gets as long as a session lasts.
       const hopeless = this.#session === null || performance.now() - this.#lostAt > HURRY_MS;
       const failed = new SignalpostError("token-failed", `no token: ${error?.message ?? error}`);
       return socket === this.#socket && (hopeless ? this.#refuse(failed) : this.#lose(socket, true));
@@ -193,7 +192,7 @@ export class Connection extends EventTarget {
     if (socket.readyState <= WebSocket.OPEN) socket.close(code);
   }
 
-  /** Nothing is to be hoped for. */
+  /** Another try would be pointless. */
   #refuse(error) {
     this.close();
     this.#tell("refused", error);
@@ -204,7 +203,7 @@ export class Connection extends EventTarget {
     const wasOpen = this.#state === "open";
     const flushed = wasOpen ? this.#flushed : 0;
     this.#detach(RESUMING);
-    // An error before it may have been about anything.
+    // Otherwise the last error may have been about anything.
     let error = WITH_REASON.has(code) ? this.#lastError : null;
     if (!opened && this.#session === null) {
       error ??= await refusal(this.#url);
@@ -213,7 +212,7 @@ export class Connection extends EventTarget {
     if (code === TOO_BIG && !wasOpen) error = Object.assign(tooLarge(this.most), { final: true });
     if (error !== null && (error.final || FATAL.has(error.code))) return this.#refuse(error);
     if (code === TOO_BIG) this.#closedForSize(flushed);
-    // The service and we count differently: start anew, as after its restart.
+    // The two sides count differently: start anew, as after a restart of the service.
     if (error?.code === "out-of-order") this.#received = UNHEARD_OF;
     const now = performance.now();
     if (wasOpen && now - this.#openedAt >= STEADY_MS) {
@@ -223,13 +222,13 @@ export class Connection extends EventTarget {
     const most = now - this.#lostAt < HURRY_MS ? DELAY_MS : LONG_DELAY_MS;
     const backoff = Math.min(most, FIRST_DELAY_MS * 2 ** this.#attempt++);
     const told = Math.max(this.#notBefore - now, (error?.retryAfter ?? 0) * 1000);
-    // Jitter, or everybody comes back at once.
+    // Jitter: otherwise all clients return at once.
     this.#set("waiting");
     this.#retry = setTimeout(() => this.#connect(), told + backoff * (0.5 + Math.random() / 2));
   }
 
-  /** A message was too large, and the service does not say which. The largest that was written is
-   * one such: it and its like are not sent again. */
+  /** A message was too large, and the service doesn't say which. The largest one that was written is
+   * too large: it and others of its size aren't sent again. */
   #closedForSize(flushed) {
     const written = this.#kept.filter(({ seq }) => seq <= flushed).map(({ size }) => size);
     if (written.length > 0) this.most = Math.min(this.most, Math.max(...written) - 1);
@@ -238,7 +237,7 @@ export class Connection extends EventTarget {
   #take(message) {
     this.#listen();
     if (message.seq !== undefined && message.type !== "ack") {
-      // (An ack's number is one of ours.)
+      // (An ack has one of our numbers.)
       if (message.seq <= this.#received) return;
       if (message.seq > this.#received + 1) return this.#renew();
       this.#received = message.seq;
@@ -255,7 +254,7 @@ export class Connection extends EventTarget {
       case "error":
         this.#lastError = new SignalpostError(message.code, message.message, message);
         if (this.#state === "open") break;
-        // It is the hello's: the close code follows, or nothing does.
+        // It's about the hello. A close may follow.
         if (HELLO_REFUSED.has(message.code)) this.#refuse(this.#lastError);
         return;
     }
@@ -285,7 +284,7 @@ export class Connection extends EventTarget {
       this.#kept = [];
       this.#sent = this.#received = 0;
     } else if (dropped.length > 0) {
-      // The service has none of these, so that they can have other numbers.
+      // The service has none of these, so they can get other numbers.
       this.#kept = [];
       this.#sent = message.received;
       for (const each of waiting) this.#keep(each);
@@ -324,7 +323,7 @@ export class Connection extends EventTarget {
     return refilled >= 1;
   }
 
-  /** Something came; while an answer is due, silence means that the connection is dead. */
+  /** Watch for silence: while an answer is due it means that the connection is dead. */
   #listen() {
     clearTimeout(this.#silence);
     this.#silence = null;
@@ -348,7 +347,7 @@ export class Connection extends EventTarget {
     this.#socket.send(JSON.stringify({ type: "ack", seq: this.#received }));
   }
 
-  /** The service stops: what is under way gets a moment, then we come back when it said. */
+  /** The service stops. Finish what is under way, then return when the service said. */
   #leave({ retryAfterMs, closesInMs }) {
     this.#notBefore = performance.now() + retryAfterMs;
     const socket = this.#socket;
@@ -358,13 +357,13 @@ export class Connection extends EventTarget {
 
 function within(milliseconds, promise) {
   const late = new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`nothing within ${milliseconds} ms`)), milliseconds);
+    setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
   });
   return Promise.race([promise, late]);
 }
 
-/** Why a WebSocket was refused: browsers do not tell, so ask over HTTP. A POST, since it carries the
- * Origin that is judged. */
+/** Why a WebSocket was refused. Browsers don't say, so ask over HTTP, with a POST: it has the Origin
+ * that the service checks. */
 async function refusal(url) {
   const http = new URL(url);
   http.protocol = http.protocol.replace("ws", "http");

@@ -1,9 +1,9 @@
-/** Delivery: messages to peers are kept until the peer's own client has them, those to a room until
- * the service has them, and what comes twice is dropped (docs/protocol.md, rule 4). */
+/** Delivery: keeps messages to peers until the peer's client has them, and those to a room until the
+ * service has them. It drops repeats (docs/protocol.md, rule 4). */
 
 import { SignalpostError } from "./errors.js";
 
-/** How long a peer gets to come back after the service was restarted. */
+/** A peer may return within this time after a restart of the service. */
 export const RETURN_MS = 45_000;
 const MAX_SEEN = 4_096;
 
@@ -11,10 +11,10 @@ export class Delivery {
   #send;
   #prefix = randomId().slice(0, 8);
   #count = 0;
-  /** id → {message, waiting, resolve, reject}, in the order they were said. `waiting`: the peers
-   * whose clients do not have it; null for what waits for the service alone. */
+  /** id → {message, waiting, resolve, reject}, in the order of sending. `waiting`: the peers whose
+   * clients don't have it; null if it only waits for the service. */
   #said = new Map();
-  /** Peers that have not come back since the last reset. */
+  /** Peers that haven't returned since the last reset. */
   #absent = new Map();
   #seen = new Set();
 
@@ -22,20 +22,20 @@ export class Delivery {
     this.#send = send;
   }
 
-  /** A name for a message, that no other of this peer has. */
+  /** An id that no other message from this peer has. */
   nextId() {
     return `${this.#prefix}-${++this.#count}`;
   }
 
-  /** Send it; `peers` are those of the room that it is for. The promise ends when the addressee's
-   * client has it, or the service where it is for a room. */
+  /** Send a message. `peers` are those of its room. The promise resolves when the addressee's client
+   * has it, or the service for a message to a room. */
   say(message, peers = []) {
     const { promise, resolve, reject } = withResolvers();
-    // Who does not wait for it need not hear of its failure.
+    // A caller that doesn't wait for it needn't hear about a failure.
     promise.catch(() => {});
     let waiting = null;
     if (message.to !== undefined) waiting = new Set([message.to]);
-    // Who is on the way back would miss it.
+    // An absent peer would miss it.
     else if ([...peers].some((peer) => this.#absent.has(peer))) waiting = new Set(peers);
     this.#said.set(message.id, { message, waiting, resolve, reject });
     if (waiting === null) this.#send(message);
@@ -58,13 +58,13 @@ export class Delivery {
     this.#settle(said);
   }
 
-  /** The service would not: what it was, null when it was none of these. A peer that may still be
-   * on its way back is waited for. */
+  /** The service refused a message. Returns it, or null if it isn't one of ours. A message to an
+   * absent peer goes on waiting. */
   refused({ ref, code, message }) {
     const said = this.#said.get(ref);
     if (said === undefined) return null;
     if (said.waiting === null || code !== "no-such-peer") said.waiting = new Set();
-    // The service does not say whom it meant where a message to a room has become several.
+    // If a message to a room has become several, the service doesn't say which peer it means.
     else for (const peer of said.waiting) if (!this.#absent.has(peer)) said.waiting.delete(peer);
     this.#settle(said, new SignalpostError(code, message));
     return said.message;
@@ -77,8 +77,8 @@ export class Delivery {
     else said.reject(error);
   }
 
-  /** The service forgot everything. `rooms`: name → the peers that were there; `lost`: what it never
-   * acknowledged. A message to a room goes to each of them when it is back. */
+  /** The service has forgotten everything, and never acknowledged `lost`. `rooms`: name → its peers.
+   * A message to a room now goes to each of them when it is back. */
   reset(lost, rooms) {
     for (const { id, room } of lost) {
       const said = this.#said.get(id);
@@ -97,7 +97,7 @@ export class Delivery {
     this.#absent.set(peer, setTimeout(() => this.#giveUp(peer), RETURN_MS));
   }
 
-  /** The peer can be reached: what it has not got is sent again. */
+  /** The peer is reachable: it gets what it doesn't have. */
   present(peer) {
     if (!this.#absent.has(peer)) return;
     clearTimeout(this.#absent.get(peer));
@@ -109,13 +109,13 @@ export class Delivery {
 
   #giveUp(peer) {
     this.#absent.delete(peer);
-    const lost = new SignalpostError("lost", "the peer did not come back");
+    const lost = new SignalpostError("lost", "the peer didn't return");
     for (const said of [...this.#said.values()]) {
       if (said.waiting?.delete(peer)) this.#settle(said, lost);
     }
   }
 
-  /** Nothing more can be sent. */
+  /** The client is over. */
   close(error) {
     for (const timer of this.#absent.values()) clearTimeout(timer);
     this.#absent.clear();
@@ -141,7 +141,7 @@ export function randomId() {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
 }
 
-/** Promise.withResolvers, which is younger than the browsers that are to run this. */
+/** Promise.withResolvers, which the oldest supported browsers lack. */
 export function withResolvers() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));

@@ -1,11 +1,11 @@
-/** What goes wrong, with the service's stable codes (docs/protocol.md) or one of the client's own:
- * `closed`, `lost`, `token-failed`. */
+/** An error, with one of the service's stable codes (docs/protocol.md) or of the client's own: `closed`,
+ * `lost`, `token-failed`. */
 export class SignalpostError extends Error {
   constructor(code, message, { retryAfter } = {}) {
     super(message);
     this.name = "SignalpostError";
     this.code = code;
-    /** Seconds, where the service said when to come back. */
+    /** Try again after so many seconds, if the service said so. */
     this.retryAfter = retryAfter;
   }
 }

@@ -1,9 +1,9 @@
-/** The bounds of what may be said, and the sentence for what lies outside them: the service's own
- * (signalpost/grammar.py), which a test holds these to. Lengths are counted as the service counts
+/** The limits of a client's messages, and the sentence for each mistake. They are the service's own
+ * (dialects/native/grammar.py), and a test compares the two. Lengths are counted as the service counts
  * them: text in code points, JSON in bytes of UTF-8.
  *
- * A message that the service refuses would take a number all the same, so it is refused here, before
- * it has one. Pure.
+ * A message that the service refuses takes a number all the same, so it is refused here, before it
+ * has one. Pure.
  */
 
 import { SignalpostError } from "./errors.js";
@@ -24,7 +24,7 @@ export const LIMITS = Object.freeze({
 });
 
 const NOT_UNICODE = "the text is not valid Unicode";
-const NESTED = "the message is nested too deep";
+const NESTED = "the message is nested too deeply";
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x1f\x7f]/;
 const CALL = new RegExp(`^[A-Za-z0-9_-]{${LIMITS.callNameLeast},${LIMITS.callName}}$`);
@@ -50,12 +50,12 @@ export function points(text) {
   return count;
 }
 
-// --- one rule for each member: the sentence for a value that won't do, null for one that will ------
+// --- one rule for each member: the sentence for a bad value, null for a good one ------------------
 
 function text(noun, most, least = 1) {
   const range = least === 0 ? `at most ${most}` : `${least} to ${most}`;
   return (value) => {
-    if (typeof value !== "string") return `${noun} is text`;
+    if (typeof value !== "string") return `${noun} must be text`;
     // No text has more code points than units, so that a long one need not be counted.
     const count = value.length > 2 * most ? value.length : points(value);
     return least <= count && count <= most ? null : `${noun} has ${range} characters`;
@@ -67,25 +67,25 @@ const roomLength = text("a room's name", LIMITS.roomName);
 function roomName(value) {
   const wrong = roomLength(value);
   if (wrong !== null) return wrong;
-  if (CONTROL.test(value)) return "a room's name has no control characters";
-  return value === "." || value === ".." ? "a room's name is neither . nor .." : null;
+  if (CONTROL.test(value)) return "a room's name can't have control characters";
+  return value === "." || value === ".." ? "a room's name can't be . or .." : null;
 }
 
 function callName(value) {
-  if (typeof value !== "string") return "a call's id is text";
+  if (typeof value !== "string") return "a call's id must be text";
   if (CALL.test(value)) return null;
   return `a call's id has ${LIMITS.callNameLeast} to ${LIMITS.callName} letters, digits, - and _`;
 }
 
-/** Whether the service takes it as a room's name. */
+/** Whether the service accepts it as a room's name. */
 export function isRoomName(value) {
   return roomName(value) === null && !hasLoneSurrogate(JSON.stringify(value));
 }
 
-const flag = (noun) => (value) => (typeof value === "boolean" ? null : `${noun} is true or false`);
-const whole = (noun) => (value) => (Number.isSafeInteger(value) ? null : `${noun} is a whole number`);
-const role = (value) => (value === "member" || value === "observer" ? null : "a role is member or observer");
-const plainText = (noun) => (value) => (typeof value === "string" ? null : `${noun} is text`);
+const flag = (noun) => (value) => (typeof value === "boolean" ? null : `${noun} must be true or false`);
+const whole = (noun) => (value) => (Number.isSafeInteger(value) ? null : `${noun} must be a whole number`);
+const role = (value) => (value === "member" || value === "observer" ? null : "a role must be member or observer");
+const plainText = (noun) => (value) => (typeof value === "string" ? null : `${noun} must be text`);
 const anything = () => null;
 
 /** [noun, rule, whether it may be left out, whether null says the same] */
@@ -121,7 +121,7 @@ const KINDS = {
   "hang-up": { ...OF_CALL, ...REASON },
 };
 
-/** What is wrong with a message's members, null when nothing is. */
+/** What is wrong with a message's members, null if nothing is. */
 function explain(message) {
   for (const [name, [noun, rule, optional, nullable]] of Object.entries(KINDS[message.type])) {
     const value = message[name];
@@ -135,8 +135,8 @@ function explain(message) {
   return null;
 }
 
-/** A copy of `value` as JSON carries it, undefined for undefined. Throws a SignalpostError for what
- * is no JSON, naming it as `noun`; whatever its getters and its toJSON do. */
+/** A copy of `value` as JSON carries it, undefined for undefined. Throws a SignalpostError if it can't
+ * be written as JSON, whatever its getters and its toJSON do; the error calls it `noun`. */
 export function copied(value, noun) {
   if (value === undefined) return undefined;
   let written;
@@ -173,22 +173,22 @@ function depth(json) {
   return deepest;
 }
 
-/** What a message may grow by when it is sent again: under the longest number, and what was for a
- * room to each peer there. */
+/** How much a message may grow when it is sent again: it gets the longest number, and a message to a
+ * room is sent to each peer there. */
 function grown({ type, to }) {
   const forRoom = (type === "signal" || type === "text") && to === undefined;
   return `,"seq":${Number.MAX_SAFE_INTEGER}`.length + (forRoom ? ',"to":""'.length + LIMITS.peerName : 0);
 }
 
-/** The message without what is undefined. Throws a SignalpostError for what the service would
- * refuse. Its `data` or `metadata` is JSON already (`copied`). */
+/** The message without undefined members. Throws a SignalpostError if the service would refuse it.
+ * Its `data` or `metadata` is JSON already (`copied`). */
 export function checked(message, most = LIMITS.frame) {
   const wrong = explain(message);
   let json;
   try {
     json = JSON.stringify(message);
   } catch {
-    // A member that is no JSON: it is the one that `explain` has named.
+    // A member isn't JSON: `explain` has named it.
   }
   if (json === undefined) throw malformed(wrong ?? "a message can't be written as JSON");
   if (hasLoneSurrogate(json)) throw malformed(NOT_UNICODE);

@@ -1,19 +1,19 @@
 /** A link: media and a data channel with one peer, for as long as both want it.
  *
- * Negotiation is the pattern of the WebRTC specification, section 10.7, with trickle. When the path
- * is lost another one is sought: first by ICE restarts, then by a new RTCPeerConnection, which is
- * the link's next generation. Only the side that made the first offer begins one, so that both agree
- * on which it is; the other side asks it to. How signals travel is not known here: `send` takes
- * them, `take` is given the other side's. One audio and one video sender are there from the start,
- * with a track or without, so that muting, a late camera or a shared screen need no new negotiation.
+ * Negotiation follows the WebRTC specification, section 10.7, with trickle. When the path is lost, the
+ * link looks for another one: first with ICE restarts, then with a new RTCPeerConnection, the link's
+ * next generation. Only the side that made the first offer begins a generation, so that both agree on
+ * it; the other side asks for one. `send` takes this side's signals, and `take` gets the other side's.
+ * There is one audio and one video sender from the start, with a track or without, so that muting, a
+ * late camera or a shared screen need no new negotiation.
  */
 
 import { bytes, copied, tooLarge } from "./limits.js";
 import { read } from "./statistics.js";
 
-/** `disconnectedMs`: for as long a lost path may heal by itself. Then the waits between tries, from
- * `firstMs` by half as much again up to `mostMs`; `restarts` of them are ICE restarts, and from then
- * on each is a new connection. `giveUpMs`: when a link ends whose peer has gone. */
+/** `disconnectedMs`: how long a lost path may heal by itself. Then the waits between tries grow from
+ * `firstMs` by half up to `mostMs`. The first `restarts` tries are ICE restarts, the later ones new
+ * connections. `giveUpMs`: how long a link lasts whose peer is gone. */
 const RETRY = Object.freeze({
   disconnectedMs: 3_000,
   firstMs: 4_000,
@@ -22,19 +22,19 @@ const RETRY = Object.freeze({
   restarts: 2,
 });
 const FACTOR = 1.5;
-/** The side that does not begin waits longer, so that the two do not disturb each other. */
+/** The side that doesn't begin waits longer, so that the two don't disturb each other. */
 const SECOND = 1.5;
-/** Who has never answered may not want a link at all. */
+/** A peer that has never answered may not want a link at all. */
 const UNANSWERED = 4;
-/** After a channel was closed: the other side may be about to say why. */
+/** After a channel has closed: the other side may be about to say why. */
 const LAST_WORD_MS = 1_000;
-/** Between two connections that the other side has asked for. */
+/** Between two connections that the other side asks for. */
 const AGAIN_MS = 2_000;
-/** What every browser takes over a data channel (RFC 8841, section 6.1). */
+/** Every browser accepts this much over a data channel (RFC 8841, section 6.1). */
 const MESSAGE_BYTES = 65_536;
 const KINDS = ["audio", "video"];
 
-/** Events: `state`, `track` {track, stream}, `message` (what the peer's `say` said), `closed`. */
+/** Events: `state`, `track` {track, stream}, `message` (from the peer's `say`), `closed`. */
 export class Link extends EventTarget {
   #polite;
   #offers;
@@ -44,7 +44,7 @@ export class Link extends EventTarget {
   #configuration;
   #tracks = { audio: null, video: null };
   #local = new MediaStream();
-  /** The generation that counts: {number, pc, channel, transceivers, and how negotiation stands}. */
+  /** The current generation: {number, pc, channel, transceivers, and the state of negotiation}. */
   #now = null;
   #tries = 0;
   #troubledAt = performance.now();
@@ -67,14 +67,14 @@ export class Link extends EventTarget {
     this.#persistent = persistent;
     this.#retry = { ...RETRY, ...retry };
     this.#configuration = { iceServers, iceTransportPolicy };
-    /** What comes from the other side: one stream for all generations. */
+    /** The other side's media: one stream for all generations. */
     this.stream = new MediaStream();
     Object.assign(this.#tracks, tracks);
     this.#begin(generation);
     this.#schedule(this.#retry.mostMs * this.#patience);
   }
 
-  /** The connection that counts now: another one may take its place. */
+  /** The current connection. Another one may take its place. */
   get pc() {
     return this.#now.pc;
   }
@@ -83,7 +83,7 @@ export class Link extends EventTarget {
     return this.#now.number;
   }
 
-  /** `connecting`, `connected`, `interrupted` (the path is lost, another is sought) or `closed`. */
+  /** `connecting`, `connected`, `interrupted` (the path is lost, and the link looks for another) or `closed`. */
   get state() {
     return this.#state;
   }
@@ -92,7 +92,7 @@ export class Link extends EventTarget {
     this.#polite = polite;
   }
 
-  /** Send this track from now on, or null for none. */
+  /** Send this track from now on, null for none. */
   async setTrack(kind, track) {
     this.#tracks[kind] = track;
     const { pc, transceivers } = this.#now;
@@ -119,11 +119,11 @@ export class Link extends EventTarget {
     return true;
   }
 
-  /** A fresh credential: it counts from the next restart on. */
+  /** Use fresh credentials, from the next restart on. */
   setIceServers(iceServers) {
     if (this.#state === "closed") return;
     this.#configuration = { ...this.#configuration, iceServers };
-    // A connection that has ended takes none; the next has them from the start.
+    // A closed connection accepts none. The next one has them from the start.
     if (this.pc.signalingState !== "closed") {
       this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
     }
@@ -140,7 +140,7 @@ export class Link extends EventTarget {
     return this.#statistics;
   }
 
-  /** For good; the other side is told, unless it knows. */
+  /** Close the link for good. The other side is told, unless it knows. */
   close({ tell = true } = {}) {
     if (this.#state === "closed") return;
     clearTimeout(this.#timer);
@@ -150,7 +150,7 @@ export class Link extends EventTarget {
     this.dispatchEvent(new Event("closed"));
   }
 
-  /** The peer may have gone: if its connection has, too, nothing is left to wait for. */
+  /** The peer may be gone. If its connection is gone too, there is nothing to wait for. */
   reconsider() {
     if (this.#now.gone && !this.#persistent()) this.close();
   }
@@ -200,7 +200,7 @@ export class Link extends EventTarget {
   // --- negotiation -----------------------------------------------------------------------------
 
   async #offer(now) {
-    // The other side's offer comes first; what it leaves to be negotiated is asked for again.
+    // The other side's offer comes first. What it leaves open is negotiated again.
     if (!this.#offers && !now.described) return;
     try {
       now.making = true;
@@ -213,13 +213,13 @@ export class Link extends EventTarget {
     }
   }
 
-  /** What the other side's `send` was given. What cannot be used counts as a lost path. */
+  /** Take a signal from the other side's `send`. A useless one counts as a lost path. */
   async take({ description, candidate, closed, again, generation = 1 }) {
     if (this.#state === "closed") return;
     if (closed) return this.close({ tell: false });
     if (again !== undefined) return this.#asked(again);
     if (generation > this.generation && !this.#offers && description?.type === "offer") {
-      // The other side has noticed first that the path is lost.
+      // The other side noticed first that the path is lost.
       this.#troubledAt ??= performance.now();
       this.#begin(generation);
       this.#schedule(this.#retry.mostMs * SECOND);
@@ -259,12 +259,12 @@ export class Link extends EventTarget {
     try {
       await now.pc.addIceCandidate(candidate);
     } catch (error) {
-      // Candidates of an offer that was ignored belong to nothing.
+      // Candidates of an ignored offer belong to nothing.
       if (!now.ignoring) throw error;
     }
   }
 
-  /** Send on what the other side offered: the first of each kind. */
+  /** Send on the transceivers that the other side offered: the first of each kind. */
   #adopt({ pc, transceivers }) {
     for (const transceiver of pc.getTransceivers()) {
       const { kind } = transceiver.receiver.track;
@@ -272,7 +272,7 @@ export class Link extends EventTarget {
       transceivers[kind] = transceiver;
       transceiver.direction = "sendrecv";
       transceiver.sender.setStreams?.(this.#local);
-      // In vain when another generation comes first.
+      // It fails if another generation comes first.
       transceiver.sender.replaceTrack(this.#tracks[kind]).catch(() => {});
     }
   }
@@ -319,7 +319,7 @@ export class Link extends EventTarget {
     return this.#offers ? 1 : SECOND;
   }
 
-  /** Another path is to be sought so soon, unless the next try is due anyway. */
+  /** Look for another path this soon, unless the next try is due earlier. */
   #troubled(milliseconds) {
     this.#troubledAt ??= performance.now();
     const wait = this.#offers ? milliseconds : milliseconds + this.#retry.firstMs;
@@ -328,7 +328,7 @@ export class Link extends EventTarget {
     }
   }
 
-  /** The other side tries: this one's next try can wait for so long. */
+  /** The other side is trying, so this side's next try can wait this long. */
   #wait(milliseconds) {
     if (this.#due !== Infinity && performance.now() + milliseconds > this.#due) this.#schedule(milliseconds);
   }
@@ -352,7 +352,7 @@ export class Link extends EventTarget {
     else this.#signal(this.#now, { again: this.generation });
     const most = described ? mostMs : mostMs * UNANSWERED;
     const wait = Math.min(most, firstMs * FACTOR ** Math.min(this.#tries - 1, 20)) * this.#patience;
-    // Jitter, or everybody asks the relay at once when it is back.
+    // Jitter: otherwise everybody asks the relay at once when it is back.
     this.#schedule(wait * (0.75 + Math.random() / 4));
   }
 
@@ -360,11 +360,11 @@ export class Link extends EventTarget {
     try {
       this.#begin(this.generation + 1);
     } catch {
-      // The browser has no more connections to give: the next try may find one.
+      // The browser has no more connections. The next try may get one.
     }
   }
 
-  /** The other side cannot use this generation. */
+  /** The other side can't use this generation. */
   #asked(number) {
     const fresh = performance.now() - this.#begunAt < AGAIN_MS;
     if (!this.#offers || number !== this.generation || fresh) return;

@@ -1,4 +1,4 @@
-/** Camera, microphone and screen: what there is, and why not. */
+/** Camera, microphone and screen: opens what is available, and says why the rest isn't. */
 
 /** Why a kind is missing: `insecure` (the page is not in a secure context), `refused`, `absent`,
  * `busy` (another program has it) or `failed`. */
@@ -29,8 +29,8 @@ function constraints({ audio, video }) {
 }
 
 /**
- * As much of {audio, video} as there is: true for any, or a device's id. Never throws:
- * {tracks: {audio, video}, missing: {audio?: reason, video?: reason}}.
+ * Open as much of {audio, video} as possible: true for any device, or a device's id. Never throws.
+ * Returns {tracks: {audio, video}, missing: {audio?: reason, video?: reason}}.
  */
 export async function openMedia(wanted = { audio: true, video: true }) {
   const kinds = ["audio", "video"].filter((kind) => wanted[kind]);
@@ -48,13 +48,13 @@ export async function openMedia(wanted = { audio: true, video: true }) {
   try {
     if (kinds.length > 0) await take(kinds);
   } catch {
-    // Together they fail when one does: each alone tells which, and saves the other.
+    // If one fails, both do. Opening each alone shows which, and saves the other.
     for (const kind of kinds) await take([kind]).catch((error) => (missing[kind] = reasonOf(error)));
   }
   return { tracks, missing };
 }
 
-/** A track of the screen; its `ended` event comes when the user stops sharing. Null when refused. */
+/** A track of the screen, null if the user refuses. Its `ended` event comes when sharing stops. */
 export async function openScreen() {
   try {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: false });
@@ -65,7 +65,7 @@ export async function openScreen() {
   }
 }
 
-/** {audio, video}: the input devices, {id, label} each. Labels are there once one was used. */
+/** {audio, video}: the input devices, each {id, label}. They have labels once one was used. */
 export async function devices() {
   const all = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
   const of = (kind) =>

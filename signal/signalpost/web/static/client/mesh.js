@@ -3,9 +3,8 @@
 import { randomId } from "./delivery.js";
 import { Link } from "./link.js";
 
-/** Events: `link` {peer, link} for each new one. A link is kept for as long as its peer is in the
- * room, whatever happens to the path; a peer whose link was closed and that comes again gets a new
- * one. */
+/** Events: `link` {peer, link} for each new link. A link is kept while its peer is in the room,
+ * whatever happens to the path. A peer that returns after its link was closed gets a new one. */
 export class Mesh extends EventTarget {
   #client;
   #tracks;
@@ -30,7 +29,7 @@ export class Mesh extends EventTarget {
     listen("left", () => this.close());
   }
 
-  /** Begin: links with those who are there already. The room's events do the rest. */
+  /** Start the links with the peers that are there already. The room's events do the rest. */
   start() {
     for (const peer of this.room.peers.values()) this.#meet(peer);
   }
@@ -40,18 +39,18 @@ export class Mesh extends EventTarget {
     return Promise.all([...this.links.values()].map((link) => link.setTrack(kind, track)));
   }
 
-  /** To every peer, over the data channels. */
+  /** Send a value to every peer, over the data channels. */
   say(value) {
     for (const link of this.links.values()) link.say(value);
   }
 
   close() {
     this.#stop.abort();
-    // Who sees this client leave the room need not be told.
+    // The peers see this client leave the room.
     for (const link of this.links.values()) link.close({ tell: !this.room.closed });
   }
 
-  /** The impolite one makes the first offer; the other waits for it. */
+  /** The impolite peer makes the first offer; the other waits for it. */
   #meet({ peer, polite }) {
     const link = this.links.get(peer);
     if (link !== undefined) link.polite = polite;
@@ -82,7 +81,7 @@ export class Mesh extends EventTarget {
     const neighbour = this.room.peers.get(from);
     let link = this.links.get(from);
     if (link !== undefined && data.link !== undefined && data.link !== link.id) {
-      // An older link's last words, unless the peer has begun anew.
+      // An older link's last message, unless the peer has begun anew.
       if (data.description?.type !== "offer") return;
       link.close({ tell: false });
       link = undefined;

@@ -1,9 +1,9 @@
-/** A room this client is in, and who else is there. */
+/** A room that this client is in, and its peers. */
 
 import { RETURN_MS } from "./delivery.js";
 import { copied } from "./limits.js";
 
-/** Events: `peer-joined`, `peer-left`, `peer-returned` (after the service was restarted) with the
+/** Events: `peer-joined`, `peer-left`, `peer-returned` (after a restart of the service) with the
  * peer; `text` {from, text, id}; `signal` {from, data}; `changed`; `left` {reason}. */
 export class Room extends EventTarget {
   #client;
@@ -12,7 +12,7 @@ export class Room extends EventTarget {
   constructor(client, name, { role, metadata }) {
     super();
     this.name = name;
-    /** How it was joined, to join it again. */
+    /** The options of the join, to join again. */
     this.asked = { role, metadata };
     this.#client = client;
     /** Peer id → {peer, user, name, role, polite, metadata}, without this client. */
@@ -24,12 +24,12 @@ export class Room extends EventTarget {
     this.closed = false;
   }
 
-  /** A text message to all; the promise ends when the service has it. */
+  /** Send a text to everybody. The promise resolves when the service has it. */
   text(text) {
     return this.#client.deliver(() => ({ type: "text", room: this.name, text }), this);
   }
 
-  /** Any JSON to all, or to one: that promise ends when the peer's client has it. */
+  /** Send any JSON to everybody, or to one peer: then the promise resolves when its client has it. */
   signal(data, options) {
     return this.#client.deliver(() => {
       const to = options?.to ?? undefined;
@@ -37,7 +37,7 @@ export class Room extends EventTarget {
     }, this);
   }
 
-  /** As host: {locked, capacity, metadata}; what is left out stays. */
+  /** Change the room, as its host: {locked, capacity, metadata}. */
   update(changes) {
     return this.#client.request(() => {
       const { locked, capacity, metadata } = changes ?? {};
@@ -45,7 +45,7 @@ export class Room extends EventTarget {
     });
   }
 
-  /** As host: put a peer out. */
+  /** Remove a peer, as the room's host. */
   kick(peer) {
     return this.#client.request(() => ({ type: "kick", room: this.name, peer }));
   }
@@ -61,7 +61,7 @@ export class Room extends EventTarget {
     for (const neighbour of peers) this.arrive(neighbour);
   }
 
-  /** Everybody has to join again; who does not come is gone. */
+  /** Every peer has to join again. A peer that doesn't is gone. */
   reset() {
     for (const peer of this.peers.keys()) {
       clearTimeout(this.#returning.get(peer));

@@ -1,6 +1,6 @@
-/** What a call's path is like, out of an RTCStatsReport. Pure. */
+/** Describes a call's path from an RTCStatsReport. Pure. */
 
-/** The pair that carries the data: by the transport, or (Firefox) by what is selected. */
+/** The candidate pair in use: from the transport, or (Firefox) the selected one. */
 function selectedPair(report) {
   for (const each of report.values()) {
     if (each.type === "transport" && each.selectedCandidatePairId) {
@@ -13,8 +13,8 @@ function selectedPair(report) {
 }
 
 /**
- * Read a report; `before` is what this gave the last time, for rates. Rates are bits a second, rtt
- * and jitter milliseconds, loss a share from 0 to 1; null is unknown.
+ * Read a report. `before` is the previous result, for rates. Rates are bits per second, rtt and jitter
+ * milliseconds, loss is from 0 to 1; null is unknown.
  */
 export function read(report, before = null) {
   const all = [...report.values()];
@@ -54,7 +54,7 @@ export function read(report, before = null) {
   };
 }
 
-/** `good`, `fair`, `poor` or `unknown`, as ITU-T G.114 and common practice draw the lines. */
+/** `good`, `fair`, `poor` or `unknown`, by ITU-T G.114 and common practice. */
 export function quality({ path, rtt, loss }) {
   if (path === "unknown" || rtt === null) return "unknown";
   if (rtt > 400 || (loss ?? 0) > 0.08) return "poor";

@@ -1,0 +1,103 @@
+"""Chooses what doctor looks at: a directory, a compose project's containers, one container, or one
+file. Runs the looks at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnctl.coturn.versions import Version
+from turnctl.doctor import dockerengine, lint
+from turnctl.doctor.dockerengine import Project
+from turnctl.doctor.look import Look, Unseen
+from turnctl.doctor.looks import container_looks, host_looks
+from turnctl.doctor.storage import ContainerStorage, DirectoryStorage, Storage
+from turnctl.doctor.subject import Ask, Installed, of_container, of_host
+
+__all__ = ["NothingToLookAt", "Target", "WrongTarget", "run"]
+
+PROJECT = "signalpost"
+DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
+"""Where `turnctl init` and the containers have the data."""
+
+
+class WrongTarget(Exception):
+    """The target that was named can't be looked at. The text names the option."""
+
+
+class NothingToLookAt(Exception):
+    """There is nothing to look at, or the Docker engine can't be asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was named. `config` and `container` stand alone; without any of them doctor searches
+    for a deployment. `version` is the coturn that will read `config`."""
+
+    directory: Path | None = None
+    project: str | None = None
+    container: str | None = None
+    config: Path | None = None
+    version: Version | None = None
+
+
+def run(target: Target, ask: Ask, installed: Installed) -> tuple[Look, ...]:
+    """All looks at the target. Raises WrongTarget or NothingToLookAt."""
+    if target.config is not None:
+        try:
+            return lint.lint(target.config, target.version, installed)
+        except Unseen as error:
+            raise WrongTarget(f"--config {error}") from error
+    if target.container is not None:
+        return _look_at_container(target.container, ask, installed)
+    project = _project(target.project)
+    try:
+        storage = _storage(target, project)
+        return tuple(host_looks(of_host(storage, project, ask, installed)))
+    finally:
+        if isinstance(project, Project):
+            project.close()
+
+
+def _look_at_container(name: str, ask: Ask, installed: Installed) -> tuple[Look, ...]:
+    try:
+        project = dockerengine.container(name)
+    except Unseen as error:
+        raise NothingToLookAt(f"--container {name}: {error}") from error
+    try:
+        return tuple(container_looks(of_container(project, ask, installed)))
+    finally:
+        project.close()
+
+
+def _project(name: str | None) -> Project | Unseen:
+    """The named project, else the one called signalpost if it has containers."""
+    try:
+        project = dockerengine.project(name or PROJECT)
+    except Unseen as error:
+        if name is not None:
+            raise NothingToLookAt(f"--compose-project {name}: {error}") from error
+        return error
+    if not project.containers and name is None:
+        project.close()
+        return Unseen(f"there is no container of a compose project {PROJECT}")
+    return project
+
+
+def _storage(target: Target, project: Project | Unseen) -> Storage:
+    """The directory that was named, else the project's containers, else a default directory."""
+    if target.directory is not None:
+        if not target.directory.is_dir():
+            raise WrongTarget(
+                f"--dir {target.directory}: there is no such directory; turnctl init makes one"
+            )
+        return DirectoryStorage(target.directory)
+    if isinstance(project, Project) and (target.project is not None or project.service("coturn")):
+        return ContainerStorage(project)
+    for directory in DIRECTORIES:
+        if directory.is_dir():
+            return DirectoryStorage(directory)
+    reason = project if isinstance(project, Unseen) else "the project has no container coturn"
+    tried = " nor ".join(map(str, DIRECTORIES))
+    raise NothingToLookAt(f"nothing to look at: neither {tried} exists (--dir), and {reason}")
