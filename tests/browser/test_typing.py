@@ -1,4 +1,4 @@
-"""Whatever a person types or pastes into the call page: a sentence, and nothing breaks."""
+"""Any text typed or pasted into the call page gets a sentence, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _says(one: Person, place: str, sentence: str) -> None:
     ],
 )
 def test_the_entry(people: People, locale: str, sentences: list[str]) -> None:
-    """Names and tokens that won't do are told in the reader's language, and the next try works."""
+    """Bad names and tokens get a sentence in the reader's language, and the next try works."""
     ada = people("Ada", locale=locale)
     empty, long, strange = sentences
     for name, sentence in [("", empty), ("   ", empty), ("x" * 65, long), (SURROGATE, strange)]:

@@ -84,10 +84,10 @@ class Issuer:
         ttl: int | None = None,
         region: str | None = None,
     ) -> Issued:
-        """iceServers for `principal`, who calls from `network` (the limits' key).
+        """iceServers for `principal`, which calls from `network`. The limits go by that.
 
-        A native client gets fresh credentials pushed, hence short ones. A back end mints for many
-        users from one address, so only its users are limited.
+        A native client gets short-lived credentials, because the service sends it new ones. A back
+        end mints for many users from one address, so only its users are limited.
         Raises PermissionDenied, Banned, NoRelays and RateLimited.
         """
         principal.require(Permission.ICE)
