@@ -1,4 +1,4 @@
-"""The DNS records and open ports that a deployment with a domain needs, and what was found. Pure:
+"""The DNS records and open ports that a deployment with a domain needs, and what was found:
 DNS answers and the packets that came back are arguments.
 
 A port may be unknown: a packet that never left this host proves nothing about the firewall in front

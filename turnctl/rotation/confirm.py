@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import json
 import ssl
@@ -14,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlencode
 
-from signalpost import credentials
+from signalpost import credentials, tokens
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceServersError, parse_ice_servers
 from turnctl.rotation.keyring import ConfiguredRelay
@@ -227,14 +225,5 @@ class ServiceClient:
 
 
 def join_token(key: Secret, now: float) -> str:
-    """A join token (RFC 7519) for a minute, as the service signs them."""
-    header = {"alg": "HS256", "typ": "join+jwt"}
-    claims = {"sub": USER, "aud": "signalpost", "exp": int(now) + 60}
-    signed = ".".join(_part(json.dumps(part).encode()) for part in (header, claims))
-    signature = hmac.digest(key.reveal().encode(), signed.encode(), hashlib.sha256)
-    return f"{signed}.{_part(signature)}"
-
-
-def _part(data: bytes) -> str:
-    """RFC 7515, section 2: base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """A join token for a minute, signed with this key."""
+    return tokens.sign(tokens.claims(USER, now=int(now), ttl=60), key.reveal())

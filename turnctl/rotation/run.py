@@ -32,7 +32,7 @@ from turnctl.rotation.proofs import (
 )
 from turnctl.rotation.steps import Kind, Step
 
-__all__ = ["ID_EFFECT", "replace_id_key", "rotate", "service_url"]
+__all__ = ["ID_EFFECT", "Run", "replace_id_key", "rotate", "service_url"]
 
 LOOK = 5.0
 """Seconds between two looks at the clock while old credentials expire."""
@@ -88,7 +88,7 @@ def rotate(
     """
     service = _service(directory, url, say, strict=not revoke)
     proof = TurnProof(service) if kind is Kind.TURN else KeyProof(service, kind, time.time)
-    _Run(Keyring(directory, kind), proof, say).run(wait=wait, revoke=revoke)
+    Run(Keyring(directory, kind), proof, say).run(wait=wait, revoke=revoke)
 
 
 def replace_id_key(directory: Path, url: str | None, *, say: Say) -> None:
@@ -114,8 +114,8 @@ def _service(directory: Path, url: str | None, say: Say, *, strict: bool) -> Ser
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """`now` gives Unix time; `sleep` takes seconds."""
+class Run:
+    """One run of a rotation. `now` gives Unix time; `sleep` takes seconds."""
 
     ring: Keyring
     proof: Proof

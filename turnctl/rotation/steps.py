@@ -15,7 +15,6 @@ from enum import Enum, StrEnum
 from signalpost.credentials import Secret
 
 __all__ = [
-    "LONGEST_TOKEN",
     "MARGIN",
     "Kind",
     "Rotation",
@@ -27,9 +26,6 @@ __all__ = [
     "rest",
     "switched",
 ]
-
-LONGEST_TOKEN = 86_400
-"""Seconds: the service issues no join token for longer."""
 
 MARGIN = 5
 """Seconds beyond the longest lifetime, in case the clock is set back a little meanwhile. The

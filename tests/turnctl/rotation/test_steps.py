@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from signalpost.credentials import Secret
-from signalpost.tokens import MAX_TTL
 from turnctl.rotation.steps import (
-    LONGEST_TOKEN,
     MARGIN,
     Kind,
     Rotation,
@@ -78,19 +76,14 @@ ENTRY = '{"turn-secret": {"incoming": "a", "outgoing": %s, "longest": %s, "until
     ("text", "said"),
     [
         ("", "Expecting value"),
-        ("[]", "no JSON object"),
+        ("[]", "isn't a JSON object"),
         ('{"turn-secret": {}}', "a field is missing"),
         ('{"tea": {}}', "tea"),
-        (ENTRY % ("[1]", "1"), "another type"),
-        (ENTRY % ("[]", '"1"'), "another type"),
+        (ENTRY % ("[1]", "1"), "wrong type"),
+        (ENTRY % ("[]", '"1"'), "wrong type"),
     ],
 )
 def test_another_text_is_no_note(text: str, said: str) -> None:
     """It is refused, not guessed at."""
     with pytest.raises(ValueError, match=said):
         load(text)
-
-
-def test_the_longest_token_is_the_services() -> None:
-    """turnctl cannot import it from there."""
-    assert MAX_TTL == LONGEST_TOKEN
