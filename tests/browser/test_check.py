@@ -91,7 +91,7 @@ def test_a_port_where_nothing_answers(page: Page, relay: Server) -> None:
             credential.password,
         )
     assert {"udp-blocked", "gathering-slow"} <= _codes(report)
-    assert "though calls may connect" in page.inner_text("#verdict-text")
+    assert "but calls may still connect" in page.inner_text("#verdict-text")
 
 
 def test_a_relay_that_was_busy(page: Page, relay: Server) -> None:

@@ -34,8 +34,8 @@ def _says(one: Person, place: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("locale", "sentences"),
     [
-        ("en-US", ["Enter your name first.", "This one has 65.", "doesn't take what was typed"]),
-        ("zh-CN", ["请先填写你的名字。", "现在有 65 个", "服务不接受输入的内容"]),
+        ("en-US", ["Enter your name first.", "This one has 65.", "rejects what you typed"]),
+        ("zh-CN", ["请先填写你的名字。", "现在有 65 个", "服务不接受你输入的内容"]),
     ],
 )
 def test_the_entry(people: People, locale: str, sentences: list[str]) -> None:
@@ -63,9 +63,9 @@ def test_a_room(people: People) -> None:
     for name, sentence in [
         ("x" * 200, "A room's name has at most 128 characters. This one has 200."),
         ("..", "A room can't be called . or .."),
-        ("a\tb\x01", "no control characters"),
+        ("a\tb\x01", "can't have control characters"),
         (SURROGATE, "A room can't be called"),
-        ("lobby", "This page uses the name “lobby” itself."),
+        ("lobby", "This page needs the name “lobby” itself."),
     ]:
         _paste(ada, "#room-name", name)
         _says(ada, "#room-problem", sentence)

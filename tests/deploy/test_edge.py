@@ -53,7 +53,7 @@ def binding() -> bytes:
     return stun.build(stun.Method.BINDING, stun.Class.REQUEST, [], transaction_id=tid)
 
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for an answer that has to come."""
 SILENCE = 5.0
 """Seconds for one that must not."""
@@ -270,7 +270,7 @@ def test_forged_header_before_tls(
     context = ssl.create_default_context(cafile=str(ca.root))
 
     def meet() -> None:
-        with socket.create_connection((SERVER, 443), timeout=10) as raw:
+        with socket.create_connection((SERVER, 443), timeout=PATIENCE) as raw:
             raw.sendall(header)
             with context.wrap_socket(raw, server_hostname=DOMAIN):
                 pass

@@ -1,4 +1,4 @@
-"""What a check found: everything that a report may show."""
+"""The result of a check, with everything that a report may show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["NatReport", "Report"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`started_at` in ISO 8601, UTC; `verdict` pass, warn or fail; `verdicts` beside the cases."""
+    """`started_at` is ISO 8601 in UTC. Verdicts are pass, warn, fail and, for a case, skipped."""
 
     target: str
     started_at: str
