@@ -230,6 +230,32 @@ def test_no_circle_of_files() -> None:
     assert [] == _circle({name: _reads(name) for name in MODULES})
 
 
+def test_no_circle_of_rooms() -> None:
+    """A folder inside a room belongs to it."""
+    rooms: dict[str, set[str]] = {}
+    for name in MODULES:
+        room = _room(name)
+        rooms.setdefault(room, set()).update(set(map(_room, _reads(name))) - {room})
+    assert [] == _circle(rooms)
+
+
+def _room(module: str) -> str:
+    """The folder below the package: turnctl.wire of turnctl.wire.stun."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_each_module_has_its_test_file() -> None:
+    """Beside its like, named for it: turnctl/wire/stun.py has tests/turnctl/wire/test_stun*.py."""
+    untested = []
+    for module, path in MODULES.items():
+        folder = ROOT / "tests" / Path(*module.split(".")[:-1])
+        if path.stem not in {"__init__", "__main__"} and not [
+            *folder.glob(f"test_{path.stem}*.py")
+        ]:
+            untested.append(module)
+    assert untested == []
+
+
 def test_only_the_wire_touches_aioices_protocol() -> None:
     """aioice.stun and aioice.turn are imported by turnctl/wire alone."""
     wire = ROOT / "turnctl" / "wire"

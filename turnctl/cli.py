@@ -1,4 +1,4 @@
-"""The entry point: exit statuses, and one line for whatever went wrong.
+"""The entry point: exit statuses, and one line for each error.
 
 Everything is imported inside `main`, so that Ctrl-C ends quietly even while modules load.
 """
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""
 
 NAGIOS_UNKNOWN = 3
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What writing to standard output can meet; an error about a file names that file."""
+"""Errors of writing to standard output. An error about a file names that file."""
 
 
 def main() -> NoReturn:
-    """Run turnctl. 0 done, 1 a failing finding, 2 wrong usage, 3 could not do its job."""
+    """Run turnctl and exit: 0 done, 1 a failing finding, 2 wrong usage, 3 it can't do its job."""
     try:
         _ready_standard_streams()
         sys.exit(_run())
@@ -35,8 +35,8 @@ def main() -> NoReturn:
 
 
 def _ready_standard_streams() -> None:
-    """The caller may have closed one: nothing to read then, and nobody to tell. And a terminal that
-    does not have an arrow gets a question mark.
+    """Replace streams that the caller has closed. A terminal whose alphabet has no arrow gets a
+    question mark.
     """
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  open until the end
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
@@ -50,7 +50,7 @@ def _run() -> int:
     from turnctl.commands import turnctl
 
     try:
-        # Not `turnctl.main`: that ends with 1, a failing finding, when nobody reads the output.
+        # Not `turnctl.main`: it exits with 1, a failing finding, if the output is closed.
         with turnctl.make_context("turnctl", sys.argv[1:]) as context:
             status = turnctl.invoke(context)
     except click.exceptions.Exit as ended:
@@ -67,10 +67,10 @@ def _run() -> int:
         click.echo(f"{command}: {_one_line(error)}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        sys.stdout = None  # nobody reads it any more
+        sys.stdout = None  # its reader is gone
         return 3
     except OSError as error:
-        sys.stdout = None  # what it still holds could not be written at exit either
+        sys.stdout = None  # Python can't write the rest at exit either
         name = error.filename or ("standard output" if error.errno in FULL else "")
         click.echo(f"turnctl: {name}{': ' if name else ''}{error.strerror or error}", err=True)
         return 3
@@ -78,8 +78,8 @@ def _run() -> int:
 
 
 def _reports_to_nagios(argv: list[str]) -> bool:
-    """Whether a monitor asked: its convention says UNKNOWN for whatever kept the check from
-    being made, wrong usage included, and reads standard output alone.
+    """Whether the report is for Nagios. Its plugins print UNKNOWN on standard output if the check
+    could not be made, even for wrong usage.
     """
     from itertools import pairwise
 

@@ -1,1 +1,1 @@
-"""From targets to observations: what to check is read, asked and recorded, and judged by none."""
+"""From targets to observations: reads what to check, asks the servers, records what happens."""

@@ -1,7 +1,7 @@
-"""How many allocations the check may hold: at most LIMIT a TURN user at any moment.
+"""Limits the check's own allocations: each TURN user holds at most LIMIT at any moment.
 
-coturn counts allocations by user (`user-quota`), and goes on counting released ones for a while.
-A check that used up the quota itself would blame the server for its own greed.
+coturn counts allocations by user (`user-quota`), and counts released ones for a while longer. A
+check that used up the quota itself would blame the server for it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ LIMIT = 8
 
 
 class Holder(Protocol):
-    """Somebody who may hold an allocation: a TURN session."""
+    """May hold an allocation: a TURN session."""
 
     allocated: bool
 
 
 class Allowance:
-    """One user's share: first come, first served, so that nobody starves."""
+    """One user's allocations: first come, first served, so that no URL starves."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._free = limit
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._holders: set[Holder] = set()
         self.released = 0
-        """Allocations that were released: the server may still count them."""
+        """Released allocations: the server may still count them."""
 
     @property
     def held(self) -> int:
-        """Allocations granted and not released yet."""
+        """Allocations that are granted and not released yet."""
         return sum(holder.allocated for holder in self._holders)
 
     def enter(self, holder: Holder) -> None:
-        """From here on the holder's allocation counts."""
+        """From now on the holder's allocation counts."""
         self._holders.add(holder)
 
     def leave(self, holder: Holder, *, released: bool) -> None:
@@ -60,7 +60,7 @@ class Allowance:
                 if turn.done() and not turn.cancelled():
                     self._give_back(places)
                 else:
-                    with suppress(ValueError):  # passed over already, since it is cancelled
+                    with suppress(ValueError):  # already removed, since it is cancelled
                         self._queue.remove((places, turn))
                     self._admit()
                 raise
@@ -84,8 +84,8 @@ class Allowance:
 
 
 class Allowances:
-    """An Allowance for each user, as coturn tells users apart: by the part after the timestamp,
-    or by the timestamp itself where that is all there is.
+    """An Allowance for each user. coturn identifies a user by the part after the timestamp, or by
+    the timestamp itself if there is nothing else.
     """
 
     def __init__(self) -> None:

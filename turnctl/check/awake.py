@@ -1,7 +1,7 @@
 """A clock that stands still while this process doesn't run.
 
-A machine with no time for the check would otherwise see its own delay in the server's answers, and
-use up the time of a URL in which it did nothing.
+On a busy machine the check would otherwise take its own delay for the server's, and use up a URL's
+time while it does nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ TICK = 0.05
 """Seconds between two looks at the clock."""
 
 STALL = 0.3
-"""Seconds without a look that are not the usual delay of a busy event loop."""
+"""Seconds without a look that are more than the usual delay of a busy event loop."""
 
 
 class AwakeClock:
-    """Call it for the time in seconds. It leaves stalls out while `ticking` is entered."""
+    """Call it for the time in seconds. While `ticking` is entered, stalls don't count."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -41,8 +41,8 @@ class AwakeClock:
     async def ticking(self) -> AsyncIterator[None]:
         """Look at the clock until the end of the block, so that a long pause is a stall.
 
-        The event loop's own timers go by it too: after a stall, what came is read before a wait
-        for it ends.
+        The event loop's own timers use it too: after a stall, packets that came are read before
+        the wait for them ends.
         """
         loop = asyncio.get_running_loop()
         usual = loop.time

@@ -1,4 +1,4 @@
-"""How a command ends when it cannot do what was asked."""
+"""The errors that end a command, with their exit statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Failure", "Misuse"]
 
 
 class Misuse(click.ClickException):
-    """Wrong usage: something typed or given that cannot be used. Exit status 2."""
+    """Wrong usage: an argument, an option or a file that can't be used. Exit status 2."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""`turnctl inspect`: what a TURN REST credential says, and what its issuer did wrong."""
+"""`turnctl inspect`: reads a TURN REST credential, and finds its issuer's mistake."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from turnctl.reports.text import printable
 __all__ = ["inspect"]
 
 UNEXPLAINED = (
-    "unknown: no known mistake makes this password from this user name and the given secret, so "
-    "the issuer most likely has another secret"
+    "unknown. No known mistake makes this password from this user name and this secret. Most "
+    "likely the issuer has another secret"
 )
 
 
@@ -30,27 +30,30 @@ UNEXPLAINED = (
     "--secret-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The shared secret: tells whether the credential was made with it.",
+    help="The shared secret, to check whether the credential was made with it.",
 )
 def inspect(username: str, credential: str | None, secret_file: Path | None) -> int:
-    """Read a TURN REST credential: whose it is, until when, and whether it is right.
+    """Read a TURN REST credential: its user, its expiry, and whether it's right.
 
-    With the secret, a wrong credential is made anew in the ways in which issuers go wrong: the way
-    that gives this very credential is named, with what to change in the issuer.
+    With the secret it also finds out why a credential is wrong. It tries the known mistakes of
+    issuers, names the one that gives this credential, and says what to change in the issuer.
 
     \b
-    Exit status: 0 valid as far as can be told · 1 expired, wrong, or without timestamp · 2 usage
+    Exit status:
+      0  valid, as far as can be seen without the server
+      1  expired, wrong, or without a timestamp
+      2  wrong usage
     """
     if credential is not None and secret_file is None:
-        raise Misuse("to judge the credential, give --secret-file FILE too")
+        raise Misuse("checking a credential needs the secret: give --secret-file FILE too")
     if secret_file is not None and credential is None:
-        raise Misuse("--secret-file judges a credential: give it after the username")
+        raise Misuse("--secret-file checks a credential: give the credential after the username")
     try:
         secrets = read_secrets(secret_file) if secret_file is not None else []
     except SecretFileError as error:
         raise Misuse(str(error)) from error
     if any("\ud800" <= one <= "\udfff" for one in username + (credential or "")):
-        raise Misuse("username and credential have to be UTF-8")
+        raise Misuse("username and credential must be UTF-8")
     now = time.time()
     parts = credentials.read_username(username)
     found = mistakes.diagnose(secrets, username, credential or "")
@@ -76,9 +79,9 @@ def inspect(username: str, credential: str | None, secret_file: Path | None) -> 
 
 def _expiry(expires: int | None, now: float, found: tuple[str, ...]) -> str:
     if expires is None and found:
-        return "unknown: coturn reads no time in this name"
+        return "unknown: coturn finds no time in this name"
     if expires is None:
-        return "never: no timestamp, so this is a static user's name"
+        return "never: without a timestamp this is a static user's name"
     return f"{_moment(expires)} ({_distance(expires - now)})"
 
 

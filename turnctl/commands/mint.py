@@ -1,4 +1,4 @@
-"""`turnctl mint`: a TURN REST credential from the shared secret."""
+"""`turnctl mint`: makes a TURN REST credential from the shared secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_TTL = 10 * 365 * 86_400
     help="The shared secret, mode 0600 (- is standard input).",
 )
 @click.option(
-    "--user", default="", help="The part after the timestamp; coturn counts quotas by it."
+    "--user", default="", help="User name, after the timestamp. coturn counts quotas by it."
 )
 @click.option(
     "--ttl",
@@ -36,20 +36,20 @@ MAX_TTL = 10 * 365 * 86_400
     default=3600,
     show_default=True,
     metavar="SECONDS",
-    help="How long new allocations may be made with it.",
+    help="How long the credential is valid for new allocations.",
 )
 @click.option(
     "--url",
     "urls",
     multiple=True,
     metavar="URI",
-    help="Print iceServers for this URL (repeatable).",
+    help="Print iceServers with this URL. Can be repeated.",
 )
 def mint(secret_file: Path, user: str, ttl: int, urls: tuple[str, ...]) -> None:
     """Make a TURN REST credential (draft-uberti-behave-turn-rest-00).
 
-    Prints username, credential and expiry as JSON, or iceServers when URLs are given: `turnctl
-    mint … --url turn:HOST | turnctl check -` proves them at once.
+    Prints username, credential and expiry as JSON. With --url it prints iceServers, which you can
+    check at once: `turnctl mint … --url turn:HOST | turnctl check -`.
     """
     try:
         for url in urls:

@@ -1,5 +1,6 @@
-"""Where a report goes: to standard output or into a file, all of it or nothing. A file that cannot
-be written is refused before any packet is sent.
+"""Writes a report to standard output or to a file: all of it or nothing.
+
+If the file can't be written, the command says so before it sends any packet.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def report_options(*formats: str) -> Callable[[F], F]:
-    """Give a command --format, the first of these by default, and --output: the parameters
-    `format_` and `output`.
+    """Give a command --format and --output, as the parameters `format_` and `output`.
+
+    The first of the formats is the default.
     """
     how = click.option(
         "--format",
@@ -28,20 +30,20 @@ def report_options(*formats: str) -> Callable[[F], F]:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="How to report.",
+        help="Format of the report.",
     )
     where = click.option(
         "--output",
         type=click.Path(path_type=Path),
         metavar="FILE",
         callback=_writable,
-        help="Write the report there instead of to standard output.",
+        help="Write the report to this file instead of standard output.",
     )
     return lambda command: how(where(command))
 
 
 def deliver(text: str, output: Path | None) -> None:
-    """The report, with its last newline. Raises Failure."""
+    """Print or write the report; `text` ends with a newline. Raises Failure."""
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -49,7 +51,7 @@ def deliver(text: str, output: Path | None) -> None:
 
 
 def _writable(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """A report that cannot be kept is no reason to make one. Raises Misuse or Failure."""
+    """Refuse a file that can't be written. Raises Misuse or Failure."""
     if path is None:
         return None
     folder = path.parent
@@ -58,17 +60,17 @@ def _writable(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
     if not folder.is_dir():
         raise Misuse(f"--output {path}: there is no directory {folder}")
     if not _special(path) and not os.access(folder, os.W_OK):
-        raise Failure(f"--output {path}: no permission to write in {folder}")
+        raise Failure(f"--output {path}: you can't write to {folder}")
     return path
 
 
 def _write(path: Path, text: str) -> None:
-    """A half-written report would be read as a whole one. Raises Failure."""
+    """Write beside the file and rename, so that the report is whole. Raises Failure."""
     try:
         if _special(path):
             path.write_text(text, encoding="utf-8")
             return
-        path = path.resolve()  # of a link, what it points to is replaced
+        path = path.resolve()  # replace the file that a link points to
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with draft.open("x", encoding="utf-8") as file:
@@ -84,5 +86,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def _special(path: Path) -> bool:
-    """A device or a pipe, such as /dev/stdout: it is written to, never replaced."""
+    """Whether it is a device or a pipe, such as /dev/stdout: written to, never replaced."""
     return path.exists() and not path.is_file()

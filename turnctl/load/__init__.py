@@ -1,1 +1,1 @@
-"""Load through one relay, for `turnctl bench`."""
+"""Load through relays, for `turnctl bench`."""

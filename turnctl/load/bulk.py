@@ -1,8 +1,7 @@
-"""Links for load: a socket that a session uses like any other, and that can then be worked by hand.
+"""Links for load: a session uses one like any other link, and then the caller can drive it by hand.
 
-Owns sockets, TLS on them, and the framing of streams (RFC 8656 section 12.5). While `watch`ed the
-event loop feeds the session; `unwatch`ed nobody reads but the caller. asyncio's transports would
-cost a callback and a copy a packet.
+After `watch` the event loop feeds the session; after `unwatch` only the caller reads. asyncio's
+transports would cost a callback and a copy for each packet.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from turnctl.wire.outcome import Address, RelayProtocol
 __all__ = ["BulkLink", "open_bulk"]
 
 BUFFER = 1024 * 1024
-"""Bytes asked of the kernel each way: bursts of many pairs meet in one server."""
+"""Bytes of kernel buffer each way: bursts of many pairs meet at one server."""
 
 READ_SIZE = 65_536
 OUT_LIMIT = 256 * 1024
-"""Bytes a stream may hold back before nothing more is sent on it."""
+"""Bytes that a stream may hold back; beyond that it accepts no more."""
 
 MOST_READS = 1024
-"""Reads in one go: more than the largest window, and a server that sends without end must not keep
-the caller from Ctrl-C."""
+"""Reads in one go: more than the largest window. A server that never stops sending must not block
+Ctrl-C."""
 
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -57,7 +56,7 @@ class BulkLink:
 
     @property
     def tls(self) -> ssl.SSLObject | None:
-        return None  # bench shows no certificate
+        return None  # no certificate is shown
 
     @property
     def unfinished(self) -> int:
@@ -65,13 +64,13 @@ class BulkLink:
 
     @property
     def retransmitted(self) -> int:
-        return 0  # a load over a lossy network measures that network
+        return 0  # on a lossy network the load measures that network
 
     def send(self, data: bytes) -> None:
         self.push(data)
 
     def push(self, data: bytes | bytearray) -> bool:
-        """Send one frame; False when there is no room for it."""
+        """Send one frame; False if there is no room for it."""
         if self.protocol == "udp":
             try:
                 self.sock.send(data)
@@ -87,7 +86,7 @@ class BulkLink:
         return self.flush()
 
     def flush(self) -> bool:
-        """Hand the socket what a stream held back; False when the link is broken."""
+        """Send what a stream held back; False if the link is broken."""
         while self._out:
             try:
                 del self._out[: self.sock.send(self._out)]
@@ -125,9 +124,9 @@ class BulkLink:
         self._receiver.frame(bytes(frame))
 
     def drain(self, take: Callable[[memoryview], None]) -> None:
-        """Give every frame that is there to `take`, in a view that lasts for the call.
+        """Pass every frame that is there to `take`, in a view that is valid during the call.
 
-        A whole UDP queue or TLS record is taken: a selector knows nothing of what OpenSSL holds.
+        It reads a whole UDP queue or TLS record: a selector doesn't see what OpenSSL has buffered.
         """
         receive, view, stream = self.sock.recv_into, self._view, self.protocol != "udp"
         self.flush()
@@ -190,7 +189,7 @@ async def open_bulk(
 async def _handshake(
     sock: socket.socket, context: ssl.SSLContext, server_name: str | None, patience: float
 ) -> ssl.SSLSocket:
-    """TLS on a socket of our own. Raises TlsFailed."""
+    """TLS on a connected socket. Raises TlsFailed."""
     loop = asyncio.get_running_loop()
     wrapped = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
     try:
@@ -214,7 +213,7 @@ async def _handshake(
 async def _ready(
     add: Callable[..., None], remove: Callable[..., bool], sock: socket.socket
 ) -> None:
-    """Until the socket is readable, or writable."""
+    """Wait until the socket is readable, or writable."""
     turn = asyncio.Event()
     add(sock, turn.set)
     try:

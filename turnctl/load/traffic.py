@@ -1,8 +1,8 @@
-"""Traffic between relays: packets out over one channel, back over another, counted and timed.
+"""Traffic between relays: packets go out over one channel and back over another, counted and timed.
 
-Owns the hot path: one preformatted ChannelData frame a pair, of which only number and time are
-written anew, and a selector of its own. Works in slices, so that the event loop in between sees
-signals. A packet carries its own departure, so nothing is kept about those under way.
+This is the hot path. Each pair has one prepared ChannelData frame, in which only the number and the
+time change. The traffic has a selector of its own and works in slices, so that the event loop sees
+signals in between. A packet carries the time it was sent, so nothing is kept about those in flight.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from turnctl.wire.errors import WireError
 __all__ = ["MIN_SIZE", "Pair", "Traffic"]
 
 HEAD = struct.Struct("!HH4sIQ")
-"""Channel, length (RFC 8656 section 12.4), then our own: run, packet number, departure in ns."""
+"""Channel, length (RFC 8656 section 12.4), then our own: run, packet number, time sent in ns."""
 
 CHANNEL_HEADER = 4
 MIN_SIZE = HEAD.size - CHANNEL_HEADER
@@ -29,13 +29,13 @@ _STAMP = struct.Struct("!IQ")
 STAMP_AT = CHANNEL_HEADER + 4
 
 STALL_NS = 250_000_000
-"""Silence after which what is under way counts as lost, and a window is filled anew."""
+"""After so long a silence, packets in flight count as lost and the window is filled again."""
 
 BURST = 32
-"""Packets a pair sends at most in one go when it is behind its rate."""
+"""The most packets that a pair sends in one go if it is behind its rate."""
 
 IDLE_WAIT = 0.001
-"""Seconds to wait for packets: short beside any rate worth measuring."""
+"""Seconds to wait for packets: shorter than the pause between packets at any useful rate."""
 
 
 class Pair:
@@ -59,7 +59,7 @@ class Pair:
         return self.near.failed or self.far.failed
 
     def fill(self, window: int) -> None:
-        """Send until `window` packets are under way. What overtakes a packet proves it lost."""
+        """Send until `window` packets are in flight. An overtaken packet counts as lost."""
         while self.sent - self._acknowledged < window:
             if not self._send():
                 return
@@ -78,7 +78,7 @@ class Pair:
         return True
 
     def at_far(self, frame: memoryview) -> None:
-        """Return it as it came, over the other channel."""
+        """Send the packet back unchanged, over the other channel."""
         if self._is_ours(frame):
             _CHANNEL.pack_into(returned := bytearray(frame), 0, self._return)
             self.far.push(returned)
@@ -96,14 +96,14 @@ class Pair:
         return len(frame) == len(self._frame) and frame[4:8] == self._run
 
     def write_off(self) -> None:
-        """After a stall nothing that is under way is waited for any more."""
+        """After a stall, stop waiting for packets in flight."""
         if time.perf_counter_ns() - self._progress > STALL_NS:
             self._acknowledged = self.sent
             self._progress = time.perf_counter_ns()
 
 
 class Traffic:
-    """All pairs at once, with `window` packets under way each or `rate` packets a second each."""
+    """All pairs at once, each with `window` packets in flight or `rate` packets per second."""
 
     def __init__(self, pairs: Sequence[Pair], *, window: int = 0, rate: float = 0.0) -> None:
         self.pairs = pairs
@@ -129,7 +129,7 @@ class Traffic:
         return any(pair.failed is None for pair in self.pairs)
 
     def work(self, seconds: float) -> None:
-        """Send and receive for that long."""
+        """Send and receive for so many seconds."""
         end = time.perf_counter() + seconds
         while (now := time.perf_counter()) < end:
             for pair in self.pairs:
@@ -143,12 +143,12 @@ class Traffic:
                 pair.write_off()
 
     def drain(self, silence: float) -> None:
-        """Receive what is still under way, until nothing has come for that many seconds, or not
-        all of it for ten times as long."""
+        """Receive packets in flight until none has come for `silence` seconds, and for ten times as
+        long at most."""
         end = time.perf_counter() + silence
         last = end + 9 * silence
         while self.received < self.sent and self.alive:
-            # Looked at before the clock: this process may have had no turn for longer than that.
+            # Before the clock: this process may not have run for longer than `silence`.
             came = self._take(IDLE_WAIT)
             now = time.perf_counter()
             if came:
@@ -157,7 +157,7 @@ class Traffic:
                 return
 
     def _take(self, wait: float) -> bool:
-        """Whether anything was there."""
+        """Receive what is there; True if there was anything."""
         ready = self._selector.select(wait)
         for key, _ in ready:
             link, take = key.data

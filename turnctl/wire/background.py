@@ -1,7 +1,7 @@
-"""Blocking calls (DNS, HTTP, files) in threads that cannot keep the process alive.
+"""Runs blocking calls (DNS, HTTP, files) in threads that can't keep the process alive.
 
-asyncio's own executor is joined at exit, so one hanging getaddrinfo would outlive Ctrl-C. These
-threads are daemons: an abandoned one costs nothing but itself.
+asyncio's own executor is joined at exit, so a getaddrinfo that hangs would outlive Ctrl-C. These
+threads are daemons: the process can end while one still runs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ async def call(function: Callable[[], T], *, patience: float | None) -> T:
         error: BaseException | None = None
         try:
             result = function()
-        except BaseException as raised:  # carried to the waiting task, whatever it is
+        except BaseException as raised:  # passed on to the waiting task, whatever it is
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, daemon=True, name="turnctl-blocking").start()

@@ -1,7 +1,7 @@
 """STUN Binding from one unconnected UDP socket to many servers, as RFC 5780 needs it.
 
-Owns a socket that hears from addresses it never sent to, which a connected link would not: that is
-how filtering shows, and a relay's packets come in. Refuses to judge what came or did not come.
+Unlike a connected link, the socket receives from addresses it never sent to. That shows a NAT's
+filtering, and it lets a relay's packets in.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from turnctl.wire.stun import Attribute, Class, Message, Method
 
 __all__ = ["BindingSocket", "Change", "Reply", "local_address", "open_binding_socket"]
 
-_ANYWHERE = {4: ("0.0.0.0", socket.AF_INET), 6: ("::", socket.AF_INET6)}  # noqa: S104  hears all
+_ANYWHERE = {4: ("0.0.0.0", socket.AF_INET), 6: ("::", socket.AF_INET6)}  # noqa: S104  to receive all
 
 
 class Change(IntFlag):
-    """The flags of CHANGE-REQUEST: where the answer shall come from (RFC 5780 section 7.2)."""
+    """The flags of CHANGE-REQUEST: where the answer should come from (RFC 5780 section 7.2)."""
 
     NOTHING = 0x0
     PORT = 0x2
@@ -35,7 +35,7 @@ class Change(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A Binding success response, where it came from, and the server's OTHER-ADDRESS."""
+    """A Binding success response: its source, and the server's OTHER-ADDRESS."""
 
     mapped: Address | None
     source: Address
@@ -50,7 +50,7 @@ class BindingSocket(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self._waiting: dict[bytes, asyncio.Future[tuple[Message, Address]]] = {}
         self.on_data: Callable[[bytes], None] | None = None
-        """What is no STUN goes there."""
+        """Gets whatever isn't STUN."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
@@ -79,8 +79,8 @@ class BindingSocket(asyncio.DatagramProtocol):
             raise ErrorResponse(message)
         return Reply(message.mapped, source, message.address(Attribute.OTHER_ADDRESS))
 
-    async def hears(self, other: BindingSocket, at: Address, *, patience: float) -> bool:
-        """Whether what `other` sends to the address `at` arrives here."""
+    async def receives_from(self, other: BindingSocket, at: Address, *, patience: float) -> bool:
+        """Whether a packet that `other` sends to the address `at` arrives here."""
         try:
             await self._exchange(other, at, Change.NOTHING, patience)
         except Silent:
@@ -90,7 +90,7 @@ class BindingSocket(asyncio.DatagramProtocol):
     async def _exchange(
         self, sender: BindingSocket, to: Address, change: Change, patience: float
     ) -> tuple[Message, Address]:
-        """What arrives here with the transaction of a request that `sender` sent."""
+        """The message that arrives here with the transaction of a request from `sender`."""
         transaction_id = stun.new_transaction_id()
         flags = [(Attribute.CHANGE_REQUEST, change.to_bytes(4, "big"))] if change else []
         data = stun.build(Method.BINDING, Class.REQUEST, flags, transaction_id=transaction_id)
@@ -101,7 +101,7 @@ class BindingSocket(asyncio.DatagramProtocol):
             async with asyncio.timeout(patience):
                 return cast("tuple[Message, Address]", await asyncio.shield(waiter))
         except TimeoutError:
-            if waiter.done():  # it came in time, while this process stood still
+            if waiter.done():  # it came in time, while this process wasn't running
                 return cast("tuple[Message, Address]", waiter.result())
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
@@ -112,7 +112,7 @@ class BindingSocket(asyncio.DatagramProtocol):
         self._transport.sendto(data, to)
 
     async def transmit(self, data: bytes, to: Address, patience: float) -> None:
-        """Send now, and again until somebody cancels this."""
+        """Send now, and again until it is cancelled."""
         self.send(data, to)
         for pause in pauses(patience):
             await asyncio.sleep(pause)

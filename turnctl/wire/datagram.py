@@ -1,9 +1,9 @@
-"""A UDP link to one server that hears what a connected socket would not: the hop limit with which
-each reply arrives, and replies that come from another address than the one that was asked.
+"""A UDP link to one server. It sees what a connected socket doesn't: the hop limit of each reply,
+and replies from another address than the one asked.
 
-The socket is bound to this machine's address and not connected. Linux then reports ICMP errors
-through the socket's error queue alone, so that is read as well. Elsewhere the socket is connected:
-ICMP errors show there, and replies from other addresses do not.
+On Linux the socket is bound to this machine's address and not connected. Linux then reports ICMP
+errors only through the socket's error queue, so the link reads that too. On other systems the
+socket is connected: ICMP errors show there, but replies from other addresses don't.
 """
 
 from __future__ import annotations
@@ -20,13 +20,20 @@ from typing import Any, Protocol, cast
 from turnctl.wire.errors import WireError, from_os_error
 from turnctl.wire.outcome import Address, RelayProtocol
 
-__all__ = ["DatagramLink", "HopLimits", "family_of", "open_datagram"]
+__all__ = [
+    "DatagramLink",
+    "DatagramReceiver",
+    "HopLimits",
+    "Receiver",
+    "family_of",
+    "open_datagram",
+]
 
 UDP_RECEIVE_BUFFER = 256 * 1024
 """Room for a burst of echo packets while the loop is busy elsewhere."""
 
 MOST_READS = 64
-"""Datagrams in one go: a server that sends without end must not keep the event loop."""
+"""Datagrams in one go: a server that never stops sending must not block the event loop."""
 
 LARGEST = 65_536
 ANCILLARY = 256
@@ -68,21 +75,27 @@ class HopLimits:
 
 
 class Receiver(Protocol):
-    """What the link tells: whole frames, those that came from elsewhere, and its end."""
+    """Gets a link's whole frames, and the error that ends it."""
 
     def frame(self, data: bytes) -> None: ...
-
-    def astray(self, data: bytes, source: Address) -> None: ...
 
     def lost(self, error: WireError) -> None: ...
 
 
+class DatagramReceiver(Receiver, Protocol):
+    """Gets datagrams from other addresses too."""
+
+    def from_elsewhere(self, data: bytes, source: Address) -> None: ...
+
+
 class DatagramLink:
-    """Made by `open_datagram`. `hops` is None until something came."""
+    """Made by `open_datagram`. `hops` is None until something arrives."""
 
     protocol: RelayProtocol = "udp"
 
-    def __init__(self, sock: socket.socket, target: tuple[Any, ...], receiver: Receiver) -> None:
+    def __init__(
+        self, sock: socket.socket, target: tuple[Any, ...], receiver: DatagramReceiver
+    ) -> None:
         self._sock = sock
         self._target = target
         self._receiver = receiver
@@ -115,7 +128,7 @@ class DatagramLink:
             except BlockingIOError:
                 return  # the kernel's buffer is full: lost, as on a full link
             except OSError as error:
-                # What an earlier packet met is reported here as well, and is no error of this one.
+                # An earlier packet's error is reported here too, and isn't an error of this one.
                 if not self._take_errors():
                     self._receiver.lost(from_os_error(error))
                     return
@@ -144,7 +157,7 @@ class DatagramLink:
                 self._count(ancillary)
                 self._receiver.frame(data)
             else:
-                self._receiver.astray(data, cast(Address, source[:2]))
+                self._receiver.from_elsewhere(data, cast(Address, source[:2]))
 
     def _count(self, ancillary: Ancillary) -> None:
         for level, kind, value in ancillary:
@@ -156,8 +169,8 @@ class DatagramLink:
                 self.hops = HopLimits.after(self.hops, seen)
 
     def _take_errors(self) -> bool:
-        """Empty the error queue, and tell of the first error that ends the exchange. Gives whether
-        there was anything in it.
+        """Empty the error queue, and report each error that ends the exchange. True if there was
+        anything in it.
         """
         found = False
         while LINUX and self._open:
@@ -181,7 +194,7 @@ def _fatal(ancillary: Ancillary) -> OSError | None:
             continue
         number, origin, type_, code, *_ = _EXTENDED_ERROR.unpack_from(value)
         if (type_, code) in _FATAL.get(origin, ()):
-            return OSError(number, "")  # of the subclass that the number stands for
+            return OSError(number, "")  # Python picks the subclass by the number
     return None
 
 
@@ -189,7 +202,7 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-async def open_datagram(remote: Address, receiver: Receiver) -> DatagramLink:
+async def open_datagram(remote: Address, receiver: DatagramReceiver) -> DatagramLink:
     """A UDP link. Nothing is sent yet. Raises Unroutable."""
     family = family_of(remote[0])
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -211,7 +224,7 @@ async def open_datagram(remote: Address, receiver: Receiver) -> DatagramLink:
 
 
 def _prepare(sock: socket.socket, family: socket.AddressFamily) -> None:
-    """Ask for hop limits and for ICMP errors. A kernel without them is none the worse."""
+    """Ask for hop limits and for ICMP errors, if the kernel has them."""
     options = [(socket.IPPROTO_IP, _IP_RECVTTL), (socket.IPPROTO_IP, _IP_RECVERR)]
     if family == socket.AF_INET6:
         options = [

@@ -1,14 +1,14 @@
-"""How an exchange on the wire can fail, one class an outcome.
+"""How an exchange on the wire can fail: a class for each outcome.
 
 WireError
 ├── Silent            nothing came back in time
-├── Stalled           nor did anything else over that connection, which loses packets
+├── Stalled           nothing came back over a connection that loses packets
 ├── Refused           TCP reset, ICMP port unreachable
 ├── Unroutable        no route from this machine
-├── Closed            an accepted connection was closed
-├── Elsewhere         the answer came from another address than was asked
-├── NotStun           something came that is no answer in STUN
-├── TlsFailed         handshake or certificate
+├── Closed            the other side closed the connection
+├── Elsewhere         the answer came from another address than the one asked
+├── NotStun           something came back that isn't an answer in STUN
+├── TlsFailed         the handshake or the certificate failed
 └── ErrorResponse     a STUN error response
 """
 
@@ -47,7 +47,7 @@ TlsProblem = Literal[
 ]
 
 EVIDENCE_BYTES = 48
-"""How much of a strange answer is kept: enough to know an HTTP status line by."""
+"""How much of a strange answer is kept: enough to recognize an HTTP status line."""
 
 
 class WireError(Exception):
@@ -61,7 +61,7 @@ class Silent(WireError):
 
 
 class Stalled(WireError):
-    """The kernel still tries to deliver what was sent, or what answers it."""
+    """The kernel is still trying to deliver the request or its answer."""
 
     outcome = Outcome.LOSSY
 
@@ -121,7 +121,7 @@ class ErrorResponse(WireError):
 
     @property
     def alternate(self) -> Address | None:
-        """Where a 300 sends the client instead (RFC 8489 section 10)."""
+        """The server that a 300 names instead (RFC 8489 section 10)."""
         return self.response.address(Attribute.ALTERNATE_SERVER)
 
 
@@ -129,14 +129,14 @@ _NO_ROUTE = {
     errno.ENETUNREACH,
     errno.EADDRNOTAVAIL,
     errno.EAFNOSUPPORT,
-    errno.EACCES,  # an `unreachable` or `prohibit` route, or a local firewall's reject
+    errno.EACCES,  # an `unreachable` or `prohibit` route, or a local firewall that rejects
     errno.EPERM,
 }
 
 
 def from_os_error(error: OSError) -> WireError:
-    """The outcome an operating system's error stands for."""
-    # Not its own text: asyncio writes "Connect call failed (address)" over the system's.
+    """The failure that an operating system's error means."""
+    # Not the error's own text: asyncio replaces it with "Connect call failed (address)".
     text = os.strerror(error.errno) if error.errno else str(error)
     if isinstance(error, ConnectionRefusedError):
         return Refused(text)

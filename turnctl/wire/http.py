@@ -1,5 +1,7 @@
-"""One GET for iceServers, bounded in time and size. urllib, so that proxies and redirects work as
-people expect; in a thread of its own, so that nothing it does can hold up the end of the check.
+"""One GET, bounded in time and size.
+
+It uses urllib, so that proxies and redirects work as people expect, in a thread of its own, so that
+it can't delay the end of the check.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ MAX_BODY = 256 * 1024
 
 
 class FetchFailed(Exception):
-    """No HTTP response was to be had; the text is the cause."""
+    """There was no HTTP response; the text is the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Status, headers in lower case, and a body of at most MAX_BODY bytes (None when longer)."""
+    """Status, headers in lower case, and a body of at most MAX_BODY bytes (None if longer)."""
 
     status: int
     headers: dict[str, str]
@@ -35,7 +37,7 @@ class Response:
 
 
 class _SameOriginAuthorization(urllib.request.HTTPRedirectHandler):
-    """A key is for the host it was given for: a redirect elsewhere goes without it."""
+    """An API key is for one host: a redirect to another host goes without it."""
 
     def redirect_request(
         self,
@@ -64,7 +66,7 @@ async def get(
 ) -> Response:
     """GET an http or https URL. Any status is a response. Raises FetchFailed.
 
-    `through_proxy` takes the proxy that the environment names, if any.
+    `through_proxy` uses the proxy in the environment, if there is one.
     """
 
     def fetch() -> Response:
@@ -86,11 +88,11 @@ async def get(
     except urllib.error.URLError as error:
         raise FetchFailed(_cause(error.reason)) from error
     except TimeoutError:
-        raise FetchFailed(f"no complete answer in {patience:.1f} s") from None
+        raise FetchFailed(f"no complete response within {patience:.1f} s") from None
     except http.client.HTTPException as error:
         name, words = type(error).__name__, str(error)[:80]
         said = words if words.startswith(name) else f"{name} {words}"
-        raise FetchFailed(f"no HTTP there: {said}") from error
+        raise FetchFailed(f"not HTTP: {said}") from error
     except (OSError, ValueError) as error:
         raise FetchFailed(_cause(error)) from error
 
@@ -106,7 +108,7 @@ def _response(status: int, headers: Message, body: IO[bytes]) -> Response:
 
 def _cause(reason: object) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"certificate refused: {reason.verify_message}"
+        return f"certificate not trusted: {reason.verify_message}"
     if isinstance(reason, TimeoutError):
         return "timed out"
     if isinstance(reason, OSError) and reason.strerror:

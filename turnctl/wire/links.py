@@ -1,9 +1,8 @@
-"""Links: sockets that carry whole STUN messages and ChannelData frames. Those over TCP and TLS are
-made here, the one over UDP in `datagram`.
+"""Links carry whole STUN messages and ChannelData frames: over TCP and TLS here, over UDP in
+`datagram`.
 
-Owns framing (RFC 8656 section 12.5: over a stream ChannelData is padded to four bytes) and the
-translation of socket trouble into `WireError`. Refuses to know what a message means. A stream is
-never read further than one frame of 64 KiB before it must make sense.
+Over a stream ChannelData is padded to four bytes (RFC 8656 section 12.5). Errors of sockets become
+`WireError`s. At most one frame of 64 KiB of a stream is read before it must make sense.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from collections.abc import Iterator
 from typing import Protocol, cast
 
 from turnctl.wire import tls
-from turnctl.wire.datagram import family_of, open_datagram
-from turnctl.wire.errors import Closed, NotStun, Silent, Stalled, WireError, from_os_error
+from turnctl.wire.datagram import Receiver, family_of, open_datagram
+from turnctl.wire.errors import Closed, NotStun, Silent, Stalled, from_os_error
 from turnctl.wire.outcome import Address, RelayProtocol
 from turnctl.wire.retransmission import connects
 from turnctl.wire.stun import COOKIE, HEADER
@@ -27,22 +26,14 @@ __all__ = ["Link", "Receiver", "connect_stream", "open_datagram", "open_stream"]
 
 
 TOTAL_RETRANS = 100
-"""Where tcpi_total_retrans stands in Linux's struct tcp_info."""
+"""The offset of tcpi_total_retrans in Linux's struct tcp_info."""
 
 TCP_THIN_LINEAR_TIMEOUTS = 16
-"""Of Linux: a connection with little in flight sends a lost segment again every 0.2 s, six times,
-instead of after 0.2, 0.6, 1.4, 3, 6.2 s."""
+"""An option of Linux. With little in flight, a connection sends a lost segment again every 0.2 s,
+six times, instead of after 0.2, 0.6, 1.4, 3 and 6.2 s."""
 
 AFTERTHOUGHT = 0.01
-"""Seconds to take in a connection that is there already."""
-
-
-class Receiver(Protocol):
-    """What a link tells: whole frames, and its end."""
-
-    def frame(self, data: bytes) -> None: ...
-
-    def lost(self, error: WireError) -> None: ...
+"""Seconds to accept a connection that is there already."""
 
 
 class Link(Protocol):
@@ -78,7 +69,7 @@ class Frames:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Whole frames so far. Raises NotStun as soon as the stream cannot be STUN."""
+        """Whole frames so far. Raises NotStun as soon as the stream can't be STUN."""
         self._buffer += data
         buffer = self._buffer
         while len(buffer) >= 4:
@@ -86,13 +77,13 @@ class Frames:
             length = int.from_bytes(buffer[2:4], "big")
             if kind == 0x00:
                 if buffer[4:8] != COOKIE[: len(buffer) - 4]:
-                    raise NotStun("the answer is no STUN message", bytes(buffer))
+                    raise NotStun("the answer isn't a STUN message", bytes(buffer))
                 size, wanted = HEADER + length, HEADER + length
-            # A server speaks STUN before any ChannelData; "HTTP" would pass for a channel number.
+            # A server sends STUN before any ChannelData; "HTTP" would look like a channel number.
             elif kind == 0x40 and self._begun:
                 size, wanted = 4 + length, 4 + length + -length % 4
             else:
-                raise NotStun("the answer is no STUN message", bytes(buffer))
+                raise NotStun("the answer isn't a STUN message", bytes(buffer))
             if len(buffer) < wanted:
                 return
             frame = bytes(buffer[:size])
@@ -102,7 +93,7 @@ class Frames:
 
     @property
     def unfinished(self) -> int:
-        """Bytes of a frame that has begun and not ended."""
+        """Bytes of a frame that isn't complete yet."""
         return len(self._buffer)
 
 
@@ -155,8 +146,8 @@ class StreamLink(asyncio.Protocol):
 
     @property
     def retransmitted(self) -> int:
-        """How many segments the kernel has sent again, 0 where it does not say."""
-        # A TLS transport that is closed has no socket any more.
+        """How many segments the kernel has sent again, 0 if it doesn't say."""
+        # A closed TLS transport no longer has a socket.
         sock = cast(socket.socket | None, self._transport.get_extra_info("socket"))
         return 0 if sock is None else _retransmitted(sock)
 
@@ -169,17 +160,17 @@ class StreamLink(asyncio.Protocol):
 
 def _retransmitted(sock: socket.socket) -> int:
     try:
-        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANS + 4)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANS + 4)
     except OSError:
-        return 0  # closed meanwhile
-    return int.from_bytes(told[TOTAL_RETRANS:], sys.byteorder)
+        return 0  # already closed
+    return int.from_bytes(info[TOTAL_RETRANS:], sys.byteorder)
 
 
 async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
     """A connected TCP socket, within `patience` seconds.
 
-    A connect that stays silent gets others beside it, as the kernel is slow to repeat a lost SYN;
-    the first one that is answered counts. Raises Refused, Silent, Unroutable or Closed.
+    If a connect stays silent, others start beside it, since the kernel is slow to repeat a lost
+    SYN. The first one that is answered counts. Raises Refused, Silent, Unroutable or Closed.
     """
     pending = {asyncio.ensure_future(_connect(remote))}
     try:
@@ -195,7 +186,7 @@ async def connect_stream(remote: Address, *, patience: float) -> socket.socket:
                 else:
                     done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            # It may have been made in time, while this process stood still.
+            # It may have been made in time, while this process wasn't running.
             done, _ = await asyncio.wait(
                 pending, timeout=AFTERTHOUGHT, return_when=asyncio.FIRST_COMPLETED
             )
@@ -237,10 +228,10 @@ async def open_stream(
     server_name: str | None = None,
     patience: float = 5.0,
 ) -> Link:
-    """A link over a connected socket, which it owns from here on; TLS when `context` is given.
+    """A link over a connected socket, which it closes at its end; over TLS if there is a `context`.
 
-    Raises TlsFailed when the handshake fails or is not over in `patience` seconds, Stalled when
-    that is since packets get lost.
+    Raises TlsFailed if the handshake fails or takes longer than `patience` seconds, Stalled if it
+    takes longer because packets get lost.
     """
     loop = asyncio.get_running_loop()
     protocol: RelayProtocol = "tcp" if context is None else "tls"
@@ -257,6 +248,8 @@ async def open_stream(
         with contextlib.suppress(OSError):
             sock.close()
         if again:
-            raise Stalled(f"not over in {patience:.1f} s, {again} segments sent again") from error
+            raise Stalled(
+                f"did not finish within {patience:.1f} s; {again} segments sent again"
+            ) from error
         raise tls.failure(error, patience) from error
     return link

@@ -1,4 +1,4 @@
-"""How an exchange on the wire can end, and the plain types that name its ends."""
+"""How an exchange on the wire can end, and the plain types for its endpoints."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Outcome(StrEnum):
     SILENT = "silent"
     """Nothing came back in time."""
     REFUSED = "refused"
-    """TCP reset or ICMP port unreachable: the host is there, nobody listens."""
+    """TCP reset or ICMP port unreachable: the host is there, but nothing listens."""
     UNROUTABLE = "unroutable"
     """This machine has no route to that address."""
     CLOSED = "closed"
     """The other side closed a connection it had accepted."""
     ELSEWHERE = "elsewhere"
-    """The answer came from another address or port than the one that was asked."""
+    """The answer came from another address or port than the one asked."""
     FOREIGN = "foreign"
-    """Something else answers: bytes that are not the protocol, or answer nothing we asked."""
+    """Something else answers: bytes of another protocol, or an answer to no question of ours."""
     TLS_FAILED = "tls-failed"
     LOSSY = "lossy"
-    """Nothing came back over a TCP connection that loses packets: there may be an answer."""
+    """Nothing came back over a TCP connection that loses packets: an answer may be on its way."""
     UNKNOWN = "unknown"
-    """The step could not be judged from here; `detail` says why."""
+    """This machine can't judge the step; `detail` says why."""

@@ -1,4 +1,4 @@
-"""Names to addresses, one family at a time, with a deadline."""
+"""Looks up the addresses of a name, one family at a time, within a deadline."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from turnctl.wire.outcome import Family, Outcome
 __all__ = ["NO_ADDRESS", "ResolutionFailed", "resolve"]
 
 NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA, getattr(socket, "EAI_ADDRFAMILY", -9)}
-"""How getaddrinfo says that there is none, as against that it could not find out."""
+"""getaddrinfo's errors for a name without an address; with others it could not find out."""
 
 
 class ResolutionFailed(WireError):
-    """The resolver could not answer; the text is its own."""
+    """The resolver gave no answer; the text is its error."""
 
     outcome = Outcome.SILENT
 
 
 async def resolve(host: str, family: Family, *, patience: float) -> tuple[str, ...]:
-    """The host's addresses of that family, empty when it has none.
+    """The host's addresses of that family, empty if it has none.
 
-    Raises ResolutionFailed when the resolver failed or was silent.
+    Raises ResolutionFailed if the resolver failed or was silent.
     """
     try:
         literal = ipaddress.ip_address(host)
@@ -38,7 +38,7 @@ async def resolve(host: str, family: Family, *, patience: float) -> tuple[str, .
             lambda: socket.getaddrinfo(host, None, wanted, socket.SOCK_DGRAM), patience=patience
         )
     except TimeoutError:
-        raise ResolutionFailed(f"the resolver did not answer in {patience:.1f} s") from None
+        raise ResolutionFailed(f"the resolver did not answer within {patience:.1f} s") from None
     except socket.gaierror as error:
         if error.errno in NO_ADDRESS:
             return ()

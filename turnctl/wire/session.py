@@ -1,8 +1,8 @@
 """A client's session with one TURN server over one link (RFC 8656), built for diagnosis.
 
-Owns transactions, the long-term credential (RFC 8489 section 9.2) and the allocation. Every request
-has its own patience and ends in an answer or a `WireError` that says what was seen instead. What
-was allocated is released by `close`, whatever happened before: that rule must not be broken.
+It does transactions, the long-term credential (RFC 8489 section 9.2) and the allocation. Every
+request has its own patience, and ends with an answer or with a `WireError` that says what happened
+instead. `close` must release the allocation, whatever happened before.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from turnctl.wire.stun import Attribute, Class, Message, Method
 __all__ = ["Allocated", "Login", "Session"]
 
 NONCE_ROUNDS = 3
-"""How often a stale nonce (438) is answered with a new try before it is taken for a loop."""
+"""Tries after a stale nonce (438) before it counts as a loop."""
 
 STALL_PATIENCE = 3.0
-"""Seconds to find out whether a stream that was silent is held up; it may recover meanwhile."""
+"""Seconds to find out whether a silent stream is stalled; it may recover in that time."""
 
 REMEMBERED = 64
-"""Transactions that are over, of which a late or second answer is no stray packet."""
+"""Finished transactions to remember: a late or second answer to one isn't a stray packet."""
 
 STRAY_LIMIT = 256 * 1024
-"""Bytes that may arrive without belonging to anything before the peer is no TURN server."""
+"""Bytes of stray packets until the peer counts as something other than a TURN server."""
 
-ASTRAY_GRACE = 0.5
-"""Seconds in which an answer that came from another address may still come from the right one."""
+ELSEWHERE_GRACE = 0.5
+"""Seconds to wait for the right address after an answer came from another one."""
 
 DEFAULT_LIFETIME = 600
-"""Seconds; what RFC 8656 section 3.2 and every browser ask for."""
+"""Seconds: RFC 8656 section 3.2 and every browser ask for this."""
 
-KNOWN = {Method.ALLOCATE: {437, 441}, Method.REFRESH: {441}}
-"""Errors that, where there is no allocation of ours, may come of a port that the server still knows
-from whoever had it before. A Refresh gets 437 from a port that it does not know."""
+IN_USE = {Method.ALLOCATE: {437, 441}, Method.REFRESH: {441}}
+"""Errors which, without an allocation of ours, may mean that the server still has one of the client
+that had our port before. A Refresh from a new port gets 437."""
 
 PORTS = 3
-"""How many are tried then (RFC 8656 section 7.4)."""
+"""How many ports to try then (RFC 8656 section 7.4)."""
 
 RELEASE_PATIENCE = 0.4
-"""Seconds for the farewell: Ctrl-C has to end within one."""
+"""Seconds to release the allocation: Ctrl-C has to end within one."""
 
 UDP_TRANSPORT = b"\x11\x00\x00\x00"
 FAMILY_CODE = {4: b"\x01\x00\x00\x00", 6: b"\x02\x00\x00\x00"}
@@ -78,8 +78,10 @@ class Allocated:
 
 
 class Session:
-    """One 5-tuple, or another while the server has the first one in use. Call `dial`, or `attach`
-    with a link, before anything else."""
+    """One 5-tuple, or another if the server still has the first one in use.
+
+    Call `dial`, or `attach` with a link, before anything else.
+    """
 
     def __init__(
         self, login: Login | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -90,7 +92,7 @@ class Session:
         self._lost: WireError | None = None
         self._waiting: dict[bytes, asyncio.Future[Message]] = {}
         self._over: deque[bytes] = deque(maxlen=REMEMBERED)
-        """Transaction ids: what was sent more than once may be answered more than once."""
+        """Ids of finished transactions: a request sent twice may be answered twice."""
         self._strays = 0
         self._stray_bytes = 0
         self._sample = b""
@@ -99,7 +101,7 @@ class Session:
         self._key: bytes | None = None
         self._channels: dict[int, Address] = {}
         self._unsettled = False
-        """Whether an Allocate is on its way: the server may have granted it already."""
+        """Whether an Allocate has no answer yet: the server may have granted it already."""
         self.allocated = False
         self._open: Callable[[], Awaitable[Link]] | None = None
         self.on_data: Callable[[Address, bytes], None] | None = None
@@ -110,8 +112,8 @@ class Session:
         self._link = link
 
     async def dial(self, open_link: Callable[[], Awaitable[Link]]) -> None:
-        """Attach the link that `open_link` opens, and another one from another port of ours when
-        the server still knows the first. Raises what it raises.
+        """Attach the link that `open_link` opens. If the server has our port in use, a request
+        opens another one from another port. Raises what `open_link` raises.
         """
         self._open = open_link
         self.attach(await open_link())
@@ -124,17 +126,17 @@ class Session:
 
     @property
     def hops(self) -> HopLimits | None:
-        """TTL or hop limit of what came over UDP, None before anything did."""
+        """TTL or hop limit of the packets that came over UDP, None before the first one."""
         return self._link.hops if isinstance(self._link, DatagramLink) else None
 
     @property
     def resent(self) -> int:
-        """Segments that TCP has sent again, where the system tells."""
+        """Segments that TCP has sent again, as far as the system says."""
         return self._link.retransmitted if self._link is not None else 0
 
     @property
     def ended(self) -> bool:
-        """Whether the link is lost, or was given up."""
+        """Whether the link is lost or was dropped."""
         return self._lost is not None
 
     def frame(self, data: bytes) -> None:
@@ -157,8 +159,8 @@ class Session:
         elif waiter is None and message.transaction_id not in self._over:
             self._stray(data)
 
-    def astray(self, data: bytes, source: Address) -> None:
-        """A datagram from another address than the server's: of interest when it answers us."""
+    def from_elsewhere(self, data: bytes, source: Address) -> None:
+        """A datagram from another address than the server's. It matters if it answers a request."""
         try:
             message = stun.read(data)
         except stun.Malformed:
@@ -166,7 +168,7 @@ class Session:
         waiter = self._waiting.get(message.transaction_id)
         if message.cls in (Class.SUCCESS, Class.ERROR) and waiter is not None:
             loop = asyncio.get_running_loop()
-            loop.call_later(ASTRAY_GRACE, _end, waiter, Elsewhere(source))
+            loop.call_later(ELSEWHERE_GRACE, _end, waiter, Elsewhere(source))
 
     def _channel_data(self, data: bytes) -> None:
         peer = self._channels.get(int.from_bytes(data[:2], "big"))
@@ -181,7 +183,7 @@ class Session:
         self._stray_bytes += len(data)
         self._sample = self._sample or data[:64]
         if self._stray_bytes > STRAY_LIMIT:
-            self.lost(NotStun("the server sends without end and answers nothing", self._sample))
+            self.lost(NotStun("the server never stops sending and answers nothing", self._sample))
             self.link.abort()
 
     def lost(self, error: WireError) -> None:
@@ -203,20 +205,20 @@ class Session:
     ) -> Message:
         """One request and its success response.
 
-        A first 401 teaches realm and nonce, a 438 a new nonce. Raises WireError.
+        Realm and nonce come from a first 401, a new nonce from a 438. Raises WireError.
         """
         deadline = self._clock() + patience
         for _ in range(PORTS - 1):
             try:
                 return await self._request(method, attributes, deadline, authenticate)
             except ErrorResponse as error:
-                known = error.code in KNOWN.get(method, ()) and not self.allocated
-                if self._open is None or not known:
+                in_use = error.code in IN_USE.get(method, ()) and not self.allocated
+                if self._open is None or not in_use:
                     raise
             before = self.link
             self.attach(await self._open())
             before.abort()
-            self._key = None  # the nonce was that port's
+            self._key = None  # the nonce belongs to the old port
         return await self._request(method, attributes, deadline, authenticate)
 
     async def _request(
@@ -226,13 +228,13 @@ class Session:
         deadline: float,
         authenticate: bool,
     ) -> Message:
-        """From one port."""
+        """As `request`, from one port."""
         for _ in range(1 + NONCE_ROUNDS):
             key = self._key if authenticate else None
             response = await self._exchange(method, attributes, key, deadline - self._clock())
             if response.cls is Class.SUCCESS:
                 if key is not None and not response.signed_by(key):
-                    raise NotStun("a success response is not signed with the credential's key")
+                    raise NotStun("a success response isn't signed with the credential's key")
                 return response
             error = ErrorResponse(response)
             learned = self._learn(response)
@@ -242,7 +244,7 @@ class Session:
         raise error
 
     def _learn(self, response: Message) -> bool:
-        """Take realm and nonce from a 401 or 438; False when there is nothing to go on with."""
+        """Take realm and nonce from a 401 or 438; False if one is missing or there is no login."""
         nonce = response.get(Attribute.NONCE)
         realm = response.text(Attribute.REALM)
         if nonce is None or self._login is None or (realm is None and self._realm is None):
@@ -280,23 +282,23 @@ class Session:
             async with asyncio.timeout(max(0.0, patience)):
                 return await asyncio.shield(waiter)
         except TimeoutError:
-            if waiter.done():  # it came in time, while this process stood still
+            if waiter.done():  # it came in time, while this process wasn't running
                 return waiter.result()
             if self._strays > strays:
                 raise NotStun(
-                    f"{self._strays - strays} packets came, none an answer to our transaction",
+                    f"{self._strays - strays} packets came, but none answers our transaction",
                     self._sample,
                 ) from None
             if self.link.unfinished:
                 raise NotStun(
-                    f"the answer broke off after {self.link.unfinished} bytes of a message"
+                    f"the answer broke off {self.link.unfinished} bytes into a message"
                 ) from None
             stalls = await self._stalls(method)
             if waiter.done():  # it came while the connection recovered
                 return waiter.result()
             if stalls:
                 raise Stalled(
-                    f"no answer in {patience:.1f} s, {self.link.retransmitted} segments sent again"
+                    f"no answer in {patience:.1f} s; {self.link.retransmitted} segments sent again"
                 ) from None
             raise Silent(f"no answer in {patience:.1f} s") from None
         finally:
@@ -305,17 +307,17 @@ class Session:
             self._over.append(transaction_id)
 
     async def _stalls(self, method: Method) -> bool:
-        """Whether a stream is held up by lost packets, so that silence says nothing of the server.
+        """Whether lost packets hold up a stream, so that silence says nothing about the server.
 
         After a few losses in a row the kernel waits for seconds before it sends again. A stream
-        keeps its order: an answer to what is asked now shows that nothing is held up.
+        keeps its order: if a request is answered now, nothing is held up.
         """
         if not self.link.retransmitted:
             return False
         return method == Method.BINDING or not await self.flows(patience=STALL_PATIENCE)
 
     async def flows(self, *, patience: float) -> bool:
-        """Whether a Binding is answered now: all that was sent over a stream before has arrived."""
+        """Whether a Binding is answered now: then a stream has delivered everything before it."""
         try:
             await self.binding(patience=patience)
         except ErrorResponse:
@@ -325,7 +327,7 @@ class Session:
         return True
 
     async def _transmit(self, data: bytes, patience: float) -> None:
-        """Send, and over UDP again until somebody cancels this."""
+        """Send, and over UDP again until it is cancelled."""
         self.link.send(data)
         for pause in pauses(patience) if self.link.protocol == "udp" else ():
             await asyncio.sleep(pause)
@@ -338,9 +340,9 @@ class Session:
         return await self.request(Method.BINDING, patience=patience, authenticate=False)
 
     async def challenge(self, *, patience: float) -> Message:
-        """Allocate without credentials. A right server raises ErrorResponse 401.
+        """Allocate without credentials. A correct server answers 401, which raises ErrorResponse.
 
-        When it grants the allocation instead, `close` releases that.
+        If it grants the allocation instead, `close` releases that.
         """
         try:
             return await self._allocate((), patience, authenticate=False)
@@ -355,10 +357,10 @@ class Session:
         response = await self._allocate(wanted, patience)
         relayed = response.address(Attribute.XOR_RELAYED_ADDRESS)
         if relayed is None:
-            raise NotStun("the Allocate success response lacks XOR-RELAYED-ADDRESS")
+            raise NotStun("the Allocate success response has no XOR-RELAYED-ADDRESS")
         lifetime = response.number(Attribute.LIFETIME)
         if lifetime is None:
-            raise NotStun("the Allocate success response lacks LIFETIME")
+            raise NotStun("the Allocate success response has no LIFETIME")
         return Allocated(relayed, response.mapped, lifetime)
 
     async def allocate_both(self, *, patience: float) -> Message:
@@ -437,12 +439,12 @@ class Session:
         )
 
     async def close(self) -> WireError | None:
-        """Release the allocation if there is or may be one, then drop the link.
+        """Release the allocation if there may be one, then drop the link.
 
-        Never raises: gives the error that kept the release from being confirmed.
+        Never raises: gives the error if the release wasn't confirmed.
         """
         failed: WireError | None = None
-        self._open = None  # a release is of this port
+        self._open = None  # only this port can release it
         try:
             if self._link is not None and (self.allocated or self._unsettled):
                 await self.refresh(0, patience=RELEASE_PATIENCE)

@@ -1,8 +1,7 @@
-"""STUN messages as they stand on the wire (RFC 8489, RFC 8656): build and read.
+"""Builds and reads STUN messages (RFC 8489, RFC 8656).
 
-Owns a reader that keeps every attribute, known or not, repeated or not, in order: aioice's own
-parser drops unknown ones and collapses repeated ones, and a diagnosis lives on what is odd.
-Refuses to know sockets. A reader never trusts a length it has not checked.
+The reader keeps every attribute in order, unknown and repeated ones too. aioice's own parser drops
+them, and a diagnosis needs what is unusual. The reader never trusts a length it hasn't checked.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from enum import IntEnum
 
 from aioice import stun as codec
 
+from turnctl.wire.outcome import Address
+
 __all__ = ["HEADER", "Attribute", "Class", "Malformed", "Message", "Method", "build", "read"]
 
 HEADER = codec.HEADER_LENGTH
 COOKIE = struct.pack("!I", codec.COOKIE)
 
-Address = tuple[str, int]
-
 
 class Malformed(ValueError):
-    """Bytes that are no STUN message; the text says what is wrong with them."""
+    """Bytes that aren't a STUN message; the text says why."""
 
 
 class Method(IntEnum):
@@ -41,7 +40,7 @@ class Method(IntEnum):
 
 
 class Class(IntEnum):
-    """The two class bits where they stand in the message type (RFC 8489 section 5)."""
+    """The two class bits at their place in the message type (RFC 8489 section 5)."""
 
     REQUEST = 0x000
     INDICATION = 0x010
@@ -80,14 +79,14 @@ _PLAIN_ADDRESSES = {
     Attribute.ALTERNATE_SERVER,
     Attribute.OTHER_ADDRESS,
 }
-"""Address attributes that are not XOR-ed."""
+"""Address attributes that aren't XOR-ed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message. `attributes` holds (type, value) in wire order, unknown and repeated ones too.
 
-    The typed properties give None for an attribute that is absent or cannot be decoded.
+    The typed properties give None for an attribute that is absent or can't be decoded.
     """
 
     method: int
@@ -101,12 +100,12 @@ class Message:
         return next((value for kind, value in self.attributes if kind == attribute), None)
 
     def address(self, attribute: Attribute) -> Address | None:
-        """An address attribute; XOR-ed ones are undone (RFC 8489 section 14.2)."""
+        """An address attribute, decoded if it is XOR-ed (RFC 8489 section 14.2)."""
         value = self.get(attribute)
         return None if value is None else self._address(attribute, value)
 
     def addresses(self, attribute: Attribute) -> tuple[Address, ...]:
-        """All values of an address attribute that may come twice (RFC 8656 section 7.3)."""
+        """All values of an address attribute that may occur twice (RFC 8656 section 7.3)."""
         found = (self._address(kind, value) for kind, value in self.attributes if kind == attribute)
         return tuple(one for one in found if one is not None)
 
@@ -119,7 +118,7 @@ class Message:
             return None
 
     def text(self, attribute: Attribute) -> str | None:
-        """A UTF-8 attribute. coturn 4.6.1 pads reason phrases with NULs, so those are cut."""
+        """A UTF-8 attribute. coturn 4.6.1 pads reason phrases with NULs, which are removed."""
         value = self.get(attribute)
         return None if value is None else _text(value)
 
@@ -149,7 +148,7 @@ class Message:
         return (value[2] & 0x07) * 100 + value[3], _text(value[4:])
 
     def signed_by(self, key: bytes) -> bool:
-        """Whether MESSAGE-INTEGRITY is there and made with `key` (RFC 8489 section 14.5)."""
+        """Whether it has a MESSAGE-INTEGRITY made with `key` (RFC 8489 section 14.5)."""
         position = HEADER
         for kind, value in self.attributes:
             if kind == Attribute.MESSAGE_INTEGRITY:
@@ -164,12 +163,12 @@ def _text(value: bytes) -> str:
 
 
 def read(data: bytes) -> Message:
-    """Take one whole message apart. Raises Malformed."""
+    """Parse one whole message. Raises Malformed."""
     if len(data) < HEADER:
         raise Malformed(f"{len(data)} bytes are less than a STUN header")
     kind, length = struct.unpack_from("!HH", data)
     if kind & 0xC000:
-        raise Malformed("the first two bits are not zero")
+        raise Malformed("the first two bits aren't zero")
     if data[4:8] != COOKIE:
         raise Malformed("the magic cookie is missing")
     if length % 4 or len(data) != HEADER + length:
@@ -177,7 +176,7 @@ def read(data: bytes) -> Message:
     attributes: list[tuple[int, bytes]] = []
     position = HEADER
     while position < len(data):
-        # Both are multiples of four, so the attribute's own header is always there.
+        # Position and length are multiples of four, so an attribute's header always fits.
         attribute, size = struct.unpack_from("!HH", data, position)
         if position + 4 + size > len(data):
             raise Malformed(f"attribute 0x{attribute:04x} announces more bytes than there are")
@@ -205,7 +204,7 @@ def build(
     transaction_id: bytes,
     key: bytes | None = None,
 ) -> bytes:
-    """A message; with `key` it ends in MESSAGE-INTEGRITY (RFC 8489 section 14.5)."""
+    """A message. With `key` it ends with MESSAGE-INTEGRITY (RFC 8489 section 14.5)."""
     body = b"".join(_tlv(attribute, value) for attribute, value in attributes)
     header = struct.pack("!HH", method | cls, len(body)) + COOKIE + transaction_id
     data = header + body

@@ -1,4 +1,4 @@
-"""TLS to a TURN server: the context, what the certificate says, why a handshake failed."""
+"""TLS to a TURN server: the context, the certificate, and why a handshake failed."""
 
 from __future__ import annotations
 
@@ -34,41 +34,42 @@ CIPHERS = (
     "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA"
     ":AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA:AES256-SHA"
 )
-"""What Chromium and Firefox both offer for TLS 1.2: no more (DHE, CCM), so that the check does not
-connect where they cannot, and no less. Those of TLS 1.3 are on beside them."""
+"""Exactly what Chromium and Firefox both offer for TLS 1.2. With more (DHE, CCM) the check would
+connect where browsers can't. The ciphers of TLS 1.3 are on too."""
 
 _OLD_VERSION = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
-"""What OpenSSL's reasons hold when the other side speaks nothing newer than TLS 1.1."""
+"""Parts of OpenSSL's reasons if the other side has nothing newer than TLS 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a report tells of the server's own certificate."""
+    """The facts of the server's own certificate that a report shows."""
 
     names: tuple[str, ...]
     issuer: str
     names_its_issuer: bool
-    """Whether it tells where its issuer's certificate is (RFC 5280 section 4.2.2.1), as those of
-    public CAs do and those of private ones do not."""
+    """Whether it says where its issuer's certificate is (RFC 5280 section 4.2.2.1). Certificates of
+    public CAs do; those of private CAs don't."""
     not_after: datetime.datetime
     unfit: str = ""
-    """Why a browser refuses it although it is trusted; OpenSSL does not mind."""
+    """Why a browser rejects it although it is trusted; OpenSSL accepts it."""
 
     def days_left(self, now: float) -> float:
-        """Days from `now` (Unix time) to the end of its validity, negative once it is over."""
+        """Days from `now` (Unix time) until it expires, negative if it has expired."""
         return (self.not_after.timestamp() - now) / 86_400
 
 
 def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
-    """A client's context as a browser would use it; `ca` is a PEM bundle used instead of the
-    system's. Raises OSError (ssl.SSLError is one) when the bundle cannot be used.
+    """A client's context like a browser's; `ca` is a PEM bundle to use instead of the system's.
+
+    Raises OSError (ssl.SSLError is one) if the bundle can't be used.
     """
     if verify or ca:
         made = ssl.create_default_context(cafile=str(ca) if ca else None)
     else:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's bundle takes 30 ms to load
     made.set_ciphers(CIPHERS)
-    # Browsers look for the name among the alternative names alone.
+    # Browsers look for the name only among the alternative names.
     made.hostname_checks_common_name = False
     if not verify:
         made.check_hostname = False
@@ -77,7 +78,7 @@ def context(ca: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
 
 
 def failure(error: Exception, patience: float) -> TlsFailed:
-    """The named problem behind an exception from a handshake."""
+    """The problem, by its name, behind an exception from a handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem: TlsProblem = "untrusted"
         if error.verify_code in _EXPIRED:
@@ -91,7 +92,7 @@ def failure(error: Exception, patience: float) -> TlsFailed:
         return TlsFailed(problem, error.verify_message)
     if isinstance(error, TimeoutError):
         return TlsFailed(
-            "refused", f"the TLS handshake was not over in {patience:.1f} s", endless=True
+            "refused", f"the TLS handshake did not finish within {patience:.1f} s", endless=True
         )
     if isinstance(error, ssl.SSLError):
         if any(word in (error.reason or "") for word in _OLD_VERSION):
@@ -103,13 +104,13 @@ def failure(error: Exception, patience: float) -> TlsFailed:
 
 
 def chain_length(ssl_object: ssl.SSLObject) -> int:
-    """How many certificates the server sent. Before Python 3.13 only the inner object tells."""
+    """How many certificates the server sent. Before Python 3.13 only the inner object has them."""
     inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
     return len(inner.get_unverified_chain() or ())
 
 
 def chain_names(ssl_object: ssl.SSLObject) -> tuple[str, ...]:
-    """Subjects and issuers of the chain that was sent and of the one that was verified."""
+    """Subjects and issuers of the chain that the server sent and of the chain that was verified."""
     from cryptography import x509
 
     inner: Any = getattr(ssl_object, "_sslobj", ssl_object)
@@ -129,12 +130,12 @@ def _words(error: ssl.SSLError) -> str:
 
 
 def prepare() -> None:
-    """Import what takes certificates apart: it costs 30 ms, and only TLS URLs need it."""
+    """Import what parses certificates. It takes 30 ms, and only TLS URLs need it."""
     import cryptography.x509  # noqa: F401
 
 
 def read_certificate(der: bytes) -> Certificate | None:
-    """Take a DER certificate apart; None when it cannot be."""
+    """Parse a DER certificate; None if that fails."""
     from cryptography import x509
     from cryptography.x509.oid import AuthorityInformationAccessOID as Access
     from cryptography.x509.oid import NameOID
@@ -150,32 +151,32 @@ def read_certificate(der: bytes) -> Certificate | None:
                 str(attribute.value)
                 for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             )
-        told = False
+        names_issuer = False
         with contextlib.suppress(x509.ExtensionNotFound):
             access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
-            told = any(a.access_method == Access.CA_ISSUERS for a in access.value)
+            names_issuer = any(a.access_method == Access.CA_ISSUERS for a in access.value)
         issuer = certificate.issuer.rfc4514_string()
         return Certificate(
-            names, issuer, told, certificate.not_valid_after_utc, _unfit(certificate)
+            names, issuer, names_issuer, certificate.not_valid_after_utc, _unfit(certificate)
         )
     except ValueError:
         return None
 
 
 def _unfit(certificate: x509.Certificate) -> str:
-    """What Chromium or Firefox has against a certificate that OpenSSL takes (both were tried)."""
+    """Why Chromium or Firefox rejects a certificate that OpenSSL accepts (both were tried)."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
         if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
-            return f"its key is on the curve {key.curve.name}, and Chromium takes P-256 and P-384"
+            return f"its key is on the curve {key.curve.name}; Chromium accepts P-256 and P-384"
     elif not isinstance(key, rsa.RSAPublicKey):
-        return "its key is neither RSA nor ECDSA, and browsers take no other"
+        return "its key is neither RSA nor ECDSA, and browsers accept no other"
     with contextlib.suppress(x509.ExtensionNotFound):
         if certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return "it is a CA's certificate (CA:TRUE), which Firefox refuses for a server"
+            return "it is a CA's certificate (CA:TRUE), which Firefox rejects for a server"
     with contextlib.suppress(x509.ExtensionNotFound):
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         if not usage.digital_signature:

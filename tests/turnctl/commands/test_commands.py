@@ -9,7 +9,6 @@ import click
 import pytest
 
 from turnctl.commands import COMMANDS, turnctl
-from turnctl.commands.errors import Failure, Misuse
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -24,11 +23,6 @@ def test_another_name_is_none() -> None:
     """A module that is no command is not one by its name."""
     assert turnctl.get_command(click.Context(turnctl), "engine") is None
     assert list(COMMANDS) == turnctl.list_commands(click.Context(turnctl))
-
-
-def test_exit_statuses() -> None:
-    """2 for wrong usage, 3 for what could not be done: as --help of `check` says."""
-    assert (2, 3) == (Misuse("").exit_code, Failure("").exit_code)
 
 
 def test_help_imports_no_command() -> None:

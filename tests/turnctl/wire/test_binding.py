@@ -129,8 +129,8 @@ async def test_an_error_response_is_told() -> None:
 async def test_one_socket_hears_another() -> None:
     """What one socket sends to the other's address arrives, and elsewhere it does not."""
     async with open_binding_socket(4) as one, open_binding_socket(4) as other:
-        assert await one.hears(other, ("127.0.0.1", one.port), patience=PATIENCE)
-        assert not await one.hears(other, ("127.0.0.1", other.port), patience=0.3)
+        assert await one.receives_from(other, ("127.0.0.1", one.port), patience=PATIENCE)
+        assert not await one.receives_from(other, ("127.0.0.1", other.port), patience=0.3)
 
 
 async def test_what_is_no_stun_is_passed_on() -> None:

@@ -83,6 +83,6 @@ async def test_a_resolver_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> Non
     """A resolver that hangs is given up."""
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: release.wait() and [])
-    with pytest.raises(ResolutionFailed, match=r"did not answer in 0\.1 s"):
+    with pytest.raises(ResolutionFailed, match=r"did not answer within 0\.1 s"):
         await resolve("turn.example", 4, patience=0.1)
     release.set()

@@ -168,7 +168,7 @@ async def test_a_wrong_transaction_id_is_no_silence() -> None:
     def stranger(request: Message) -> Frames:
         yield stun.build(Method.BINDING, Class.SUCCESS, transaction_id=bytes(12))
 
-    with pytest.raises(NotStun, match="1 packets came, none an answer to our transaction"):
+    with pytest.raises(NotStun, match="1 packets came, but none answers our transaction"):
         await Server(stranger).session().binding(patience=SHORT)
 
 
@@ -217,7 +217,7 @@ async def test_an_answer_that_breaks_off() -> None:
     """A message of which the end never came is no silence either."""
     server = Server(silence)
     server.unfinished = 10
-    with pytest.raises(NotStun, match="broke off after 10 bytes"):
+    with pytest.raises(NotStun, match="broke off 10 bytes into"):
         await server.session().binding(patience=SHORT)
 
 
@@ -229,7 +229,7 @@ async def test_endless_data_is_cut_off() -> None:
             yield b"\xff" * 1000
 
     server = Server(endless)
-    with pytest.raises(NotStun, match=r"sends without end.*beginning b'\\xff"):
+    with pytest.raises(NotStun, match=r"never stops sending.*beginning b'\\xff"):
         await server.session().binding(patience=PATIENCE)
     assert server.aborted
 
@@ -339,7 +339,7 @@ async def test_an_unsigned_success_is_refused() -> None:
     def unsigned(request: Message) -> Frames:
         yield response(request, Class.SUCCESS)
 
-    with pytest.raises(NotStun, match="not signed"):
+    with pytest.raises(NotStun, match="isn't signed"):
         await Server(CHALLENGE, unsigned).session().allocate(patience=PATIENCE)
 
 
@@ -391,7 +391,7 @@ async def test_a_success_that_lacks_something(lacking: Attribute) -> None:
 
     server = Server(CHALLENGE, partial, success)
     session = server.session()
-    with pytest.raises(NotStun, match=f"lacks {lacking.name.replace('_', '-')}"):
+    with pytest.raises(NotStun, match=f"has no {lacking.name.replace('_', '-')}"):
         await session.allocate(patience=PATIENCE)
     await session.close()
     assert Method.REFRESH == server.requests[-1].method

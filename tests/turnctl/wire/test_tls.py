@@ -36,7 +36,7 @@ def no_handshake(reason: str) -> ssl.SSLError:
         (refused_certificate(64), "ip-literal", "what OpenSSL says"),
         (refused_certificate(18), "untrusted", "what OpenSSL says"),  # self-signed
         (refused_certificate(20), "untrusted", "what OpenSSL says"),  # no issuer
-        (TimeoutError(), "refused", "the TLS handshake was not over in 3.0 s"),
+        (TimeoutError(), "refused", "the TLS handshake did not finish within 3.0 s"),
         (no_handshake("WRONG_VERSION_NUMBER"), "refused", "wrong version number"),
         (no_handshake("UNSUPPORTED_PROTOCOL"), "old-version", "unsupported protocol"),
         (

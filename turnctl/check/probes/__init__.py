@@ -1,1 +1,1 @@
-"""Probes: one small file a kind. Each exchanges packets and emits observations, and judges none."""
+"""Probes: one small file for each kind. A probe exchanges packets and emits observations."""

@@ -1,8 +1,8 @@
-"""After an authenticated Allocate over UDP that nothing answered: what the server still answers.
+"""After an authenticated Allocate over UDP got no answer: does the server still answer others?
 
-Silence to that one request has three kinds of cause. Random loss spares other packets; a server
-that hangs is silent over TCP as well; and one whose replies leave with a TTL that is too low from
-then on (coturn 4.17.0 and 4.17.1) is silent over UDP alone.
+Three causes are possible. With random loss, other packets get through. A server that hangs is
+silent over TCP too. A server whose replies leave with too low a TTL from then on (coturn 4.17.0 and
+4.17.1) is silent only over UDP.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["ask_again"]
 
 SENDS = 8
 PAUSE = 0.1
-"""Seconds between them: a link that loses one packet in five each way loses all eight round trips
-once in 3,000 times, and then the Allocate beside them has been lost as often as it was sent."""
+"""Seconds between them. A link that loses one packet in five each way loses all eight round trips
+once in 3,000 times."""
 
 PATIENCE = 1.0
 
@@ -41,7 +41,7 @@ async def ask_again(attempt: Attempt) -> None:
 
 
 async def _binding(attempt: Attempt) -> Outcome:
-    """OK when one of several requests is answered, with whatever."""
+    """OK if one of several requests is answered, even with an error."""
     session = Session(clock=attempt.clock)
 
     async def ask(number: int) -> None:

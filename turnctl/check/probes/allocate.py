@@ -1,4 +1,4 @@
-"""Allocation: the challenge, the credential that must be taken, the one that must be refused."""
+"""Allocation: the challenge, the credential to be accepted, and a wrong one to be refused."""
 
 from __future__ import annotations
 
@@ -33,22 +33,21 @@ __all__ = [
 Label = Literal["a", "b", "sample", "other-user"]
 
 LATE = 8.0
-"""Seconds in all for an Allocate that is not answered in its step's time. coturn tries each port of
-a `relay-ip` that its host does not have, and answers nobody else of that thread meanwhile: an
-answer that comes late at all tells this from one that never does."""
+"""Seconds in all for an Allocate that isn't answered in its step's time. If its host doesn't have a
+`relay-ip`, coturn tries each port of it, and that thread answers no other client until then. A late
+answer shows that cause."""
 
 IMPATIENT = 5.0
-"""Seconds for a URL: who asks for fewer than the default is not kept waiting for that long."""
+"""Seconds for a URL: with a shorter --timeout than the default, the check doesn't wait so long."""
 
 NO_IPV6_RELAY = {440, 508}
-"""Address Family not Supported, and what coturn says when it has no relay address of a family."""
+"""Address Family not Supported, and coturn's error if it has no relay address of a family."""
 
 
 async def challenge(attempt: Attempt, session: Session, most: float | None = None) -> bool:
-    """Allocate without credentials, waiting `most` seconds at most; True when the server asked for
-    them, as it must.
+    """Allocate without credentials; True if the server asked for them, as it must.
 
-    Raises WireError when nothing in STUN answers.
+    Waits `most` seconds at most. Raises WireError if no STUN answer comes.
     """
     begun = attempt.clock()
     try:
@@ -75,9 +74,9 @@ async def challenge(attempt: Attempt, session: Session, most: float | None = Non
 
 
 async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Allocated | None:
-    """An authenticated Allocate; None when it was refused, which the observation tells.
+    """An authenticated Allocate; None if the server refused it, with the cause in the observation.
 
-    Raises WireError when nothing in STUN answers.
+    Raises WireError if no STUN answer comes.
     """
     begun = attempt.clock()
     counts = {"held": attempt.allowance.held, "released": attempt.allowance.released}
@@ -125,17 +124,17 @@ async def allocate(attempt: Attempt, session: Session, label: Label = "a") -> Al
 
 
 async def _wait_longer(attempt: Attempt, asked: asyncio.Future[Allocated], label: Label) -> None:
-    """Until it is answered or given up; meanwhile others are asked what the server still does."""
+    """Wait until it is answered or times out; meanwhile find out what the server still answers."""
     if label == "a" and attempt.probe.protocol == "udp":
         await ask_again(attempt)
     await asyncio.wait([asked])
 
 
 async def _allocate(attempt: Attempt, session: Session, patience: float) -> Allocated:
-    """Over IPv6 a relay of that family is asked for, and one of IPv4 where there is none.
+    """Over IPv6 ask for an IPv6 relay, and if the server has none, for an IPv4 one.
 
-    Without REQUESTED-ADDRESS-FAMILY a server takes IPv4 for meant (RFC 8656 section 7.2), and
-    coturn 4.6.1 without an IPv4 relay then grants 0.0.0.0 port 0.
+    Without REQUESTED-ADDRESS-FAMILY a server assumes IPv4 (RFC 8656 section 7.2). coturn 4.6.1
+    without an IPv4 relay then grants 0.0.0.0 port 0.
     """
     if attempt.probe.family == 6:
         try:
@@ -147,7 +146,7 @@ async def _allocate(attempt: Attempt, session: Session, patience: float) -> Allo
 
 
 def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
-    """One attempt at each host of which there are relays of both families."""
+    """One attempt for each host that has relays of both families."""
     hosts: dict[str, dict[bool, Attempt]] = {}
     for attempt in attempts:
         if attempt.relayed:
@@ -157,10 +156,10 @@ def relaying_over_both(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
 
 
 async def allocate_both(attempt: Attempt) -> None:
-    """Ask once for relays of both families, release them, and say what was given.
+    """Ask once for relays of both families, observe what is granted, and release it.
 
-    Browsers do not ask for it, so nothing follows from a refusal. A server that does not know the
-    attribute ignores it; coturn 4.6.1 does, as it has it under a number of its own (0x8032).
+    Browsers don't ask for it, so a refusal means nothing. A server that doesn't know the attribute
+    ignores it. coturn 4.6.1 ignores it too, because it uses a number of its own (0x8032).
     """
     begun = attempt.clock()
     try:
@@ -180,7 +179,7 @@ async def allocate_both(attempt: Attempt) -> None:
 
 
 async def leave_family_out(attempt: Attempt) -> None:
-    """The Allocate of a browser, which asks for a relay of no particular family."""
+    """Allocate as a browser does, without naming a family."""
     begun = attempt.clock()
     try:
         async with opened(attempt, attempt.login()) as session:
@@ -192,7 +191,7 @@ async def leave_family_out(attempt: Attempt) -> None:
 
 
 async def try_wrong_credential(attempt: Attempt) -> None:
-    """A password made up on the spot, for the same user name: the server must refuse it."""
+    """A random password for the same user name: the server must refuse it."""
     begun = attempt.clock()
     login = Login(attempt.probe.username or "", secrets.token_urlsafe(15))
     try:

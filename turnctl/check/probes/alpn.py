@@ -1,7 +1,7 @@
-"""ALPN: whether a client that names TURN in its hello (RFC 7443) is let in.
+"""ALPN: does the server accept a client that names TURN in its hello (RFC 7443)?
 
-Browsers name nothing there, nor does the check's own handshake. Apps may, and what ends TLS for a
-web server as well often refuses every name that it does not know.
+Browsers name nothing there, and neither does the check's own handshake. Apps may. A TLS proxy that
+serves a website too often refuses every name that it doesn't know.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OFFERED = "stun.turn"
 
 
 async def offer(attempt: Attempt) -> None:
-    """One more handshake, with the name in it. The certificate was judged before."""
+    """One more handshake, with the name in it. It doesn't verify the certificate again."""
     begun = attempt.clock()
     context = tls.context(verify=False)
     context.set_alpn_protocols([OFFERED])

@@ -1,7 +1,6 @@
 """An attempt: one URL over one family at one address, under one deadline.
 
-Owns what the probes of a URL share: how long a step may wait, and where observations go. `link`
-opens its sessions. Refuses to judge.
+The probes of a URL share it. It says how long a step may wait, and records observations.
 """
 
 from __future__ import annotations
@@ -27,29 +26,28 @@ __all__ = ["STEP_SHARE", "Attempt", "OutOfTime"]
 T = TypeVar("T", bound=Observation)
 
 STEP_SHARE = 0.6
-"""No single step may use more of a URL's time: silence over one transport must leave enough to
-try the other, or the cause cannot be told."""
+"""The share of a URL's time that one step may use. Silence over one transport must leave enough
+time to try the other, or the cause stays unknown."""
 
 MIN_PATIENCE = 0.25
-"""Seconds below which a step is not begun: its silence would prove nothing."""
+"""Seconds: with less time left no step begins, since its silence would prove nothing."""
 
 MIN_SHARE = 0.15
-"""Of a URL's time, below which a step is not begun either: with less there are fewer sends than
-`wire.retransmission` counts on, and loss would pass for silence."""
+"""The same as a share of a URL's time. With less, there are fewer sends than `wire.retransmission`
+counts on, and loss would look like silence."""
 
 ENOUGH = 3.0
-"""Seconds that hold all those sends, however long the URL's time is."""
-
+"""Seconds that are enough for all those sends, however long the URL's time is."""
 
 MANY_SEGMENTS = 3
-"""Sent again by the kernel, they explain that a URL's time was not enough."""
+"""Segments sent again by the kernel that explain why a URL's time wasn't enough."""
 
 ROUNDING = 0.01
-"""Seconds by which the end of a step may miss the deadline that ended it."""
+"""Seconds by which a step may end before the deadline that ended it."""
 
 
 class OutOfTime(WireError):
-    """The URL's deadline came before the step could be made."""
+    """The URL's deadline came before the step could begin or end."""
 
     outcome = Outcome.UNKNOWN
 
@@ -70,15 +68,15 @@ class Attempt:
     tls: Callable[[bool], ssl.SSLContext]
     insecure: bool = False
     own_ca: bool = False
-    """Whether certificates are verified by a bundle that was given, not by this machine's."""
+    """Whether certificates are verified with --ca, not with this machine's CAs."""
     local: str = ""
     """This machine's address towards the server, known once there is a link."""
     mapped: Address | None = None
-    """This machine's address as STUN told it."""
+    """This machine's address as the server sees it."""
     relayed: Address | None = None
     """The relayed address, once there is an allocation."""
     realm: str = ""
-    """What the server asked for when it refused the allocation."""
+    """The server's realm when it refused the allocation."""
     refusal: int = 0
     """The STUN error of the last refused allocation."""
     connected: bool = False
@@ -86,18 +84,18 @@ class Attempt:
     answered: bool = False
     """Whether anything in STUN has come back yet."""
     sessions: list[Session] = field(default_factory=list)
-    """Those of this URL that are open."""
+    """This URL's open sessions."""
     resent_before: int = 0
-    """Segments that the kernel sent again over those that are closed."""
+    """Segments that the kernel sent again in closed sessions."""
     round_trip: float = 0.0
-    """Seconds that the server's quickest answer took, 0 before the first."""
+    """Seconds that the server's quickest answer took, 0 before the first one."""
 
     @property
     def server(self) -> Address:
         return (self.address, self.probe.uri.port)
 
     def emit(self, kind: Callable[..., T], /, **facts: Any) -> T:
-        """Record an observation of this URL and family, stamped with the time."""
+        """Record an observation of this URL and family, with the time."""
         at_ms = (self.clock() - self.started) * 1000
         probe = self.probe
         made = kind(url=probe.url, family=probe.family, entry=probe.entry, at_ms=at_ms, **facts)
@@ -107,13 +105,13 @@ class Attempt:
     def patience(self, most: float | None = None) -> float:
         """Seconds the next step may wait. Raises OutOfTime.
 
-        An authenticated request takes two round trips: with less than these left, a slow path
-        would pass for a silent server.
+        An authenticated request takes two round trips. With less time left, a slow path would
+        look like a silent server.
         """
         left = self.deadline - self.clock()
         least = min(max(MIN_PATIENCE, MIN_SHARE * self.timeout), ENOUGH, self.timeout / 2)
         if left < max(least, 2 * self.round_trip):
-            raise OutOfTime(f"{self.timeout:g} s were over before this step")
+            raise OutOfTime(f"{self.timeout:g} s ran out before this step")
         return min(left, self.timeout * STEP_SHARE, most if most is not None else left)
 
     def login(self) -> Login | None:
@@ -122,13 +120,13 @@ class Attempt:
         return Login(self.probe.username, self.probe.credential)
 
     def ending(self, error: WireError | None, begun: float) -> dict[str, Any]:
-        """The Exchange fields for a step that began at `begun` and ended now; None is success."""
+        """The fields of an Exchange that began at `begun` and ends now; None is success."""
         if error is not None and not isinstance(error, ErrorResponse):
             error = self.own_network_lost() or self._cut_short(error, begun) or error
         if isinstance(error, OutOfTime):
             again = self.resent_before + sum(session.resent for session in self.sessions)
             if again >= MANY_SEGMENTS:
-                error = Stalled(f"{error}, {again} segments sent again")
+                error = Stalled(f"{error}; {again} segments sent again")
         facts: dict[str, Any] = {
             "outcome": error.outcome if error else Outcome.OK,
             "elapsed_ms": (self.clock() - begun) * 1000,
@@ -144,33 +142,37 @@ class Attempt:
         return facts
 
     def _cut_short(self, error: WireError, begun: float) -> OutOfTime | None:
-        """Silence of a server that had answered, in a step that the deadline cut short."""
+        """The error if the deadline cut the step short and the server had answered before: then its
+        silence proves nothing.
+        """
         now = self.clock()
-        full = SENDS * SHORTEST + 2 * self.round_trip  # below it not every request was sent
+        full = SENDS * SHORTEST + 2 * self.round_trip  # in less time not every request was sent
         short = now - begun < full - ROUNDING and now > self.deadline - ROUNDING
         if isinstance(error, Silent) and self.answered and short:
-            return OutOfTime(f"{self.timeout:g} s were over during this step")
+            return OutOfTime(f"{self.timeout:g} s ran out during this step")
         return None
 
     def own_network_lost(self) -> Unroutable | None:
-        """Why a step may have failed without the server's doing: the way there is gone.
+        """Whether this machine has lost its own way to the server, which makes steps fail too.
 
-        A lost interface shows as silence over TCP, and as nothing at all in an own socket.
+        A lost interface shows as silence over TCP, and doesn't show at all in a socket of ours.
         """
         if not self.local:
             return None
         try:
             local = local_address(self.server)
         except WireError as error:
-            return Unroutable(f"this machine has no way to {self.address} any more: {error}")
+            return Unroutable(f"this machine no longer has a route to {self.address}: {error}")
         if local != self.local:
-            return Unroutable(f"this machine was {self.local} to {self.address} and is {local} now")
+            return Unroutable(
+                f"this machine reached {self.address} from {self.local}, and now does from {local}"
+            )
         return None
 
     def candidate(
         self, kind: str, address: Address, base: str, relay_protocol: RelayProtocol | None = None
     ) -> None:
-        """Record an ICE candidate; priority and foundation as aioice computes them (RFC 8445)."""
+        """Record an ICE candidate; aioice computes priority and foundation (RFC 8445)."""
         self.emit(
             CandidateSeen,
             type=kind,

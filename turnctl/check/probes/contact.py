@@ -1,4 +1,4 @@
-"""First contact: the link, then STUN Binding, which gives host and srflx candidates."""
+"""First contact: STUN Binding, which gives host and srflx candidates, and other ways to ask."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAPPING_PATIENCE = 1.0
 
 
 async def bind(attempt: Attempt, session: Session) -> None:
-    """STUN Binding over the session's link. Raises WireError when nothing in STUN answers.
+    """STUN Binding over the session's link. Raises WireError if no STUN answer comes.
 
-    An error response is an answer: the server is there, and may yet allocate.
+    An error response is an answer: the server is there, and may still allocate.
     """
     begun = attempt.clock()
     protocol = attempt.probe.protocol
@@ -59,9 +59,9 @@ async def bind(attempt: Attempt, session: Session) -> None:
 
 
 async def try_other_transport(attempt: Attempt) -> None:
-    """The same host over TCP when UDP was silent, and the other way round.
+    """Ask the same host over TCP if UDP was silent, or over UDP if TCP was.
 
-    It tells a closed transport from a dead host. Raises OutOfTime.
+    It shows whether one transport is blocked or the host is down. Raises OutOfTime.
     """
     begun = attempt.clock()
     patience = attempt.patience()
@@ -88,9 +88,9 @@ async def try_other_transport(attempt: Attempt) -> None:
 
 
 async def _answers(session: Session, patience: float) -> None:
-    """Whether STUN or TURN is answered: a relay may answer TURN alone (coturn's `no-stun`).
+    """Return if STUN or TURN is answered: a relay may answer only TURN (coturn's `no-stun`).
 
-    Raises WireError as soon as there is an answer in the negative, or none from either.
+    Raises WireError as soon as one of them fails, and if both are silent.
     """
     asked = [
         asyncio.ensure_future(session.binding(patience=patience)),
@@ -109,9 +109,9 @@ async def _answers(session: Session, patience: float) -> None:
 
 
 async def ask_reference(attempt: Attempt) -> bool:
-    """STUN over UDP to a server that has nothing to do with the target, else a TCP connect.
+    """STUN over UDP to a server that is independent of the target; if that fails, a TCP connect.
 
-    Gives whether STUN answered.
+    True if STUN answered.
     """
     begun = attempt.clock()
     failure: WireError | None = None
@@ -131,7 +131,7 @@ async def ask_reference(attempt: Attempt) -> bool:
 
 
 async def compare_mappings(attempt: Attempt, other: Address) -> None:
-    """One socket asks two servers where it is. Raises OutOfTime."""
+    """Ask two servers from one socket for its mapped address. Raises OutOfTime."""
     patience = attempt.patience(MAPPING_PATIENCE)
     servers = ((attempt.address, attempt.probe.stun_port), other)
     try:

@@ -1,8 +1,8 @@
-"""The closing legs: pairs of ICE agents (RFC 8445) that must connect, with data both ways.
+"""The ICE legs: pairs of ICE agents (RFC 8445) that must connect, with data both ways.
 
-One leg may use nothing but relay candidates. The other must use a srflx candidate on one side; the
-other side offers srflx and relay, since two agents behind one NAT reach each other's mapped address
-only where that NAT hairpins (RFC 4787 section 6).
+The relay leg uses only relay candidates. The srflx leg uses srflx candidates on one side. Its other
+side offers srflx and relay, since two agents behind one NAT reach each other's mapped address only
+if that NAT hairpins (RFC 4787 section 6).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
 PLACES = 2
 """Allocations a leg may hold."""
 
-FAREWELL = 0.4
-"""Seconds to release: aioice itself would retransmit for a minute to a server that is gone."""
+RELEASE_PATIENCE = 0.4
+"""Seconds to release: aioice would retransmit for a minute to a server that is gone."""
 
 MESSAGE = b"signalpost"
 
@@ -34,10 +34,10 @@ retransmission.hasten_ice()
 
 
 class _Agent(Connection):
-    """A Connection that gathers on one address and within the check's patience.
+    """A Connection that gathers on one address, within the check's patience.
 
-    aioice gathers on every interface and waits 5 s for the slowest: a Docker bridge from which
-    the server cannot be reached would cost the whole of it.
+    aioice gathers on every interface and waits up to 5 s for the slowest. A Docker bridge without
+    a route to the server would cost all of it.
     """
 
     base: str
@@ -68,7 +68,7 @@ class _NothingGathered(ConnectionError):
 def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> _Agent:
     login = attempt.login()
     context: ssl.SSLContext | bool = False
-    # TLS needs the name, and aioice takes the host it connects to for it.
+    # TLS needs the name, and aioice uses the host that it connects to.
     host = attempt.address
     if attempt.probe.protocol == "tls":
         context = attempt.tls(not attempt.insecure)
@@ -89,14 +89,14 @@ def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> 
 
 
 def can_relay(attempt: Attempt) -> bool:
-    """Whether aioice can get this relay: it never asks for a family, and that means IPv4."""
+    """Whether aioice can get this relay: it never asks for a family, so it gets IPv4."""
     return attempt.relayed is not None and ":" not in attempt.relayed[0]
 
 
 async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
     """relay ↔ relay through the attempt's URL."""
     if not can_relay(attempt):
-        detail = "not tried: aioice cannot ask for an IPv6 relay"
+        detail = "not tried: aioice can't ask for an IPv6 relay"
         attempt.emit(IceLeg, kind="relay", outcome=Outcome.UNKNOWN, detail=detail)
         return
     await _run(
@@ -110,9 +110,9 @@ async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
 
 
 async def srflx_leg(attempt: Attempt, relay: bool) -> None:
-    """srflx ↔ srflx, or srflx ↔ relay when `relay` allows the second agent an allocation.
+    """srflx ↔ srflx, or srflx ↔ relay if `relay` allows the second agent an allocation.
 
-    IPv4 only, as aioice gathers no other srflx candidates.
+    IPv4 only, since aioice gathers no other srflx candidates.
     """
     await _run(
         attempt,
@@ -131,15 +131,15 @@ async def _run(
     make: Callable[[], Sequence[_Agent]],
     types: Sequence[set[str]],
 ) -> None:
-    """Two agents; and two more when the first gathered nothing and there is time.
+    """Connect two agents; if they gathered nothing and there is time, connect two new ones.
 
-    aioice asks from one port, which the server may know from whoever had it before, and takes its
-    unsigned 437 for silence (RFC 8656 section 7.4: ask from another port).
+    aioice asks from one port. If the server still has that port in use, it answers with an unsigned
+    437, which aioice ignores (RFC 8656 section 7.4: ask from another port).
     """
     begun = attempt.clock()
     failed = await _meet(attempt, kind, make(), types, begun)
     if isinstance(failed, _NothingGathered):
-        with contextlib.suppress(OutOfTime):  # as making them asks for time
+        with contextlib.suppress(OutOfTime):  # raised if there is no time to make them
             failed = await _meet(attempt, kind, make(), types, begun)
     if failed is not None:
         silent = Silent(str(failed) or "no pair of candidates connected in time")
@@ -153,7 +153,7 @@ async def _meet(
     types: Sequence[set[str]],
     begun: float,
 ) -> Exception | None:
-    """Reports a pair that connected; gives what kept two agents from it."""
+    """Report a pair that connected; gives the error if none did."""
     try:
         async with asyncio.timeout(attempt.patience()):
             local, remote, via = await _connect(agents, types)
@@ -172,19 +172,19 @@ async def _meet(
         return None
     finally:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(RELEASE_PATIENCE):
                 await asyncio.gather(*(agent.close() for agent in agents))
 
 
 async def _gather(agents: Sequence[_Agent]) -> None:
-    """Gather to the end even when cancelled: aioice forgets an allocation that is on its way,
-    and nobody could release it.
+    """Finish gathering even if cancelled: aioice forgets an allocation that has no answer yet, and
+    then nothing could release it.
     """
     gathering = asyncio.gather(*(agent.gather_candidates() for agent in agents))
     try:
         await asyncio.shield(gathering)
     except asyncio.CancelledError:
-        await asyncio.wait([gathering], timeout=FAREWELL)
+        await asyncio.wait([gathering], timeout=RELEASE_PATIENCE)
         raise
 
 
@@ -203,7 +203,7 @@ async def _connect(
     await asyncio.gather(*(agent.connect() for agent in agents))
     for sender, receiver in (agents, reversed(agents)):
         if await _deliver(sender, receiver) != MESSAGE:
-            raise ConnectionError("what arrived is not what was sent")
+            raise ConnectionError("what arrived isn't what was sent")
     selected = agents[0].selected()
     if selected is None:
         raise ConnectionError("no pair was nominated")
@@ -215,7 +215,7 @@ def _offered(agent: _Agent, types: set[str]) -> list[Candidate]:
 
 
 def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
-    """What the first agent that has no candidate to offer lacks, or nothing."""
+    """The kind of candidate that the first agent without any lacks; "" if both have one."""
     for agent, offered in zip(agents, types, strict=True):
         if not _offered(agent, offered):
             return f"no {' or '.join(sorted(offered))} candidate was gathered"
@@ -223,7 +223,7 @@ def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
 
 
 async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
-    """What arrives first: one lost packet is no broken pair."""
+    """The first packet that arrives: a lost one is sent again."""
     receiving = asyncio.ensure_future(receiver.recv())
     try:
         while not receiving.done():

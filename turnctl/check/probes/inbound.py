@@ -1,7 +1,7 @@
-"""Packets from outside: from an own socket to the relayed address, and a reply through the relay.
+"""Packets from outside: from a socket here to the relayed address, and a reply through the relay.
 
-The only proof that no firewall closes the relay's ports: two relays of one server reach each other
-behind it.
+Only this proves that no firewall closes the relay's ports. Two relays of one server reach each
+other behind the firewall.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ from turnctl.wire.session import Allocated, Session
 __all__ = ["knock", "ranges", "sample"]
 
 KNOCK_SHARE = 0.3
-"""Of a URL's time, the most that SENDS packets to a closed port may take."""
+"""Of a URL's time, the longest that SENDS packets to a closed port may take."""
 
 ASKING_SHARE = 0.2
-"""Of a URL's time, the most that the question for an own address may take."""
+"""Of a URL's time, the longest that the question for our address may take."""
 
 GUESSED_SENDS = 4
-"""Packets when this machine's address is a guess: they prove an open port, and no closed one."""
+"""Packets if this machine's address is a guess: then they prove an open port, but no closed one."""
 
 LAST_WAIT, ROUND_TRIPS = 0.2, 3
-"""Seconds after the last packet before it counts as lost, and in round trips to the server."""
+"""How long to wait after the last packet, in seconds and in round trips to the server."""
 
 PLACES = 4
-"""Allocations a round of samples holds: half of what the check allows itself."""
+"""Allocations that a round of samples holds: half of the check's allowance."""
 
 ROUNDS = 3
-"""Most rounds: with the two of one URL, 14 ports. All of them miss a third in 1 of 100 checks."""
+"""At most so many rounds: 14 ports with the two of one URL. In 1 of 100 checks all of them miss one
+third of the range."""
 
 
 async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbound:
-    """Send to the relayed address, and a reply back through the relay.
+    """Send to the relayed address, and send a reply back through the relay.
 
-    UNKNOWN when that could not be tried. The socket's mapped address gets a permission first:
-    without one the server drops the packet whatever the firewall does (RFC 8656 section 9).
+    UNKNOWN if that can't be tried. The socket's mapped address gets a permission first: without one
+    the server drops the packet, whatever the firewall does (RFC 8656 section 9).
     """
     begun = attempt.clock()
     facts = {
@@ -59,13 +60,13 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
     try:
         if family != attempt.probe.family:
             raise WireError(
-                f"the relay is IPv{family} and the server was reached by another family"
+                f"the relay is IPv{family}, and the server was reached over the other family"
             )
         async with open_binding_socket(family) as outsider:
             mapped, guessed = await _mapped(attempt, outsider, granted)
             if not await permit(attempt, session, mapped, "client"):
                 raise WireError(
-                    f"the server forbids {mapped[0]}, this machine's own address, as a peer"
+                    f"the server forbids {mapped[0]} as a peer, which is this machine's address"
                 )
             sent, received, replied, aside = await _knock(
                 attempt, session, outsider, granted.relayed, GUESSED_SENDS if guessed else SENDS
@@ -95,24 +96,26 @@ async def knock(attempt: Attempt, session: Session, granted: Allocated) -> Inbou
 async def _mapped(
     attempt: Attempt, outsider: BindingSocket, granted: Allocated
 ) -> tuple[Address, str]:
-    """The socket's own address as the server sees it, by STUN over UDP, and "". Raises WireError.
+    """The socket's mapped address, and why it is a guess ("" if it isn't). Raises WireError.
 
-    Where TURN alone is answered, the allocation's: a permission is for all ports of an address.
-    Where UDP to the server is silent, this machine's address over the URL's own transport, which
-    may be another one, and what to say should nothing come: that proves no firewall then.
+    Usually STUN over UDP gives it. If the server answers only TURN, the allocation gives it, since
+    a permission is for all ports of an address. If UDP to the server is silent, the URL's own
+    transport gives it, but it may be another one over UDP: then silence proves no firewall.
     """
     server = (attempt.address, attempt.probe.stun_port)
     if attempt.mapped is None:
         if attempt.probe.protocol == "udp" and granted.mapped is not None:
             return granted.mapped, ""
-        raise WireError(f"STUN to {server[0]} tells no address, so this machine's is not known")
+        raise WireError(
+            f"STUN to {server[0]} gives no address, so this machine's address is unknown"
+        )
     try:
         patience = attempt.patience(ASKING_SHARE * attempt.timeout)
         reply = await outsider.ask(server, patience=patience)
     except Silent:
         return attempt.mapped, (
             f"STUN over UDP to {server[0]} port {server[1]} is silent, "
-            "so this machine's own address is not known"
+            "so this machine's address is unknown"
         )
     if reply.mapped is None:
         raise WireError("STUN answers without a mapped address")
@@ -122,12 +125,12 @@ async def _mapped(
 async def _knock(
     attempt: Attempt, session: Session, outsider: BindingSocket, relayed: Address, sends: int
 ) -> tuple[int, int, bool, bool]:
-    """Packets sent, packets that came to the relay, whether a reply came back, and whether a packet
-    came that was sent to the relay's port at the server's own address: where the first did not,
-    the address that was given out is wrong.
+    """Packets sent; packets that reached the relay; whether a reply came back; and whether a packet
+    arrived that was sent to the relay's port at the server's own address. If only that one did, the
+    address that the server gives out is wrong.
 
-    Each packet may get lost as well as its reply: what was not seen yet is sent again, the packet
-    until the relay has one, then the reply until the socket here has it.
+    Any packet may get lost. The packet is sent again until the relay has one, then the reply until
+    the socket here has it.
     """
     token = secrets.token_bytes(12)
     progress = asyncio.Event()
@@ -148,7 +151,7 @@ async def _knock(
             replied = True
             progress.set()
 
-    async def come(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(attempt.patience(seconds)):
                 await progress.wait()
@@ -163,16 +166,16 @@ async def _knock(
                     outsider.send(b"aside" + token, (attempt.address, relayed[1]))
             else:
                 session.send_indication(peer, b"reply" + token)
-            await come(pause)
+            await wait(pause)
             if replied:
                 return
-        await come(max(LAST_WAIT, ROUND_TRIPS * attempt.round_trip))
+        await wait(max(LAST_WAIT, ROUND_TRIPS * attempt.round_trip))
 
     pause = interval(KNOCK_SHARE * attempt.timeout)
     session.on_data, outsider.on_data = at_relay, at_outsider
     await knock()
     if attempt.probe.protocol != "udp" and sends == SENDS and not replied:
-        # A stream that is held up brings packets late: all are here before its next answer.
+        # On a stalled stream packets come late, but before the next answer on it.
         if not await session.flows(patience=attempt.patience()):
             raise Stalled("the connection to the server loses packets and stalls")
         if peer is not None:
@@ -183,7 +186,7 @@ async def _knock(
 def ranges(
     knocked: Iterable[tuple[Attempt, Inbound]],
 ) -> Iterator[tuple[Attempt, set[int]]]:
-    """For each relay address the attempt to sample it by, and the ports that were tried."""
+    """For each relay address, the attempt to sample it with and the ports that were tried."""
     addresses: dict[str, list[tuple[Attempt, int]]] = {}
     for attempt, made in knocked:
         address, port = made.relayed
@@ -195,9 +198,9 @@ def ranges(
 
 
 async def sample(attempt: Attempt, seen: Collection[int]) -> None:
-    """Allocate and knock again, until the ports seen are low, middle and high ones.
+    """Allocate and knock again, until low, middle and high ports were tried.
 
-    `seen` are the ports that were tried before. A round in which a packet was lost is the last.
+    `seen` are the ports that were tried before. After a round in which a packet was lost it stops.
     """
     ports = set(seen)
     for _ in range(ROUNDS):
@@ -210,7 +213,7 @@ async def sample(attempt: Attempt, seen: Collection[int]) -> None:
 
 
 async def _sample(attempt: Attempt) -> Inbound | None:
-    """One allocation, knocked at and released; None when there was none."""
+    """Allocate, knock and release; None without an allocation."""
     try:
         async with opened(attempt, attempt.login()) as session:
             granted = await allocate(attempt, session, "sample")

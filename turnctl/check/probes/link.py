@@ -1,7 +1,4 @@
-"""The way to the server: UDP socket, TCP connect, TLS handshake with its certificate.
-
-Owns how a session is opened and surely closed.
-"""
+"""Opens a session with a server: UDP socket, TCP connect, TLS handshake with its certificate."""
 
 from __future__ import annotations
 
@@ -28,18 +25,18 @@ from turnctl.wire.session import Login, Session
 __all__ = ["opened"]
 
 PLAIN_PATIENCE = 1.0
-"""Seconds for each step of a question beside: the host has just answered."""
+"""Seconds for each step of a second question: the host has just answered."""
 
 
 @asynccontextmanager
 async def opened(
     attempt: Attempt, login: Login | None, *, report: bool = False
 ) -> AsyncIterator[Session]:
-    """A session with the server, closed and released at the end whatever happens.
+    """A session with the server. At the end it is released and closed, whatever happens.
 
-    With `report` the TCP connect, the TLS handshake, the release and the hop limits of what came
-    over UDP become observations.
-    Raises WireError when the link cannot be opened.
+    With `report` the TCP connect, the TLS handshake, the release and the hop limits over UDP become
+    observations.
+    Raises WireError if the link can't be opened.
     """
     session = Session(login, clock=attempt.clock)
     attempt.allowance.enter(session)
@@ -107,7 +104,7 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
     except TlsFailed as error:
         if report:
             certificate, length = await _unverified_certificate(attempt, error)
-            # Public CAs issue from an intermediate: alone, a server's certificate leads nowhere.
+            # Public CAs issue from an intermediate, without which the chain is incomplete.
             lonely = length == 1 and certificate is not None and certificate.names_its_issuer
             attempt.emit(
                 TlsHandshake,
@@ -136,8 +133,8 @@ async def _connect(attempt: Attempt, session: Session, report: bool, *, verify: 
 
 
 async def _ask_plainly(attempt: Attempt) -> None:
-    """STUN without TLS at the same port: coturn answers both on each of its TCP ports, so an answer
-    shows that the port is its own.
+    """Ask STUN without TLS at the same port. coturn answers both on each of its TCP ports, so an
+    answer shows that the port is coturn's.
     """
     begun = attempt.clock()
     session = Session()
@@ -156,8 +153,9 @@ async def _ask_plainly(attempt: Attempt) -> None:
 async def _unverified_certificate(
     attempt: Attempt, error: TlsFailed
 ) -> tuple[tls.Certificate | None, int]:
-    """The certificate that verification refused, and how many came with it, itself included:
-    a second handshake, for the evidence only.
+    """The certificate that verification rejected, and the number of certificates in its chain.
+
+    It takes a second handshake, only for the evidence.
     """
     if error.problem in {"refused", "old-version"}:
         return None, 0

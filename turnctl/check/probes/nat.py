@@ -1,4 +1,4 @@
-"""NAT behaviour discovery: the exchanges of RFC 5780 section 4, over sockets of their own."""
+"""NAT behaviour discovery: the exchanges of RFC 5780 section 4, over sockets of its own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["observe"]
 
 
 async def observe(servers: Sequence[Address], family: Family, *, patience: float) -> NatEvidence:
-    """Ask the servers, all of that family; `patience` is how long silence is listened to.
+    """Ask the servers, all of that family; `patience` is how long to wait for an answer.
 
-    Takes twice that at most. Raises WireError when this machine has no route to the first.
+    Takes at most twice that. Raises WireError if this machine has no route to the first server.
     """
     host = local_address(servers[0])
     async with AsyncExitStack() as stack:
@@ -50,13 +50,13 @@ async def observe(servers: Sequence[Address], family: Family, *, patience: float
 
 
 def _is_elsewhere(server: Address, other: Address) -> bool:
-    """Whether OTHER-ADDRESS is of use: of the same family, and different in both parts."""
+    """Whether OTHER-ADDRESS is useful: of the same family, with another address and port."""
     same_family = (":" in server[0]) == (":" in other[0])
     return same_family and server[0] != other[0] and server[1] != other[1]
 
 
 def _others(server: Address, other: Address, known: Sequence[Address]) -> list[Address]:
-    """The server's three other endpoints, less those that were asked already."""
+    """The server's three other endpoints, without those that were asked already."""
     endpoints = [(other[0], server[1]), other, (server[0], other[1])]
     return [endpoint for endpoint in endpoints if endpoint not in known]
 
@@ -81,7 +81,7 @@ async def _ask_all(
 async def _changed(
     socket: BindingSocket, server: Address, patience: float
 ) -> tuple[BindingResult | None, BindingResult | None]:
-    """Answers from elsewhere, to a socket that has sent to this server alone."""
+    """Answers from other addresses, to a socket that has sent only to this server."""
     opened, _ = await _ask(socket, server, patience)
     if opened.outcome is not Outcome.OK:
         return None, None
@@ -97,13 +97,13 @@ async def _hairpin(
 ) -> bool | None:
     """Whether two sockets reach each other at their mapped addresses (RFC 5780 section 4.5).
 
-    Both send, as two ICE agents do, so that filtering does not pass for a missing hairpin.
+    Both send, as two ICE agents do: otherwise filtering would look like a missing hairpin.
     """
     (one, _), (two, _) = [await _ask(socket, server, patience) for socket in (left, right)]
     if one.mapped is None or two.mapped is None:
         return None
-    heard = [
-        asyncio.ensure_future(left.hears(right, one.mapped, patience=patience)),
-        asyncio.ensure_future(right.hears(left, two.mapped, patience=patience)),
+    received = [
+        asyncio.ensure_future(left.receives_from(right, one.mapped, patience=patience)),
+        asyncio.ensure_future(right.receives_from(left, two.mapped, patience=patience)),
     ]
-    return any(await asyncio.gather(*heard))
+    return any(await asyncio.gather(*received))

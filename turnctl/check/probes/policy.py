@@ -1,4 +1,4 @@
-"""The audit: what a relay must not do. Permissions are asked for, and nothing is ever sent."""
+"""The audit: does the relay do what it must not? It asks for permissions and sends nothing."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ FORBIDDEN_PEERS = {
         "ff02::1",
     ),
 }
-"""One address of each kind that leads inside: private, loopback, link-local with the clouds'
-metadata services, multicast, reserved, and the IPv6 forms that embed IPv4."""
+"""One address of each kind that leads into a network: private, loopback, link-local with the
+clouds' metadata services, multicast, reserved, and the IPv6 forms that embed IPv4."""
 
 PEER_PORT = 9
 
 
 async def ask_forbidden_peers(attempt: Attempt, session: Session, granted: Allocated) -> None:
-    """Ask a permission for each; whatever is not refused is a way inside.
+    """Ask for a permission for each; any that isn't refused is a way into the network.
 
-    A relay has permissions of its own family alone (RFC 8656 section 9.1).
+    A relay has permissions only for its own family (RFC 8656 section 9.1).
     """
     family = 6 if ":" in granted.relayed[0] else 4
     allowed: list[str] = []
@@ -65,12 +65,12 @@ async def ask_forbidden_peers(attempt: Attempt, session: Session, granted: Alloc
             asked += 1
             allowed.append(peer)
     except WireError:
-        pass  # what was asked until then counts
+        pass  # the answers until then count
     attempt.emit(PeerPolicy, asked=asked, allowed=tuple(allowed))
 
 
 async def measure_amplification(attempt: Attempt, session: Session) -> None:
-    """Bytes of a Binding and of its answer: what a forged source address would be hit with."""
+    """Bytes of a Binding and of its answer, which an attacker could direct at a forged source."""
     try:
         answer = await session.binding(patience=attempt.patience())
     except WireError:

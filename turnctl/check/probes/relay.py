@@ -1,7 +1,6 @@
 """Data through the relay: between two relays, and out to an independent server.
 
-Gives round trips and loss. Both need permissions, and a refused permission is reported for what
-it is.
+Both need permissions. If the server refuses one, that is an observation of its own.
 """
 
 from __future__ import annotations
@@ -23,60 +22,60 @@ from turnctl.wire.session import Allocated, Session
 __all__ = ["ask_outside", "ask_public_peer", "echo", "permit", "refresh"]
 
 ECHO_PACKETS = 40
-"""Enough for a p95, and still over in a tenth of a second. Each crosses the network between here
-and the server four times: with 5 % lost each way 1 - 0.95⁴ = 19 % do not return, and 20 packets
-would all return in one check of sixty; 40 do in one of 4000."""
+"""Enough for a p95 within a tenth of a second. Each packet crosses the network to the server four
+times: with 5 % lost each way, 1 - 0.95⁴ = 19 % don't return. All of 20 packets would still return
+in one check of sixty; all of 40 do in one of 4000."""
 
 ECHO_INTERVAL = 0.0025
-"""Seconds between packets: a burst would measure queues, 20 ms as in a call the user's patience."""
+"""Seconds between packets. A burst would measure queues; a call's 20 ms would take too long."""
 
 MORE_PACKETS = 160
-"""Sent over UDP when some of the first did not return (over TCP they are late): with 200 in all
-the measured share is within 7 percentage points of the true one in 19 of 20 checks."""
+"""Sent over UDP if some of the first didn't return (over TCP they are only late). With 200 in all,
+the measured loss is within 7 percentage points of the true one in 19 of 20 checks."""
 
 MORE_INTERVAL = 0.005
 
 FEWEST_MORE = 20
-"""With time for fewer than these the first have to do."""
+"""If there is time for fewer than these, the first ones have to do."""
 
 ECHO_BYTES = 172
 """An RTP packet of 20 ms of G.711: header and 160 bytes."""
 
 LARGE_BYTES = 1200
-"""The largest RTP packet that browsers send: a path that drops these has audio and no video."""
+"""The largest RTP packet that browsers send: a path that drops these carries audio but no video."""
 
 LARGE_EVERY = 4
-"""Of so many packets one is large."""
+"""Every fourth packet is large."""
 
 STRAGGLER_WAIT = 1.0
-"""Seconds after the last packet before what is missing counts as lost, while nothing returned."""
+"""Seconds after the last packet before missing ones count as lost, if none returned."""
 
 STRAGGLER_FACTOR, SHORTEST_WAIT = 4, 0.25
-"""The same once some returned: a multiple of the slowest one's round trip, and seconds at least."""
+"""The same if some returned: a multiple of the slowest round trip, and at least so many seconds."""
 
 STREAM_SHARE = 0.15
-"""Of a URL's time, the same over TCP: nothing is lost there, it comes later."""
+"""The same over TCP, as a share of a URL's time: nothing is lost there, only late."""
 
 QUESTIONS_SHARE = 0.15
-"""Of a URL's time, for what is asked through the relay: the reference has answered this machine
+"""Of a URL's time, for a question through the relay: the reference has answered this machine
 before."""
 
 FORBIDDEN = 403
-"""RFC 8656 sections 10.2 and 12.2: the peer is not allowed."""
+"""The peer isn't allowed (RFC 8656 sections 10.2 and 12.2)."""
 
 PUBLIC_PEERS = {4: ("1.1.1.1", 9), 6: ("2606:4700:4700::1111", 9)}
-"""Public addresses to ask a permission for. Nothing is ever sent to them."""
+"""Public addresses to ask for a permission for. Nothing is ever sent to them."""
 
 
 async def ask_public_peer(attempt: Attempt, session: Session, granted: Allocated) -> None:
-    """Whether the server lets a relay talk to the public internet at all."""
+    """Ask for a permission for a public address: does the server let relays send there at all?"""
     family = 6 if ":" in granted.relayed[0] else 4
     with contextlib.suppress(WireError):
         await permit(attempt, session, PUBLIC_PEERS[family], "public")
 
 
 async def permit(attempt: Attempt, session: Session, peer: Address, purpose: str) -> bool:
-    """Ask a permission for the peer; whether it was given. Raises WireError: no answer."""
+    """Ask for a permission for the peer; True if it is given. Raises WireError if unanswered."""
     begun = attempt.clock()
     try:
         await session.permit(peer, patience=attempt.patience())
@@ -90,9 +89,9 @@ async def permit(attempt: Attempt, session: Session, peer: Address, purpose: str
 async def echo(
     attempt: Attempt, near: tuple[Session, Allocated], far: tuple[Session, Allocated]
 ) -> bool:
-    """Packets from one relay to the other and back, each over its own channel.
+    """Send packets from one relay to the other and back, each over its own channel.
 
-    Gives whether any returned.
+    True if any returned.
     """
     begun = attempt.clock()
     try:
@@ -117,13 +116,13 @@ async def echo(
 
 
 async def _bind(attempt: Attempt, session: Session, peer: Address) -> int | None:
-    """The channel's number; None when the server forbids the peer. Raises WireError."""
+    """The channel's number; None if the server forbids the peer. Raises WireError."""
     begun = attempt.clock()
     try:
         return await session.bind(peer, patience=attempt.patience())
     except ErrorResponse as error:
         if error.code != FORBIDDEN:
-            raise  # a lost allocation (437), say: nothing that a list of peers could change
+            raise  # such as a lost allocation (437), which isn't about the peer
         attempt.emit(Permission, peer=peer[0], purpose="own-relay", **attempt.ending(error, begun))
         return None
 
@@ -143,7 +142,7 @@ class _Bounced:
 
     @property
     def wants_more(self) -> bool:
-        """Whether some packets were lost at random: neither all, nor all large ones alone."""
+        """Whether packets were lost at random: not all of them, and not just the large ones."""
         large = self.large_sent - self.large_received
         alone = large == self.lost and not self.large_received
         return bool(self.rtts) and self.lost > 0 and not alone
@@ -152,7 +151,7 @@ class _Bounced:
 async def _bounce(
     attempt: Attempt, near: Session, channel: int, far: Session, back: int
 ) -> _Bounced:
-    """Packets there and back, and more of them when some were lost and there is time."""
+    """Packets there and back, and more of them if some were lost and there is time."""
     bounced = _Bounced()
     sent_at: dict[bytes, float] = {}
     complete = asyncio.Event()
@@ -187,7 +186,7 @@ async def _bounce(
     try:
         await send(ECHO_PACKETS, ECHO_INTERVAL)
         if bounced.wants_more and attempt.probe.protocol == "udp":
-            # Half of what is left is for the steps that follow.
+            # Half of the rest is for the steps that follow.
             time = (attempt.deadline - attempt.clock()) / 2 - _straggling(attempt, bounced.rtts)
             more = min(MORE_PACKETS, int(time / MORE_INTERVAL))
             if more >= FEWEST_MORE:
@@ -198,7 +197,7 @@ async def _bounce(
 
 
 def _straggling(attempt: Attempt, rtts: Sequence[float]) -> float:
-    """Seconds that what is missing may still take."""
+    """Seconds that missing packets may still take."""
     if attempt.probe.protocol != "udp":
         return max(STRAGGLER_WAIT, STREAM_SHARE * attempt.timeout)
     if not rtts:
@@ -209,7 +208,7 @@ def _straggling(attempt: Attempt, rtts: Sequence[float]) -> float:
 async def ask_outside(
     attempt: Attempt, session: Session, granted: Allocated, reference: Address
 ) -> None:
-    """STUN Binding through the relay to an independent server: where does its traffic leave?"""
+    """STUN Binding through the relay to an independent server: from which address does it send?"""
     begun = attempt.clock()
     answered: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     transaction = stun.new_transaction_id()
@@ -233,7 +232,7 @@ async def ask_outside(
             if answered.done():
                 break
         else:
-            failure = Silent("the reference does not answer through the relay")
+            failure = Silent("the reference doesn't answer through the relay")
     except WireError as error:
         failure = error
     finally:

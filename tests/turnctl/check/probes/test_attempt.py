@@ -28,7 +28,7 @@ def test_a_step_without_time_is_not_begun(now: float, round_trip: float) -> None
     begun = [0.0]
     made = attempt(URL, clock=lambda: begun[0], timeout=10.0)
     begun[0], made.round_trip = now, round_trip
-    with pytest.raises(OutOfTime, match="10 s were over before this step"):
+    with pytest.raises(OutOfTime, match="10 s ran out before this step"):
         made.patience()
 
 

@@ -7,25 +7,15 @@ import contextlib
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from signalpost.iceservers import parse_uri
 from tests.lab import coturn
 from tests.lab.prober import check, write_ice_servers
-from tests.lab.responders import turn_responder
-from turnctl.check.allowance import Allowance
-from turnctl.check.probes import ice
-from turnctl.check.probes.attempt import Attempt
-from turnctl.diagnosis.observations import IceLeg, Observation
-from turnctl.diagnosis.plan import Probe
 from turnctl.wire.links import open_datagram
-from turnctl.wire.outcome import Outcome
 from turnctl.wire.session import Login, Session
-from turnctl.wire.tls import context
 
 PATIENCE = 30.0
 KNOWN = 2
@@ -95,42 +85,3 @@ def test_the_check_asks_from_another_port(
     assert [] == known
     assert "allocation-refused" not in checked.codes("fail")
     assert checked.report["urls"][0]["relayed"]
-
-
-async def test_two_agents_ask_from_other_ports(
-    own_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """aioice waits for another answer than an unsigned 437, until two new agents are made."""
-    made: list[ice._Agent] = []
-    real = ice._agent
-    seen: list[Observation] = []
-    with coturn.running(own_address) as server, turn_responder("mismatch") as port:
-
-        def agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> ice._Agent:
-            one = real(attempt, controlling=controlling, relay=relay, srflx=srflx)
-            if not made:
-                one.turn_server = ("127.0.0.1", port)
-            made.append(one)
-            return one
-
-        monkeypatch.setattr(ice, "_agent", agent)
-        credential = server.credential()
-        uri = parse_uri(server.uri("udp"))
-        attempt = Attempt(
-            probe=Probe(str(uri), uri, 4, credential.username, credential.password, server.port),
-            address=server.host,
-            timeout=10.0,
-            deadline=time.monotonic() + 10,
-            started=time.monotonic(),
-            clock=time.monotonic,
-            now=time.time,
-            report=seen.append,
-            allowance=Allowance(),
-            tls=lambda verify: context(verify=verify),
-            local=server.host,
-            relayed=(server.host, 50_000),
-        )
-        await ice.relay_leg(attempt)
-    [leg] = seen
-    assert isinstance(leg, IceLeg)
-    assert (Outcome.OK, "relay", 4) == (leg.outcome, leg.via, len(made))
