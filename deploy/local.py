@@ -20,6 +20,7 @@ from deploy.processes import Child, Failed, kept, output_of, run
 from deploy.running import Running, Say, accepts_tcp, is_ready
 from signalpost.config.loading import ConfigError, load
 from signalpost.config.settings import Http, Settings
+from turnctl.host.addresses import host_port
 
 __all__ = ["local"]
 
@@ -159,7 +160,7 @@ def _settings(path: Path, options: Options) -> Settings:
 
 def _url(http: Http) -> str:
     host = "127.0.0.1" if http.host in {"0.0.0.0", "::"} else http.host  # noqa: S104  compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{http.port}"
+    return f"http://{host_port(host, http.port)}"
 
 
 async def _ready(waiting: Mapping[Child, Callable[[], Awaitable[bool]]]) -> None:

@@ -36,7 +36,7 @@ USER = "turnctl-rotate"
 """The user that these questions are asked for. coturn and the service count by user, so they use up
 nobody else's quota."""
 
-STEP = 3.0
+QUESTION = 3.0
 """Seconds for one question; on one host the answer takes milliseconds."""
 
 PAUSE = 0.5
@@ -103,7 +103,9 @@ async def _try(relay: ConfiguredRelay, secret: Secret) -> RelayAnswer:
     try:
         await session.dial(lambda: _link(relay, session))
         # Without an IPv4 relay address, coturn would otherwise grant 0.0.0.0.
-        granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
+        granted = await session.allocate(
+            patience=QUESTION, family=6 if ":" in relay.address else None
+        )
     except ErrorResponse as error:
         if error.code == 401:
             return RelayAnswer(relay, Acceptance.REJECTED, str(error), error.code)
@@ -122,13 +124,13 @@ async def _link(relay: ConfiguredRelay, session: Session) -> Link:
     server = relay.address, relay.port
     if not relay.proxied:
         return await open_datagram(server, session)
-    sock = await connect_stream(server, patience=STEP)
+    sock = await connect_stream(server, patience=QUESTION)
     try:
         sock.send(PROXY_LOCAL)  # a new socket has room for it
     except OSError as error:
         sock.close()
         raise WireError(str(error)) from error
-    return await open_stream(sock, session, patience=STEP)
+    return await open_stream(sock, session, patience=QUESTION)
 
 
 class ServiceError(Exception):
@@ -176,7 +178,7 @@ class ServiceClient:
         context = ssl.create_default_context()
         try:
             response = asyncio.run(
-                http.get(url, headers, context=context, patience=STEP, through_proxy=False)
+                http.get(url, headers, context=context, patience=QUESTION, through_proxy=False)
             )
         except http.FetchFailed as error:
             raise ServiceError(f"the service at {self.url} doesn't answer: {error}") from error

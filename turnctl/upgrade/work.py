@@ -23,6 +23,7 @@ from turnctl.deployment.placement import NoPlace
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
 from turnctl.host import files
+from turnctl.host.addresses import host_port
 from turnctl.host.ports import Listener, bound_sockets
 from turnctl.setup.choices import Choices, Conflict
 from turnctl.setup.initialize import initialize
@@ -195,9 +196,8 @@ class Work:
         conf = self._conf(name)
         transports = ("udp",) if "edge" in name else conf.transports
         for address in conf.values("listening-ip"):
-            host = f"[{address}]" if ":" in address else address
             for transport in transports:
-                yield f"turn:{host}:{conf.port}?transport={transport}"
+                yield f"turn:{host_port(address, conf.port)}?transport={transport}"
 
     def _secret(self) -> Secret:
         return datadir.secrets_in(self.directory / "turn-secret")[0][0]

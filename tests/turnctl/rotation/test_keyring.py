@@ -11,7 +11,7 @@ from signalpost.credentials import Secret
 from turnctl.coturn import database
 from turnctl.host.files import Unusable
 from turnctl.rotation.keyring import NOTE, Keyring, configured_relays, finish_overdue
-from turnctl.rotation.steps import Kind, Step
+from turnctl.rotation.steps import Kind, Stage
 
 OLD = Secret("0123456789abcdef0123456789abcdef")
 
@@ -35,17 +35,17 @@ def in_database(data: Path) -> frozenset[Secret]:
 def test_the_whole_way(data: Path) -> None:
     """Each step is read from the files, and the relay's database follows them."""
     ring = Keyring(data, Kind.TURN)
-    steps = [ring.progress(0).step]
+    steps = [ring.progress(0).stage]
     ring.begin(60, first=False)
     new = ring.progress(0).new
-    steps.append(ring.progress(0).step)
+    steps.append(ring.progress(0).stage)
     assert ((OLD, new), frozenset({OLD, new})) == (ring.progress(0).values, in_database(data))
     ring.switch()
-    steps.append(ring.progress(0).step)
+    steps.append(ring.progress(0).stage)
     assert (new, OLD) == ring.progress(0).values
     ring.settle(1000.0, 60)
-    steps += [ring.progress(now).step for now in (1000, 2000)]
-    assert [Step.BEGIN, Step.SWITCH, Step.SETTLE, Step.WAIT, Step.REMOVE] == steps
+    steps += [ring.progress(now).stage for now in (1000, 2000)]
+    assert [Stage.BEGIN, Stage.SWITCH, Stage.SETTLE, Stage.WAIT, Stage.REMOVE] == steps
     assert (OLD,) == ring.progress(0).old
     ring.remove()
     assert ((new,), frozenset({new})) == (ring.progress(0).values, in_database(data))

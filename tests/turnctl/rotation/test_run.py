@@ -12,7 +12,7 @@ from signalpost.credentials import Secret
 from turnctl.rotation.keyring import Keyring
 from turnctl.rotation.proofs import RotationError
 from turnctl.rotation.run import Run, service_url
-from turnctl.rotation.steps import MARGIN, Kind, Step
+from turnctl.rotation.steps import MARGIN, Kind, Stage
 
 OLD = Secret("0123456789abcdef0123456789abcdef")
 LIFETIME = 600
@@ -145,7 +145,7 @@ def test_an_api_key_stays_until_it_is_revoked(tmp_path: Path) -> None:
     world = World(tmp_path, Kind.API)
     world.run()
     assert OLD == world.values()[1]
-    assert Step.SETTLE is world.ring.progress(world.now).step
+    assert Stage.SETTLE is world.ring.progress(world.now).stage
     assert "Both keys are accepted now." in world.said[-1]
     world.run(revoke=True)
     assert OLD not in world.values()
