@@ -50,13 +50,19 @@ def put(text: str, values: Mapping[str, str]) -> str:
 
 
 def follow_domain(text: str) -> str:
-    """The text with the profile `tls` on if DOMAIN is set. Other profiles stay."""
+    """The text with the profile `tls` on if DOMAIN is set. Other profiles stay. The profiles stand
+    below DOMAIN, because compose expands a name only below the line that sets it.
+    """
     lines = text.splitlines()
     found = _lines_of(lines, "COMPOSE_PROFILES")
     present = lines[found[-1]].partition("=")[2].strip().strip("\"'") if found else ""
-    if "tls" in present:
-        return text
-    return put(text, {"COMPOSE_PROFILES": f"${{DOMAIN:+tls,}}{present}" if present else PROFILES})
+    if "tls" not in present:
+        profiles = f"${{DOMAIN:+tls,}}{present}" if present else PROFILES
+        lines = put(text, {"COMPOSE_PROFILES": profiles}).splitlines()
+    domain, found = _lines_of(lines, "DOMAIN"), _lines_of(lines, "COMPOSE_PROFILES")
+    if domain and found[-1] < domain[-1]:
+        lines.insert(domain[-1], lines.pop(found[-1]))
+    return "\n".join(lines) + "\n"
 
 
 def _lines_of(lines: list[str], name: str, *, comment: bool = False) -> list[int]:

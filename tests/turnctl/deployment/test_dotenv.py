@@ -41,6 +41,13 @@ def test_the_profile_follows_the_domain(before: str, expected: str) -> None:
     assert expected == follow_domain(before).strip()
 
 
+def test_the_profile_stands_below_the_domain() -> None:
+    """compose would expand ${DOMAIN:+tls} to nothing above the line that sets DOMAIN."""
+    before = "COMPOSE_PROFILES=${DOMAIN:+tls,}observe\nPORT=1\n"
+    wanted = "PORT=1\nDOMAIN=a.example\nCOMPOSE_PROFILES=${DOMAIN:+tls,}observe\n"
+    assert wanted == follow_domain(put(before, {"DOMAIN": "a.example"}))
+
+
 def test_a_file_is_made_and_changed(tmp_path: Path) -> None:
     """A new one is readable for compose; the mode of one that is there stays."""
     path = tmp_path / ".env"
