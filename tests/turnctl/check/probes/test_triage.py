@@ -106,7 +106,7 @@ def test_an_issuer_that_is_asked_once(
     ):
         seen = only("clock-skew", check(f"{service.url}/v1/ice-servers?shape={shape}"))
     assert (off, ahead(-HOURS)) == (seen["clockOff"], seen["issuerClock"])
-    assert ("which of them is off is unknown" in seen["summary"]) is (off == "unknown")
+    assert ("it isn't known which clock is wrong" in seen["summary"]) is (off == "unknown")
 
 
 @versions
