@@ -1,4 +1,4 @@
-"""The deployment through Docker: whether it can be had here, and compose.yaml up and down."""
+"""The deployment with Docker: whether it is possible here, and compose.yaml up and down."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ BUILD_PATIENCE = 900.0
 
 
 async def obstacle(options: Options, say: Say) -> str | None:
-    """Why Docker cannot be used here, None when it can: then every image is there."""
+    """Why Docker can't be used here. None if it can; every image is here then."""
     status, output = await output_of(["docker", "info"], patience=10)
     if status == 127:
         return "Docker is not installed"
     if status != 0 and "permission denied" in output.lower():
-        return "this user may not reach the Docker engine"
+        return "this user may not use the Docker engine"
     if status != 0:
         return "no Docker engine answers"
     status, _ = await output_of(["docker", "compose", "version"], patience=10)
     if status != 0:
         return "docker compose is not installed"
-    say("Docker answers; getting the images")
+    say("Docker answers; pulling and building the images")
     return await _pull_coturn(options) or await _failure(
-        "the service's image cannot be built",
+        "the service's image can't be built",
         _compose(options, "build", "--quiet", "init"),
         patience=BUILD_PATIENCE,
     )
 
 
 async def _pull_coturn(options: Options) -> str | None:
-    """Pull coturn's image unless it is here. `compose pull` itself asks the registry each time,
-    and what is here may be from none."""
+    """Pull coturn's image unless it is here. `compose pull` would ask the registry each time, and a
+    local image may not be in any."""
     status, output = await output_of(_compose(options, "config", "--format", "json"), patience=10)
     if status != 0:
-        return f"compose.yaml cannot be read ({_last_line(output)})"
+        return f"compose.yaml can't be read ({_last_line(output)})"
     image = json.loads(output)["services"]["coturn"]["image"]
     status, _ = await output_of(["docker", "image", "inspect", image], patience=10)
     if status == 0:
         return None
     return await _failure(
-        f"coturn's image {image} cannot be pulled",
+        f"coturn's image {image} can't be pulled",
         ["docker", "pull", "--quiet", image],
         patience=PULL_PATIENCE,
     )
@@ -65,7 +65,7 @@ async def _failure(what: str, argv: list[str], *, patience: float) -> str | None
 
 
 def _last_line(output: str) -> str:
-    lines = output.strip().splitlines() or ["it said nothing"]
+    lines = output.strip().splitlines() or ["it printed nothing"]
     return lines[-1].strip()[:200]
 
 
@@ -75,9 +75,9 @@ def _compose(options: Options, *arguments: str) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def containers(options: Options, say: Say) -> AsyncIterator[Running]:
-    """compose.yaml, up; leaving the block takes it down and keeps its volumes. Raises Failed.
+    """Run compose.yaml during the block. Its volumes stay afterwards. Raises Failed.
 
-    PORT, TURN_PORT and the rest reach compose through the environment, as with a bare `docker
+    PORT, TURN_PORT and the rest reach compose through the environment, as with a plain `docker
     compose up`.
     """
     url = f"http://127.0.0.1:{options.port or 8080}"
@@ -89,20 +89,20 @@ async def containers(options: Options, say: Say) -> AsyncIterator[Running]:
         status, output = await output_of(
             _compose(options, "up", "--detach", "--quiet-pull"), patience=PULL_PATIENCE
         )
-        said = (await _logs(options, "--no-log-prefix", "init")).splitlines()
+        printed = (await _logs(options, "--no-log-prefix", "init")).splitlines()
         if status != 0:
-            raise Failed("\n".join(("docker compose up failed:", output.strip(), *said[-5:])))
-        say(said[-1] if said else "init said nothing")
+            raise Failed("\n".join(("docker compose up failed:", output.strip(), *printed[-5:])))
+        say(printed[-1] if printed else "init printed nothing")
         if not await _within(READY_DEADLINE, lambda: is_ready(url)):
             log = await _logs(options, "--tail", "20")
-            raise Failed(f"the service does not answer at {url}:\n{log}")
-        # A relay that does not answer from here is for the check to explain.
+            raise Failed(f"the service doesn't answer at {url}:\n{log}")
+        # The check explains a relay that doesn't answer from here.
         await _within(RELAY_PATIENCE, lambda: relay_answers(url))
         say(f"service: {url}, log: docker compose logs -f")
 
         async def ended() -> str:
             await output_of(_compose(options, "wait", "signal"), patience=None)
-            return "the service's container ended; see docker compose logs signal"
+            return "the service's container has stopped; see docker compose logs signal"
 
         yield Running(url, ended)
     finally:

@@ -1,4 +1,4 @@
-"""What a person can say to `make up`: environment variables, and two flags for scripts."""
+"""The options of `make up`: environment variables, and two flags for scripts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Engine = Literal["auto", "docker", "local"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`port` and `turn_port` are None where nobody named them: then the default or what an edited
-    signalpost.yaml says counts."""
+    """`port` and `turn_port` are None if they weren't given: then the default or an edited
+    signalpost.yaml decides."""
 
     engine: Engine = "auto"
     once: bool = False
@@ -30,18 +30,18 @@ class Options:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
-    """Read both; the flags beat the environment. Raises Failed for what is not accepted."""
+    """Read both; a flag beats the environment. Raises Failed for a wrong value."""
     parser = argparse.ArgumentParser(
         prog="make up",
-        description="Start the service and a TURN server, check them, and stay until Ctrl-C.",
-        epilog="From the environment: ENGINE, ONCE=1, PORT, TURN_PORT, METRICS_PORT, EXTERNAL_IP.",
+        description="Start the service and a TURN server, check them, and run until Ctrl-C.",
+        epilog="Environment variables: ENGINE, ONCE=1, PORT, TURN_PORT, METRICS_PORT, EXTERNAL_IP.",
     )
     parser.add_argument("--engine", default=environment.get("ENGINE") or "auto")
     parser.add_argument(
         "--once",
         action="store_true",
         default=environment.get("ONCE", "") not in {"", "0"},
-        help="end after the check, with its exit status",
+        help="stop after the check, with its exit status",
     )
     given = parser.parse_args(arguments)
     if given.engine not in {"auto", "docker", "local"}:

@@ -1,4 +1,4 @@
-"""Debian packages, installed by whoever may."""
+"""Installs Debian packages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from deploy.processes import Failed, output_of
 __all__ = ["install"]
 
 LOCK_PATIENCE, LOCK_PAUSE = 300, 2
-"""Seconds for somebody else's apt-get or dpkg to end, and between looks."""
+"""Seconds to wait for another apt-get or dpkg, and between tries."""
 
 
 async def install(*packages: str, patience: float | None = None) -> None:
-    """With apt-get, as root; each of its two steps may take `patience` seconds. Raises Failed."""
+    """Install with apt-get, as root. Each of its two steps may take `patience` seconds. Raises
+    Failed."""
     for step in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         status, output = await _apt(*step, patience=patience)
         if status != 0:
@@ -22,8 +23,8 @@ async def install(*packages: str, patience: float | None = None) -> None:
 
 
 async def _apt(*arguments: str, patience: float | None) -> tuple[int, str]:
-    """Status and output. A machine that has just started may be at its own updates: while they hold
-    a lock it is tried again, since apt-get by itself waits for dpkg's alone.
+    """Exit status and output. A machine that has just started may be updating itself. apt-get waits
+    only for dpkg's lock, so it is run again while another lock is held.
     """
     argv = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-qq"]
     argv += ["-oAcquire::Retries=3", f"-oDPkg::Lock::Timeout={LOCK_PATIENCE}", *arguments]

@@ -1,4 +1,4 @@
-"""Whether a port is free, told before anything is started that would fail for want of it."""
+"""Checks that a port is free before a program that needs it starts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ __all__ = ["require_free"]
 
 
 def require_free(name: str, host: str, port: int, *, udp: bool) -> None:
-    """Raises Failed when somebody has the port; `name` is the variable that chooses another.
+    """Raises Failed if the port is in use; `name` is the variable that sets another one.
 
-    A host that is not this machine's is not asked.
+    A host that isn't this machine isn't checked.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kinds = (("TCP", socket.SOCK_STREAM), ("UDP", socket.SOCK_DGRAM))
     for text, kind in kinds if udp else kinds[:1]:
         with socket.socket(family, kind) as probe:
             if kind is socket.SOCK_STREAM:
-                # Connections of the last run that linger are no listener.
+                # Lingering connections of the last run don't listen.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except PermissionError:
                 raise Failed(
-                    f"port {port} needs root's rights; choose another: make up {name}=..."
+                    f"only root may use port {port}; choose another one: make up {name}=..."
                 ) from None
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     continue
                 raise Failed(
-                    f"{text} port {port} of {host} is in use; end what has it (ss -lntup), or "
-                    f"choose another: make up {name}={port + 1}"
+                    f"{text} port {port} of {host} is in use. Stop the program that uses it (to "
+                    "find it: "
+                    f"ss -lntup), or choose another port: make up {name}={port + 1}"
                 ) from None

@@ -1,4 +1,4 @@
-"""Programs started here: run to their end, or kept until they are ended, always by their pid."""
+"""Programs as child processes: run to their end, or kept running and then stopped by pid."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 __all__ = ["Child", "Failed", "kept", "output_of", "run"]
 
 END_PATIENCE = 10.0
-"""Seconds between SIGTERM and SIGKILL; coturn takes up to a second, the service with peers
-connected `http.drain` (5) and up to three more.
+"""Seconds between SIGTERM and SIGKILL. coturn takes up to one; the service takes `http.drain` (5)
+and up to three more if peers are connected.
 """
 
 
 class Failed(Exception):
-    """Bringing the deployment up cannot go on; the text says why and what to do."""
+    """The deployment can't be started. The text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Child:
     process: asyncio.subprocess.Process
     log: Path
 
-    def last_words(self, lines: int = 8) -> str:
+    def log_tail(self, lines: int = 8) -> str:
         """The end of its log, indented."""
         text = self.log.read_text(errors="replace").strip().splitlines()
         return "\n".join(f"    {line}" for line in text[-lines:])
@@ -41,10 +41,10 @@ class Child:
 
 @contextlib.asynccontextmanager
 async def kept(name: str, argv: Sequence[str], log: Path) -> AsyncIterator[Child]:
-    """Start a program with its output in `log`, and end it when the block is left.
+    """Start a program with its output in `log`, and stop it at the end of the block.
 
-    It gets a session of its own: Ctrl-C at the terminal reaches this process alone, which then
-    ends its children one after the other.
+    It gets its own session: Ctrl-C at the terminal reaches only this process, which then stops its
+    children one after the other.
     """
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
@@ -61,7 +61,7 @@ async def kept(name: str, argv: Sequence[str], log: Path) -> AsyncIterator[Child
 
 
 async def run(argv: Sequence[str]) -> int:
-    """Run a program to its end with its output at the terminal; its exit status."""
+    """Run a program to its end, with its output on the terminal; its exit status."""
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=subprocess.DEVNULL, start_new_session=True
     )
@@ -72,10 +72,10 @@ async def run(argv: Sequence[str]) -> int:
 
 
 async def output_of(argv: Sequence[str], *, patience: float | None) -> tuple[int, str]:
-    """Run a program to its end quietly: exit status, and what it wrote to either stream.
+    """Run a program to its end without showing its output: exit status, and output to both streams.
 
-    A program that is not there has status 127, as in a shell; one that takes longer than
-    `patience` seconds is ended and has 124, as with timeout(1).
+    A missing program has status 127, as in a shell. One that takes longer than `patience` seconds
+    is stopped and has 124, as with timeout(1).
     """
     try:
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""What a deployment that came up offers, whichever engine runs it."""
+"""A running deployment, with Docker or without, and how to see that it answers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`url` is the service's. `ended` waits until something essential ended, and says what."""
+    """`url` is the service's. `ended` waits until an essential program ends, and says which."""
 
     url: str
     ended: Callable[[], Awaitable[str]]
 
 
-# A proxy set for the internet must not be asked for this machine's own service.
+# A proxy for the internet can't reach this machine's own service.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 async def is_ready(url: str) -> bool:
-    """Whether the service says so itself."""
+    """Whether the service reports that it is ready."""
 
     def ask() -> bool:
         with contextlib.suppress(OSError), _DIRECT.open(f"{url}/readyz", timeout=2) as answer:
@@ -40,7 +40,7 @@ async def is_ready(url: str) -> bool:
 
 
 async def relay_answers(url: str) -> bool:
-    """Whether the first relay that the service gives out accepts connections."""
+    """Whether the first relay that the service hands out accepts connections."""
 
     def ask() -> list[IceUri]:
         with (
@@ -56,7 +56,7 @@ async def relay_answers(url: str) -> bool:
 
 
 async def accepts_tcp(host: str, port: int) -> bool:
-    """Whether something listens there."""
+    """Whether a program listens there."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2)
     except (OSError, TimeoutError):

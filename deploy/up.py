@@ -1,9 +1,8 @@
-"""`make up`: service and relay through Docker or as local processes, a check that moves data, and
-then in the foreground until Ctrl-C, which ends everything that was started.
+"""`make up`: starts the service and a relay, with Docker or as local processes, checks that the
+relay carries data, and runs until Ctrl-C, which stops everything it started.
 
-Exit status: that of the check (0: a relay carries data) with ONCE=1 or after Ctrl-C; 130 when it
-was stopped before there was one; 1 when the service ended by itself, or when it could not come up;
-2 for a wrong option.
+Exit status: with ONCE=1 or after Ctrl-C, the check's (0: a relay carries data); 130 if it was
+stopped before the check; 1 if the service ended by itself or couldn't start; 2 for a wrong option.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from deploy.processes import Failed, run
 __all__ = ["main"]
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""
 
 
 def say(text: str) -> None:
@@ -30,22 +29,23 @@ def say(text: str) -> None:
 
 
 async def _is_docker(options: Options) -> bool:
-    """Choose the engine and say why. Raises Failed when the one asked for cannot be had."""
+    """Choose the engine and say why. Raises Failed if the requested one isn't available."""
     if options.engine == "local":
-        say("local processes, as ENGINE=local asks")
+        say("using local processes, because ENGINE=local is set")
         return False
     problem = await obstacle(options, say)
     if problem is None:
-        say("Docker" + (", as ENGINE=docker asks" if options.engine == "docker" else ""))
+        because = ", because ENGINE=docker is set" if options.engine == "docker" else ""
+        say(f"using Docker{because}")
         return True
     if options.engine == "docker":
-        raise Failed(f"ENGINE=docker cannot be: {problem}")
-    say(f"local processes, since {problem} (ENGINE=docker or ENGINE=local decides)")
+        raise Failed(f"ENGINE=docker isn't possible: {problem}")
+    say(f"using local processes, because {problem} (set ENGINE=docker or ENGINE=local to choose)")
     return False
 
 
 class _Deployment:
-    """One run; `status` is what the process will end with if it is stopped now."""
+    """One run. `status` is the exit status if it is stopped now."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -57,10 +57,13 @@ class _Deployment:
             turnctl = str(self.options.root / ".venv/bin/turnctl")
             self.status = await run([turnctl, "check", running.url])
             if self.status != 0:
-                say("the check failed: see its findings above; everything stays up to be looked at")
+                say(
+                    "the check failed: see the findings above. Everything keeps running, so that "
+                    "you can look"
+                )
             if self.options.once:
                 return
-            say(f"open {running.url}/ ; Ctrl-C stops everything")
+            say(f"open {running.url}/ in a browser; Ctrl-C stops everything")
             reason = await running.ended()
             self.status = 1
             say(reason)
@@ -79,7 +82,7 @@ async def _up(options: Options) -> int:
             work.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup has SIGHUP ignored, and is to be obeyed.
+        # Under nohup SIGHUP is ignored, and stays so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, stop)
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Generator
 from typing import Any
 
@@ -17,6 +18,9 @@ from tests.lab.certs import Authority
 from tests.lab.matrix import table
 from tests.lab.order import arrange
 from tests.lab.parts import MISSING
+
+SHOWN = 25
+"""Files in the summary; `tests/lab/order.py` starts the slowest first."""
 
 FAULT = "fault"
 """The property of a report that says a fault was injected: code, how, outcome."""
@@ -61,8 +65,8 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests measured, and the fault matrix: each cause that was injected, and whether it
-    was found.
+    """Print what tests measured, the files that take long when there are workers, and the fault
+    matrix: each cause that was injected, and whether it was found.
     """
     reports = [
         report
@@ -74,6 +78,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for title, text in {key: value for key, value in told if key != FAULT}.items():
         terminalreporter.section(title)
         terminalreporter.write_line(text)
+    if terminalreporter.config.getoption("numprocesses", None):
+        seconds: dict[str, float] = defaultdict(float)
+        for report in reports:
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+        terminalreporter.section("slowest files")
+        for file in sorted(seconds, key=lambda file: -seconds[file])[:SHOWN]:
+            terminalreporter.write_line(f"{seconds[file]:6.1f} s  {file}")
     outcomes = [value for key, value in told if key == FAULT]
     if outcomes:
         worst: dict[tuple[str, str], str] = {}

@@ -52,12 +52,20 @@ PURE = (
     "signalpost.signaling.rooms",
     "signalpost.client.session",
     "turnctl.diagnosis",
+    "turnctl.coturn.commandline",
+    "turnctl.coturn.log",
     "turnctl.coturn.options",
     "turnctl.coturn.parsing",
     "turnctl.coturn.rendering",
     "turnctl.coturn.versions",
     "turnctl.deployment.domain",
+    "turnctl.deployment.edge.certificate",
+    "turnctl.deployment.edge.issuer",
     "turnctl.deployment.placement",
+    "turnctl.deployment.relays",
+    "turnctl.doctor.addressrules",
+    "turnctl.doctor.authrules",
+    "turnctl.doctor.nftables",
     "turnctl.host.addresses",
     "turnctl.rotation.steps",
     "turnctl.upgrade.back",
@@ -122,8 +130,13 @@ def test_the_standard_librarys_signal() -> None:
 
 
 def test_the_command_imports_only_what_both_share() -> None:
-    """turnctl shares the credential, iceServers and secret files, and nothing else."""
-    allowed = ("signalpost.credentials", "signalpost.iceservers", "signalpost.secretfile")
+    """turnctl shares credentials, iceServers, secret files and join tokens, and nothing else."""
+    allowed = (
+        "signalpost.credentials",
+        "signalpost.iceservers",
+        "signalpost.secretfile",
+        "signalpost.tokens",
+    )
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in COMMAND
@@ -215,6 +228,32 @@ def test_pure_modules_do_no_io() -> None:
 def test_no_circle_of_files() -> None:
     """Imports inside functions count as well."""
     assert [] == _circle({name: _reads(name) for name in MODULES})
+
+
+def test_no_circle_of_rooms() -> None:
+    """A folder inside a room belongs to it."""
+    rooms: dict[str, set[str]] = {}
+    for name in MODULES:
+        room = _room(name)
+        rooms.setdefault(room, set()).update(set(map(_room, _reads(name))) - {room})
+    assert [] == _circle(rooms)
+
+
+def _room(module: str) -> str:
+    """The folder below the package: turnctl.wire of turnctl.wire.stun."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_each_module_has_its_test_file() -> None:
+    """Beside its like, named for it: turnctl/wire/stun.py has tests/turnctl/wire/test_stun*.py."""
+    untested = []
+    for module, path in MODULES.items():
+        folder = ROOT / "tests" / Path(*module.split(".")[:-1])
+        if path.stem not in {"__init__", "__main__"} and not [
+            *folder.glob(f"test_{path.stem}*.py")
+        ]:
+            untested.append(module)
+    assert untested == []
 
 
 def test_only_the_wire_touches_aioices_protocol() -> None:

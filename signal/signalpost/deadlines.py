@@ -15,6 +15,8 @@ class Deadlines:
     """From a connection to the end of its first request head. The promise is ten: the timer may be
     half a second late, and the process busy.
     """
+    body: float = 10.0
+    """For the whole body of a request."""
     hello: float = 5.0
     read: float = 10.0
     """A client that reads nothing for this long is cut off."""

@@ -24,6 +24,7 @@ __all__ = [
     "IceUriError",
     "Relay",
     "build",
+    "choose",
     "parse_ice_servers",
     "parse_uri",
 ]
@@ -221,22 +222,28 @@ class Relay:
         return None if self.udp is None else IceUri("stun", self.host, self.udp, "udp")
 
 
-def build(
-    relays: Sequence[Relay], credential: Credential, *, region: str | None = None
-) -> tuple[IceServer, ...]:
-    """iceServers for one caller: relays of `region` first, MAX_URLS in all.
+def choose(relays: Sequence[Relay], region: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """STUN URLs and TURN URLs for one caller: relays of `region` first, MAX_URLS in all.
 
-    A STUN URL takes a place only where TURN URLs leave one: a browser learns its mapped address
-    from the TURN server as well.
+    A STUN URL gets a place only if TURN URLs leave one: a browser learns its mapped address from
+    the TURN server as well.
     """
     ordered = sorted(relays, key=lambda relay: region is not None and relay.region != region)
     turn = [uri for relay in ordered for uri in relay.turn_uris()][:MAX_URLS]
     stun = [uri for relay in ordered if (uri := relay.stun_uri())][: min(1, MAX_URLS - len(turn))]
+    return tuple(map(str, stun)), tuple(map(str, turn))
+
+
+def build(
+    relays: Sequence[Relay], credential: Credential, *, region: str | None = None
+) -> tuple[IceServer, ...]:
+    """iceServers for one caller, as `choose` chooses the URLs."""
+    stun, turn = choose(relays, region)
     servers: list[IceServer] = []
     if stun:
-        servers.append(IceServer(tuple(map(str, stun))))
+        servers.append(IceServer(stun))
     if turn:
-        servers.append(IceServer(tuple(map(str, turn)), credential.username, credential.password))
+        servers.append(IceServer(turn, credential.username, credential.password))
     return tuple(servers)
 
 

@@ -50,7 +50,7 @@ class Line:
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    """Until either end is gone; the other is then told."""
+    """Run until either end is gone, then tell the other."""
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
             target.sendall(data)

@@ -1,4 +1,4 @@
-"""What a browser test stands on: a service as a process, Chromium, people at the call page."""
+"""The stage of a browser test: a service as a process, Chromium, people at the call page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANNOUNCED = """addEventListener("DOMContentLoaded", () => {
   const note = () => place.textContent && announced.push(place.textContent);
   if (place !== null) new MutationObserver(note).observe(place, { childList: true });
 });"""
-"""What the page announces stays on it for six seconds: here it is kept."""
+"""Keeps the page's announcements, which the page shows for six seconds."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ def _axe() -> str:
 
 
 def _violations(page: Page) -> list[str]:
-    """What axe-core finds, as rule and element."""
+    """The findings of axe-core, as rule and element."""
     # Evaluated by the debugger, which the page's policy does not bind.
     page.evaluate(f"() => {{ {_axe()} }}")
     result: dict[str, Any] = page.evaluate("() => axe.run()")

@@ -62,7 +62,7 @@ def test_a_call_that_is_not_taken(people: People, button: str, heard: str) -> No
 
 
 def test_a_call_that_is_cancelled(people: People) -> None:
-    """Who hangs up while it rings takes the question away from the other side."""
+    """If the caller hangs up while it rings, the dialog closes on the other side."""
     ada, bob = people("Ada"), people("Bob")
     ada.enter_lobby()
     bob.enter_lobby()
@@ -106,7 +106,7 @@ def test_two_who_call_each_other_at_once(people: People) -> None:
 
 
 def test_a_room_link(people: People) -> None:
-    """Whoever opens the link is in the room, with a link to everybody; who leaves is gone."""
+    """Anybody with the link joins the room and connects to everybody. A leaving peer is gone."""
     ada, bob, eve = (people(name, path="#Tuesday%20noon") for name in ("Ada", "Bob", "Eve"))
     everybody = (ada, bob, eve)
     for one in everybody:
@@ -198,7 +198,7 @@ def test_the_service_is_killed_in_a_call(people: People, service: Service) -> No
 def test_the_service_is_restarted_while_it_rings(
     people: People, service: Service, end: Callable[[Service], None]
 ) -> None:
-    """Who is being called still is after a restart, by kill or in order, and can accept."""
+    """An incoming call survives a restart of the service, and can be accepted."""
     ada, bob = people("Ada"), people("Bob")
     ada.enter_lobby()
     bob.enter_lobby()

@@ -79,7 +79,7 @@ def test_a_credential_that_is_refused(page: Page, relay: Server) -> None:
 
 
 def test_a_port_where_nothing_answers(page: Page, relay: Server) -> None:
-    """UDP that gets nowhere beside TCP that works is told apart, and a call is still possible."""
+    """Blocked UDP beside working TCP gets its own cause, and calls are still possible."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((relay.host, 0))
         port = silent.getsockname()[1]
@@ -91,11 +91,11 @@ def test_a_port_where_nothing_answers(page: Page, relay: Server) -> None:
             credential.password,
         )
     assert {"udp-blocked", "gathering-slow"} <= _codes(report)
-    assert "though calls may connect" in page.inner_text("#verdict-text")
+    assert "but calls may still connect" in page.inner_text("#verdict-text")
 
 
 def test_a_relay_that_was_busy(page: Page, relay: Server) -> None:
-    """Gathering that took long is no server's fault when each of them answers soon by itself."""
+    """Slow gathering isn't blamed on the servers if each answers soon by itself."""
     page.wait_for_selector(DONE)
     os.kill(relay.pid, signal.SIGSTOP)
     try:
@@ -111,7 +111,7 @@ def test_a_relay_that_was_busy(page: Page, relay: Server) -> None:
 def test_a_relay_that_refuses_its_own_address(
     browser: Browser, page: Page, own_address: str
 ) -> None:
-    """An allocation alone is no proof: data has to pass."""
+    """An allocation proves nothing alone: data has to pass."""
     lines = [f"denied-peer-ip={own_address}"]
     with coturn.running(own_address, lines=lines, own_peer=False) as server:
         credential = server.credential()
@@ -132,7 +132,7 @@ WRONG = {
 
 
 def test_wrong_things_typed(page: Page) -> None:
-    """Whatever is typed, the page says what is wrong with it and goes on."""
+    """For any input the page says what is wrong with it and goes on."""
     for text, code in WRONG.items():
         assert code in _codes(_check(page, text)), text
     page.check("input[value=service]")

@@ -72,7 +72,7 @@ def _counts(page: Page, what: str, number: int) -> None:
 
 
 def test_presence_and_text(pages: Pages, service: Service) -> None:
-    """Who joins is seen with a name; a text is delivered to one, or goes to all."""
+    """A newcomer is seen with a name. A text is delivered to one peer or to all."""
     ada, bob = pages(service.url, "Ada"), pages(service.url, "Bob")
     _counts(ada, "room.peers.size", 1)
     assert "Bob" == ada.evaluate("() => [...room.peers.values()][0].name")
@@ -118,7 +118,7 @@ def test_a_service_that_is_killed(pages: Pages, service: Service) -> None:
 
 
 def test_a_message_to_nobody(pages: Pages, service: Service) -> None:
-    """What cannot be delivered says so with the service's code."""
+    """An undeliverable message fails with the service's code."""
     ada = pages(service.url, "Ada")
     code = "() => client.text('nobody', 'x').then(() => 'delivered', (error) => error.code)"
     assert "no-such-peer" == ada.evaluate(code)
@@ -194,7 +194,7 @@ def test_a_page_by_another_name(browser: Browser, tmp_path: Path, relay: Server)
 
 
 def test_a_service_without_guests(browser: Browser, tmp_path: Path, relay: Server) -> None:
-    """Where guests are not admitted the page asks for a token, and goes on with it."""
+    """If guests aren't admitted, the page asks for a token and continues with it."""
     key = "a-token-key-0123456789-abcdefghijkl"
     closed: dict[str, Any] = {"guests": "off", "token_keys": [key]}
     with stand.service(tmp_path, relay, auth=closed) as service:

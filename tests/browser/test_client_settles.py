@@ -98,7 +98,7 @@ async def test_too_large_for_the_service() -> None:
 
 
 async def test_what_the_service_takes() -> None:
-    """Its limits are told in the welcome, and kept to: size and pace."""
+    """The welcome has the limits of size and pace, and the client respects them."""
     small = Limits(message_bytes=2_048, messages=Rate(20, 1), message_burst=60)
     async with running(settings(limits=small)) as service:
         asking = asyncio.create_task(
@@ -137,7 +137,7 @@ TOKENS = [
 
 @pytest.mark.parametrize(("token", "outcome"), TOKENS)
 async def test_no_token(token: str, outcome: str) -> None:
-    """Where no token can be had, `connect` says so, and nothing is tried for ever."""
+    """Without a token `connect` fails, and doesn't try for ever."""
     async with running() as service:
         url = f"http://127.0.0.1:{service.ports.port}/"
         code = f"async () => settled(exported.connect({{ url, token: {token} }}))"

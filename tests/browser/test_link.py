@@ -106,7 +106,7 @@ def test_what_cannot_be_used(page: Page) -> None:
 
 @pytest.mark.parametrize("closer", ["first", "second"])
 def test_closed(page: Page, closer: str) -> None:
-    """Who closes a link tells the other side, and neither begins it again."""
+    """Closing a link tells the other side, and neither begins it again."""
     page.evaluate(MAKE, {})
     _stands(page, 1)
     page.evaluate("(name) => globalThis[name].close()", closer)
@@ -130,7 +130,7 @@ def test_a_peer_that_has_gone(page: Page) -> None:
 
 
 def test_what_cannot_be_said(page: Page) -> None:
-    """What is no JSON, or too large for the other side, is told; the link goes on."""
+    """A value that isn't JSON, or too large for the other side, throws. The link goes on."""
     page.evaluate(MAKE, {})
     _stands(page, 1)
     page.evaluate("() => { heard.length = 0; }")

@@ -30,7 +30,7 @@ await connect({ name: 3 });
 
 @pytest.mark.parametrize("program", [PROGRAM, PROGRAM + WRONG])
 def test_a_program(tmp_path: Path, program: str) -> None:
-    """What the documentation shows compiles, and mistakes do not."""
+    """The examples in the documentation compile, and mistakes don't."""
     compiler = package("typescript", "5.9.3") / "bin" / "tsc"
     (tmp_path / "client.d.ts").write_text((STATIC / "client.d.ts").read_text())
     (tmp_path / "program.ts").write_text(program)

@@ -1,4 +1,4 @@
-"""Whatever a person types or pastes into the call page: a sentence, and nothing breaks."""
+"""Any text typed or pasted into the call page gets a sentence, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _says(one: Person, place: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("locale", "sentences"),
     [
-        ("en-US", ["Enter your name first.", "This one has 65.", "doesn't take what was typed"]),
-        ("zh-CN", ["请先填写你的名字。", "现在有 65 个", "服务不接受输入的内容"]),
+        ("en-US", ["Enter your name first.", "This one has 65.", "rejects what you typed"]),
+        ("zh-CN", ["请先填写你的名字。", "现在有 65 个", "服务不接受你输入的内容"]),
     ],
 )
 def test_the_entry(people: People, locale: str, sentences: list[str]) -> None:
-    """Names and tokens that won't do are told in the reader's language, and the next try works."""
+    """Bad names and tokens get a sentence in the reader's language, and the next try works."""
     ada = people("Ada", locale=locale)
     empty, long, strange = sentences
     for name, sentence in [("", empty), ("   ", empty), ("x" * 65, long), (SURROGATE, strange)]:
@@ -63,9 +63,9 @@ def test_a_room(people: People) -> None:
     for name, sentence in [
         ("x" * 200, "A room's name has at most 128 characters. This one has 200."),
         ("..", "A room can't be called . or .."),
-        ("a\tb\x01", "no control characters"),
+        ("a\tb\x01", "can't have control characters"),
         (SURROGATE, "A room can't be called"),
-        ("lobby", "This page uses the name “lobby” itself."),
+        ("lobby", "This page needs the name “lobby” itself."),
     ]:
         _paste(ada, "#room-name", name)
         _says(ada, "#room-problem", sentence)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import acme, deployment, docker, netns
+from tests.lab import acme, deployment, docker, netns, upgrades
 from tests.lab.composed import Composed, composing
 from tests.lab.deployment import DOMAIN, Deployment, wait_until
 from tests.lab.docker import Images
 from tests.lab.names import names
 from tests.lab.netns import Internet, Site
+from tests.lab.parts import require
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,19 @@ def composed(standing: Composed, request: pytest.FixtureRequest) -> Iterator[Com
     yield standing
     if request.session.testsfailed > failed:
         standing.whole = False
+
+
+@pytest.fixture(scope="module")
+def caller(standing: Composed) -> Iterator[Site]:
+    """Two routers away; and all images of upgrades are there. Afterwards another coturn may run."""
+    require("flock", "xargs")
+    upgrades.variants(standing.engine, standing.images.coturn)
+    yield standing.internet.join("port-restricted")
+    standing.whole = False
+
+
+@pytest.fixture
+def upgradable(composed: Composed, caller: Site) -> Iterator[upgrades.Deployment]:
+    """A deployment to be upgraded."""
+    with contextlib.ExitStack() as stack:
+        yield upgrades.Deployment(composed, caller, stack)

@@ -92,11 +92,15 @@ class Deployment:
         context = ssl.create_default_context(cafile=root)
         if root is None:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", self.ports["HTTPS_PORT"]), timeout=20) as raw,
-            context.wrap_socket(raw, server_hostname=DOMAIN) as tls,
-        ):
-            return tls.getpeercert(binary_form=True) or b""
+        try:
+            with (
+                socket.create_connection(("127.0.0.1", self.ports["HTTPS_PORT"]), 60) as raw,
+                context.wrap_socket(raw, server_hostname=DOMAIN) as tls,
+            ):
+                return tls.getpeercert(binary_form=True) or b""
+        except OSError as error:
+            said = self.project.compose("logs", "edge").stdout
+            raise AssertionError(f"{self.edge()}\n{said}") from error
 
     def edge(self) -> tuple[str, int]:
         """When it was started, and how often anew."""

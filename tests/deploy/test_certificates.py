@@ -198,7 +198,7 @@ def served(deployed: Deployment, client: Site, root: Path) -> str:
 
     def meet() -> str:
         with (
-            socket.create_connection((SERVER, 443), timeout=20) as raw,
+            socket.create_connection((SERVER, 443), timeout=PATIENCE) as raw,
             context.wrap_socket(raw, server_hostname=DOMAIN) as tls,
         ):
             return fingerprint(tls.getpeercert(binary_form=True) or b"")

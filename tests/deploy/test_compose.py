@@ -109,11 +109,13 @@ def test_probe_tells_when_the_relay_is_gone(stack: Project) -> None:
     """Without coturn the probe turns unhealthy, and healthy again with it."""
     wait_healthy(stack, "probe")
     stack.compose("stop", "coturn")
-    deadline = time.monotonic() + HEALTHY_DEADLINE
-    while stack.health("probe") != "unhealthy":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    stack.compose("start", "coturn")
+    try:
+        deadline = time.monotonic() + HEALTHY_DEADLINE
+        while stack.health("probe") != "unhealthy":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        stack.compose("start", "coturn")
     wait_healthy(stack, "probe")
 
 

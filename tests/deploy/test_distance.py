@@ -110,6 +110,7 @@ def test_a_ttl_of_one_is_named_on_the_host(composed: Composed) -> None:
         server.nft("delete table ip ttl")
 
 
+@pytest.mark.parametrize("client", ["port-restricted"], indirect=True)
 def test_a_version_that_cannot_answer_is_refused(
     composed: Composed, client: Site, known: list[str]
 ) -> None:

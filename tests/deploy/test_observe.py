@@ -226,9 +226,11 @@ def test_a_relay_that_stops_fires_an_alert(stack: Project) -> None:
     relay = {"TurnRelayDown", "TurnCheckFails"}
     wait_until(lambda: not firing(stack) & relay)  # the rules are judged after the scrape
     stack.compose("stop", "coturn")
-    wait_until(lambda: relay <= firing(stack))
-    assert "SignalpostDown" not in firing(stack)
-    stack.compose("start", "coturn")
+    try:
+        wait_until(lambda: relay <= firing(stack))
+        assert "SignalpostDown" not in firing(stack)
+    finally:
+        stack.compose("start", "coturn")
     wait_until(lambda: not firing(stack) & relay)
 
 

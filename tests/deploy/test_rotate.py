@@ -111,7 +111,7 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(
+def standing(
     images: Images, two_routers_away: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     override = tmp_path_factory.mktemp("compose") / "test.yaml"
@@ -126,6 +126,16 @@ def deployment(
     project = Project("rotate", environment, (ROOT / "compose.yaml", override))
     with project.up():
         yield Deployment(project, two_routers_away)
+
+
+@pytest.fixture
+def deployment(standing: Deployment, request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """Up; made anew after a test that failed, which may leave two secrets."""
+    failed = request.session.testsfailed
+    yield standing
+    if request.session.testsfailed > failed:
+        standing.project.down()
+        standing.project.compose("up", "--detach", "--no-build")
 
 
 def test_the_turn_secret(deployment: Deployment) -> None:

@@ -117,7 +117,7 @@ def test_a_fresh_clone_comes_up_and_passes(clone: Path) -> None:
     """With no .venv and no secrets one command sets up, starts, checks, and tells the result."""
     done = make_up(clone, ONCE="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "local processes, as ENGINE=local asks" in done.stderr
+    assert "using local processes, because ENGINE=local is set" in done.stderr
     assert "PASS  2 of 2 relay paths carry data" in done.stdout
     assert (clone / ".venv/bin/turnctl").exists()
     assert (clone / ".signalpost/turn-secret").stat().st_mode & 0o777 == 0o600
@@ -170,7 +170,7 @@ def test_coturn_is_started_again(clone: Path) -> None:
         address = relay(clone)
         pid = int((clone / ".signalpost/coturn/turnserver.pid").read_text())
         os.kill(pid, signal.SIGKILL)
-        wait_for(log, "coturn ended with status -9; it starts again in 1 s")
+        wait_for(log, "coturn ended with status -9; it restarts in 1 s")
         deadline = time.monotonic() + UP_DEADLINE
         while not is_listening(address):
             assert time.monotonic() < deadline
@@ -249,15 +249,15 @@ def test_docker_asked_for_and_not_there(clone: Path, tmp_path: Path) -> None:
     """ENGINE=docker without an engine is refused with the reason, not replaced."""
     done = make_up(clone, ENGINE="docker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode != 0
-    assert "ENGINE=docker cannot be: " in done.stderr
+    assert "ENGINE=docker isn't possible: " in done.stderr
 
 
 def test_without_docker_it_says_why_local(clone: Path, tmp_path: Path) -> None:
     """Left to choose, it tells why it took local processes."""
     done = make_up(clone, ENGINE="", ONCE="1", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "local processes, since " in done.stderr
-    assert "ENGINE=docker or ENGINE=local decides" in done.stderr
+    assert "using local processes, because " in done.stderr
+    assert "set ENGINE=docker or ENGINE=local to choose" in done.stderr
 
 
 def test_a_wrong_engine_is_named(clone: Path) -> None:

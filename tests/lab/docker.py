@@ -232,8 +232,8 @@ class Project:
             self.down()
 
     def down(self) -> None:
-        """All of it, with its volumes and networks."""
-        self.compose("--profile", "*", "down", "--volumes", "--timeout", "2")
+        """All of it at once, with its volumes and networks."""
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "0")
 
     def inspect(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the service's container."""

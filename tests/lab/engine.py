@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ __all__ = ["TEST_PROJECT", "alone", "answers", "engine", "engine_inside"]
 DEADLINE = 180.0
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = CACHE / "engine"
-INSIDE = CACHE / "engine-inside"
+INSIDE = "engine-inside-"
 TEST_PROJECT = "signalpost-test-"
 """How the names of the tests' compose projects begin. What a killed run left of them is removed
 before the next one: Docker would start it again."""
@@ -125,11 +126,11 @@ def _sweep(client: Sequence[str], prefix: str) -> None:
 @contextlib.contextmanager
 def engine_inside(namespace: Namespace, names: Sequence[str]) -> Iterator[str]:
     """A second engine, whose host network is that namespace, with images of the first; yields the
-    value of DOCKER_HOST. It reaches no registry. There's one at a time, and it keeps its images,
-    since it takes a minute to write and to remove a gigabyte."""
+    value of DOCKER_HOST. It reaches no registry. It keeps its images for the next one, since it
+    takes a minute to write and to remove a gigabyte."""
     require("docker", "dockerd", "nsenter", root=True)
     with (
-        alone("inside"),
+        _free() as data,
         tempfile.TemporaryDirectory(prefix="signalpost-dockerd-") as directory,
         contextlib.ExitStack() as stack,
     ):
@@ -138,7 +139,7 @@ def engine_inside(namespace: Namespace, names: Sequence[str]) -> Iterator[str]:
         client = ["docker", "--host", address]
         # `ip netns exec` would hide the control groups, which lie under /sys.
         start = ["nsenter", f"--net=/run/netns/{namespace.name}", "dockerd", "--host", address]
-        start += [f"--data-root={INSIDE}", f"--exec-root={home}/exec", f"--pidfile={home}/pid"]
+        start += [f"--data-root={data}", f"--exec-root={home}/exec", f"--pidfile={home}/pid"]
         start += ["--bridge=none", "--ip6tables=false"]
         # Where containerd is the system's, both engines have it.
         start += ["--containerd-namespace=signalpost-test"]
@@ -157,6 +158,25 @@ def engine_inside(namespace: Namespace, names: Sequence[str]) -> Iterator[str]:
         _sweep(client, TEST_PROJECT)
         _copy(client, names)
         yield address
+
+
+@contextlib.contextmanager
+def _free() -> Iterator[Path]:
+    """A data directory that no other process's engine has."""
+    for number in itertools.count():
+        folder = CACHE / f"{INSIDE}{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        try:
+            yield folder
+        finally:
+            os.close(lock)
+        return
 
 
 def _copy(client: Sequence[str], names: Sequence[str]) -> None:

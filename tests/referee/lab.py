@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab import browser, coturn, firefox, nats, netns
+from tests.lab import browser, coturn, firefox, forked, nats, netns
 from tests.lab.certs import Authority
 from tests.lab.names import hosts
 from tests.lab.netns import Namespace
 from tests.lab.parts import require
-from tests.referee import checker
 from tests.referee.configuration import NAMES
 from tests.referee.server import Place
 from tests.referee.trial import Clients
@@ -47,7 +46,7 @@ def built(directory: Path) -> Iterator[tuple[Place, Clients]]:
             stack.enter_context(hosts(namespace, known))
         helper = stack.enter_context(_stun(internet.server))
         clients = Clients(
-            stack.enter_context(checker.started(site.client, directory / "checks")),
+            stack.enter_context(forked.started(site.client, directory / "checks")),
             stack.enter_context(
                 browser.scripted(site.client, directory / "chromium", root=authority.root)
             ),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.coturn import Version
+from tests.lab.forked import Checker
 from tests.lab.scripted import Browser
-from tests.referee.checker import Checker
 from tests.referee.configuration import Configuration
 from tests.referee.corpus import CORPUS
 from tests.referee.server import Place, credential, fill, running, values

@@ -1,4 +1,4 @@
-"""What tests with very many clients need."""
+"""Fixtures that many tests share."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Peer:
         await self.send(type="ack", seq=self.seq)
 
     async def news(self) -> dict[str, Any]:
-        """The next message that is no acknowledgement."""
+        """The next message that isn't an acknowledgement."""
         while (message := await self.receive())["type"] == "ack":
             pass
         return message

@@ -184,7 +184,7 @@ def test_secrets_do_not_show() -> None:
     ],
 )
 def test_weakness(value: str, reason: str) -> None:
-    """A weak secret is told why."""
+    """A weak secret is refused with the reason."""
     assert reason in (Secret(value).weakness() or "")
 
 

@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
     ],
 )
 def test_the_documents_promise_the_same(seconds: float, document: str, promise: str) -> None:
-    """What a document promises is the default."""
+    """The documents promise the defaults."""
     words = {2: "two"}
     text = (DOCS / document).read_text(encoding="utf-8")
     shown = f"{seconds:g}"

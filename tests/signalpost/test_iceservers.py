@@ -151,7 +151,7 @@ def test_build_ipv6() -> None:
 
 @given(relays=RELAYS)
 def test_never_more_than_four_urls(relays: list[Relay]) -> None:
-    """Whatever is configured, at most four URLs go out, and each is a valid URI."""
+    """With any configuration at most four URLs go out, and each is a valid URI."""
     urls = [url for server in build(relays, CREDENTIAL) for url in server.urls]
     assert len(urls) <= MAX_URLS
     assert all(parse_uri(url) for url in urls)
@@ -159,7 +159,7 @@ def test_never_more_than_four_urls(relays: list[Relay]) -> None:
 
 @given(relays=RELAYS, user=st.text(st.characters(min_codepoint=97, max_codepoint=122)))
 def test_no_browser_throws_at_what_is_handed_out(relays: list[Relay], user: str) -> None:
-    """Whatever is configured and whoever asks: no member is wrong, and no URL is disputed."""
+    """With any configuration and any caller no member is wrong, and no URL is disputed."""
     secret = Secret("a-secret-of-the-test-0123")
     credential = mint([secret], opaque_user_id(secret, user), now=1_700_000_000, ttl=600)
     servers = build(relays, credential)
@@ -171,7 +171,7 @@ def test_no_browser_throws_at_what_is_handed_out(relays: list[Relay], user: str)
 @pytest.mark.parametrize("shape", SHAPES)
 @given(relays=RELAYS)
 def test_every_shape_reads_back(shape: str, relays: list[Relay]) -> None:
-    """What a shape holds is read back: the same TURN URLs under the same credential."""
+    """Every shape can be read back: the same TURN URLs with the same credential."""
     servers = build(relays, CREDENTIAL)
     document = json.loads(json.dumps(SHAPES[shape](servers, CREDENTIAL)))
     turn = {(url, s.username, s.credential) for s in servers if s.username for url in s.urls}

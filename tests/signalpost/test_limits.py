@@ -55,7 +55,7 @@ def test_never_more_than_rate_and_burst(steps: list[float], count: int) -> None:
 
 
 def test_bucket_with_its_own_burst() -> None:
-    """A burst may differ from the rate; the wait is told in seconds."""
+    """A burst may differ from the rate. The wait is in seconds."""
     bucket = Bucket(Rate(1, 1), burst=2)
     assert [bucket.take(5.0) for _ in range(3)] == [0.0, 0.0, 1.0]
 
@@ -89,7 +89,7 @@ def test_another_rate() -> None:
 
 
 def test_other_places() -> None:
-    """New numbers hold for who comes; who has a place keeps it."""
+    """New numbers hold for newcomers. Taken places stay."""
     places = Quota(total=2, each=2)
     assert places.take("a")
     places.change(1, 1)

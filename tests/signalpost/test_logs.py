@@ -1,4 +1,4 @@
-"""What the log shows, and what never does."""
+"""The log: what it shows, and what it never shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.signalpost.running import (
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where the log goes, as JSON; the loggers are put back afterwards."""
+    """The stream of the log, as JSON. The loggers are restored afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level, logs.LOGGER.level
     logs.configure(Log(), stream)

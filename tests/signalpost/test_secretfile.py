@@ -75,11 +75,21 @@ def test_a_pipe_may_have_any_mode() -> None:
 
 
 def test_a_server_reads_regular_files_only(tmp_path: Path) -> None:
-    """A FIFO named by mistake doesn't hold up its start."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path, 0o600)
-    with pytest.raises(SecretFileError, match="is not a regular file"):
-        read_secret_file(path)
+    """A folder, a FIFO, and a path that isn't there or can't be are refused at once."""
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for path, reason in [
+        (tmp_path, "is not a regular file"),
+        (tmp_path / "fifo", "is not a regular file"),
+        (tmp_path / "absent", "cannot be read: No such file"),
+        (Path("zero\0byte"), "cannot be read"),
+    ]:
+        with pytest.raises(SecretFileError, match=reason):
+            read_secret_file(path)
+
+
+def test_a_servers_values_are_taken_as_they_stand(tmp_path: Path) -> None:
+    """Its settings judge them; only blank lines and line ends are dropped."""
+    assert [" one ", "'two'"] == read_secret_file(written(tmp_path, b"\r\n one \r\n\n'two'"))
 
 
 def test_a_directory(tmp_path: Path) -> None:
@@ -101,10 +111,3 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file's name is then a dash."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"secret\n")))
     assert ["secret"] == [secret.reveal() for secret in read_secrets(Path("-"))]
-
-
-@pytest.mark.parametrize("path", [Path(__file__).parent, Path("zero\0byte")])
-def test_what_is_no_file(path: Path) -> None:
-    """A folder, and a path that can't exist, are refused at once."""
-    with pytest.raises(SecretFileError, match=r"is not a regular file|cannot be read"):
-        read_secret_file(path)

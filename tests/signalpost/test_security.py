@@ -1,4 +1,4 @@
-"""What SECURITY.md promises and no other file tests; and that each promise there has its test."""
+"""Promises of SECURITY.md that no other file tests; and each promise there has its test."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_connections_of_a_user() -> None:
 
 
 async def test_a_resume_is_no_further_device() -> None:
-    """Who comes back to its session takes no second place."""
+    """A client that resumes its session takes no second place."""
     async with running(settings(limits=Limits(peers_per_user=1))) as run:
         token = run.token("ann")
         peer = await run.peer(token, reliable=True)
@@ -275,7 +275,7 @@ async def test_a_dead_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where the log goes, as JSON; the loggers are put back afterwards."""
+    """The stream of the log, as JSON. The loggers are restored afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level, logs.LOGGER.level
     logs.configure(Log(), stream)

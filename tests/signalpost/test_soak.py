@@ -117,7 +117,7 @@ async def test_memory_is_flat(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left() -> None:
-    """When all are gone there are no tasks, rooms, sessions or connections of theirs."""
+    """When all clients are gone, none of their tasks, rooms, sessions or connections is left."""
     often = Rate(1_000_000, 1)
     limits = Limits(mints_per_user=often, mints_per_address=often)
     async with running(settings(limits=limits), Deadlines(resume=0.05)) as run:

@@ -17,7 +17,7 @@ class Wire:
         self.broken = False
         """No new connection comes through."""
         self.deaf = False
-        """What the service says does not arrive, beyond the WebSocket's handshake."""
+        """Nothing from the service arrives after the WebSocket's handshake."""
         self.accepted = 0
 
     def cut(self) -> None:

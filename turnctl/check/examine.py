@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from turnctl.check import engine, targets
 from turnctl.check.engine import Options
 from turnctl.check.targets import Access, Target, TargetError
-from turnctl.diagnosis.case import Record
-from turnctl.diagnosis.judge import judge, overall, url_verdict
 from turnctl.diagnosis.observations import ListFault, Observation
 from turnctl.diagnosis.plan import Plan, make_plan
-from turnctl.diagnosis.report import Report
+from turnctl.diagnosis.report import Report, make_report
 from turnctl.wire.outcome import Family
 
 __all__ = ["NothingLeft", "Request", "examine"]
@@ -60,17 +58,8 @@ async def examine(request: Request, observe: Callable[[Observation], None]) -> R
         if server.username is not None and target.credentials is not None
     }
     await engine.run(plan, request.options, record, credentials=credentials)
-    judged = Record.of(plan, seen)
-    findings = tuple(judge(plan, seen, now=time.time()))
-    return Report(
-        target=" ".join(request.targets),
-        started_at=started.isoformat(timespec="milliseconds"),
-        elapsed_ms=(time.monotonic() - begun) * 1000,
-        record=judged,
-        findings=findings,
-        verdict=overall(judged, findings),
-        verdicts=tuple((case, url_verdict(case, findings)) for case in judged.cases),
-    )
+    elapsed_ms = (time.monotonic() - begun) * 1000
+    return make_report(" ".join(request.targets), started, elapsed_ms, plan, seen)
 
 
 async def _read(target: str, request: Request) -> Target:

@@ -83,8 +83,8 @@ def doctor(
       2  wrong usage
       3  nothing to look at
     """
-    from turnctl.doctor.report import Report
-    from turnctl.doctor.run import NothingToLookAt, Target, WrongTarget, run
+    from turnctl.doctor.report import DoctorReport
+    from turnctl.doctor.run import NothingToLookAt, Selection, WrongSelection, run
     from turnctl.host import interfaces
 
     if config is not None and (directory or compose_project or container):
@@ -94,15 +94,15 @@ def doctor(
     if container is not None and directory:
         raise click.UsageError("--container looks at one container: use it alone")
     servers = stunservers.chosen(stun, no_stun)
-    target = Target(directory, compose_project, container, config, coturn_version)
+    selection = Selection(directory, compose_project, container, config, coturn_version)
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     try:
-        looks = run(target, lambda: interfaces.ask_stun(servers), _installed)
-    except WrongTarget as error:
+        looks = run(selection, lambda: interfaces.ask_stun(servers), _installed)
+    except WrongSelection as error:
         raise Misuse(str(error)) from error
     except NothingToLookAt as error:
         raise Failure(str(error)) from error
-    report = Report(looks, started, (time.monotonic() - begun) * 1000)
+    report = DoctorReport(looks, started, (time.monotonic() - begun) * 1000)
     deliver(report.json() if format_ == "json" else report.text(), output)
     return 1 if report.verdict == "fail" else 0
 

@@ -141,14 +141,14 @@ OPTIONS: dict[str, Option] = {
         "EXTERNAL_IP",
         metavar="ADDRESS",
         callback=_reads(_relay_address),
-        help="Public address at which clients reach this host. Default: found.",
+        help="Public address at which clients reach this host. Default: detected.",
     ),
     "listen": click.option(
         "--listen",
         metavar="ADDRESS",
         callback=_reads(_relay_address),
         multiple=True,
-        help="Own address to listen and relay on; repeatable. Default: found.",
+        help="Own address to listen and relay on; repeatable. Default: detected.",
     ),
     "local": click.option(
         "--local", is_flag=True, help="Let the service listen on 127.0.0.1 only."
@@ -165,7 +165,7 @@ OPTIONS: dict[str, Option] = {
         metavar="IMAGE",
         help="Image that will run. Rejected if its tag is a version that is known not to work.",
     ),
-    "realm": _given("--realm", callback=_reads(_realm)),
+    "realm": _given("--realm", callback=_reads(_realm), help="TURN realm."),
     "relay": _given(
         "--relay",
         type=click.Choice(["coturn", "coturn-next"]),

@@ -1,4 +1,4 @@
-"""Which STUN servers are asked what address this host has: the options, and the ones by default."""
+"""The options for the STUN servers that are asked for this host's public address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PUBLIC", "Server", "chosen", "options"]
 Server = tuple[str, int]
 
 PUBLIC: tuple[Server, ...] = (("stun.cloudflare.com", 3478), ("stun.l.google.com", 19302))
-"""Asked when nothing else tells the address: two operators, so that one may be down."""
+"""The default. They have two operators, so that one may be down."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,24 +33,24 @@ class _Server(click.ParamType[Server]):
 
 
 def options(command: F) -> F:
-    """Give a command --stun and --no-stun, as the arguments `stun` and `no_stun`."""
+    """Add --stun and --no-stun to a command, as its arguments `stun` and `no_stun`."""
     asked = click.option(
         "--stun",
         type=_Server(),
         multiple=True,
         envvar="STUN_SERVERS",
         show_envvar=True,
-        help="STUN server asked for this host's address, or stun: URI; repeatable. Default: two "
-        "public ones.",
+        help="A STUN server to ask for this host's public address, or a stun: URI. Repeatable. "
+        "Default: two public servers.",
     )
     none = click.option(
-        "--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask none."
+        "--no-stun", is_flag=True, envvar="NO_STUN", show_envvar=True, help="Ask no STUN server."
     )
     return asked(none(command))
 
 
 def chosen(stun: tuple[Server, ...], no_stun: bool) -> tuple[Server, ...]:
-    """The servers to ask, none when nobody shall be asked. Raises UsageError."""
+    """The servers to ask; none with --no-stun. Raises UsageError."""
     if no_stun and stun:
-        raise click.UsageError("--stun and --no-stun exclude each other")
+        raise click.UsageError("--stun and --no-stun exclude each other: use one of them")
     return () if no_stun else stun or PUBLIC

@@ -1,5 +1,5 @@
 """coturn's log: what it refused of its configuration, what it couldn't listen on, and its version.
-coturn keeps running after most of these errors, so only the log shows them.
+coturn keeps running after most of these errors, so only the log shows them. Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from turnctl.coturn.versions import Version, parse_version
 
-__all__ = ["Complaint", "Kind", "complaints", "version_in"]
+__all__ = ["Complaint", "Topic", "complaints", "version_in"]
 
 # 4.6.1 begins its lines with seconds ("0: : "), later versions with a date and a level.
 HEAD = r"^(?:\d+: (?:\(\d+\): )?: ?|\S+ (?:ERROR|WARNING|INFO) )?(?:ERROR: |WARNING: )?"
@@ -26,7 +26,7 @@ FAILED = re.compile(HEAD + r"(Cannot bind (?!local socket)\S+ listener socket to
 VERSION = re.compile(r"Version Coturn-(\S+)")
 
 
-class Kind(enum.Enum):
+class Topic(enum.Enum):
     """What a complaint is about."""
 
     CONFIGURATION = "a line of the configuration"
@@ -37,7 +37,7 @@ class Kind(enum.Enum):
 class Complaint:
     """`text` is coturn's own words, `line` the whole line of the log."""
 
-    kind: Kind
+    topic: Topic
     text: str
     line: str
 
@@ -49,10 +49,10 @@ def complaints(log: str) -> Iterator[Complaint]:
         line = raw.rstrip("\0 ")
         if (match := REFUSED.match(line)) and match[1] not in seen:
             seen.add(match[1])
-            yield Complaint(Kind.CONFIGURATION, match[1], line)
+            yield Complaint(Topic.CONFIGURATION, match[1], line)
         elif (match := FAILED.match(line)) and match[2] not in seen:
             seen.add(match[2])
-            yield Complaint(Kind.LISTENER, match[1], line)
+            yield Complaint(Topic.LISTENER, match[1], line)
 
 
 def version_in(log: str) -> Version | None:

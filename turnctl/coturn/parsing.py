@@ -18,6 +18,8 @@ BLANKS = " \t\n\v\f\r"
 """What C's isspace() strips from the end of a line, including carriage returns."""
 LONGEST = 1023
 """Bytes of a line. coturn reads the rest as another line."""
+COMMENT = re.compile(r"[ \t]#")
+SEPARATORS = " =\t"
 NUMBER = re.compile(r"\+?[0-9]+")
 MADE_FOR = re.compile(r"# For coturn (\S+?)\.?$", re.MULTILINE)
 
@@ -31,6 +33,22 @@ class Line:
     option: str
     value: str
     raw: str = field(default="", compare=False, repr=False)
+
+    @property
+    def quoted(self) -> bool:
+        """Whether coturn drops double quotes around the value."""
+        written = self.raw.lstrip(SEPARATORS).rstrip()
+        return len(written) > 1 and written[0] == written[-1] == '"'
+
+    @property
+    def commented(self) -> bool:
+        """Whether the value goes on with what the author may have meant as a comment."""
+        return not self.quoted and COMMENT.search(self.raw) is not None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the line may go on beyond what coturn reads as one line."""
+        return len(f"{self.option}{self.raw}".encode()) >= LONGEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The DNS records and open ports that a deployment with a domain needs, and what was found. Pure:
+"""The DNS records and open ports that a deployment with a domain needs, and what was found:
 DNS answers and the packets that came back are arguments.
 
 A port may be unknown: a packet that never left this host proves nothing about the firewall in front
@@ -15,11 +15,11 @@ from turnctl.deployment.installation import Installation
 from turnctl.host.addresses import DnsAnswer, is_private
 from turnctl.host.ports import PortRange
 
-__all__ = ["Record", "ports", "records", "render"]
+__all__ = ["DnsRecord", "ports", "records", "render"]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DnsRecord:
     """A record that is needed, or (without an address) one that must not exist. `wrong` says what
     to do; it is empty if the record is right, and None if that isn't known."""
 
@@ -29,29 +29,31 @@ class Record:
     wrong: str | None
 
 
-def records(wanted: Installation, a: DnsAnswer, aaaa: DnsAnswer) -> Iterator[Record]:
+def records(wanted: Installation, a: DnsAnswer, aaaa: DnsAnswer) -> Iterator[DnsRecord]:
     """Each record with what DNS has for the name."""
     own = wanted.where.advertised
     yield from _records("A", [one for one in own if ":" not in one], a)
     yield from _records("AAAA", [one for one in own if ":" in one], aaaa)
 
 
-def _records(kind: Literal["A", "AAAA"], own: Sequence[str], answer: DnsAnswer) -> Iterator[Record]:
+def _records(
+    kind: Literal["A", "AAAA"], own: Sequence[str], answer: DnsAnswer
+) -> Iterator[DnsRecord]:
     by = f" by CNAME {answer.alias}" if answer.alias else ""
     strangers = [one for one in answer.addresses if one not in own]
     for address in own:
         if answer.problem:
-            yield Record(kind, address, f"unknown: {answer.problem}", None)
+            yield DnsRecord(kind, address, f"unknown: {answer.problem}", None)
         elif address in answer.addresses:
-            yield Record(kind, address, f"right{by}", "")
+            yield DnsRecord(kind, address, f"right{by}", "")
         elif strangers:
             found = f"points to {', '.join(strangers)}{by}"
-            yield Record(kind, address, found, "change it")
+            yield DnsRecord(kind, address, found, "change it")
         else:
-            yield Record(kind, address, "missing", "create it")
+            yield DnsRecord(kind, address, "missing", "create it")
     if strangers and (not own or any(one in answer.addresses for one in own)):
         found = f"points to {', '.join(strangers)}{by}, which isn't this host"
-        yield Record(kind, "", found, "remove it, because browsers and the CA may use it")
+        yield DnsRecord(kind, "", found, "remove it, because browsers and the CA may use it")
 
 
 def ports(wanted: Installation) -> Iterator[PortRange]:
@@ -74,7 +76,7 @@ def ports(wanted: Installation) -> Iterator[PortRange]:
 
 def render(
     wanted: Installation,
-    found: Sequence[Record],
+    found: Sequence[DnsRecord],
     came_back: Mapping[PortRange, bool],
     *,
     full: bool,

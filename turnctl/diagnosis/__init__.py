@@ -1,4 +1,4 @@
-"""What to probe, what was seen, and what follows from it.
+"""Decide what to probe, record what was seen, and derive findings from it.
 
-Pure: nothing here opens a socket, reads a file or looks at a clock.
+Nothing here opens a socket, reads a file or looks at a clock.
 """

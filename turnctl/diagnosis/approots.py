@@ -1,11 +1,11 @@
-"""The roots that apps built with libwebrtc trust in a `turns:` URL, unless they bring their own.
+"""The roots that apps built with libwebrtc trust for `turns:` URLs, unless they bring their own.
 
-Browsers ask the system or their own store. libwebrtc has a list of its own, `rtc_base/ssl_roots.h`,
-made from https://pki.goog/roots.pem. The names below are the subjects of the list of 2023-05-09,
-which was still in releases of 2026; some builds of other projects have renewed it since.
+Browsers use the system's roots or their own store. libwebrtc has its own list,
+`rtc_base/ssl_roots.h`, made from https://pki.goog/roots.pem. The names below are the subjects of
+the list of 2023-05-09, which releases of 2026 still had. Some other projects have renewed it since.
 """
 
-# ruff: noqa: E501  names stand whole, so that they can be searched for
+# ruff: noqa: E501  names stay on one line, so that a search finds them
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ROOTS = frozenset(
         "OU=Starfield Class 2 Certification Authority,O=Starfield Technologies\\, Inc.,C=US",
     }
 )
-"""Distinguished names, as RFC 4514 writes them."""
+"""Distinguished names in the form of RFC 4514."""
 
 
 def known_to_apps(names: Iterable[str]) -> bool:

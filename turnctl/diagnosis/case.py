@@ -1,6 +1,6 @@
-"""A case: everything seen of one URL over one family, and what other cases say of the same host.
+"""Look up observations: those of one URL over one family (a case), and those of a whole check.
 
-Pure lookups over observations, so that the rules in `judge` read as sentences.
+The rules in `rules/` ask their questions here, so that they read as sentences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ANSWERED = {Outcome.OK, Outcome.ERROR}
 """Something in STUN (or TCP) came back."""
 
 PASSED = ANSWERED | {Outcome.ELSEWHERE}
-"""Packets went there and came back, be it from another address."""
+"""Packets went there and came back, even if from another address."""
 
 WEB = {80, 443}
 """The TCP ports that even strict networks let out."""
@@ -63,12 +63,12 @@ class Case:
 
     @property
     def turn_answered(self) -> bool:
-        """Whether an Allocate was answered, whatever became of it."""
+        """Whether an Allocate was answered, with success or an error."""
         return any(one.outcome in ANSWERED for one in self.each(Challenge))
 
     @property
     def unroutable(self) -> bool:
-        """Whether this machine has no way to the address: nothing can be said of the server."""
+        """Whether this machine has no route to the address. Then nothing is known of the server."""
         return any(
             getattr(one, "outcome", None) is Outcome.UNROUTABLE
             for one in self.seen
@@ -77,7 +77,7 @@ class Case:
 
     @property
     def lost(self) -> Exchange | None:
-        """The step by which this machine had lost the way that it had had to the server."""
+        """The step that found no route to a server that had been reached before, if any."""
         reached = any(
             one.outcome in ANSWERED for one in self.seen if isinstance(one, Connection | Binding)
         )
@@ -90,7 +90,7 @@ class Case:
         return self.address is None or (self.unroutable and self.lost is None)
 
     def answers(self, transport: str) -> Iterator[Address]:
-        """Where "udp" or "tcp" was answered in this URL's own probe: by its server, or by the same
+        """Addresses that answered this URL's own probe over "udp" or "tcp": its server, or the same
         host over the other transport.
         """
         for one in self.seen:
@@ -110,7 +110,7 @@ class Case:
     def alive_over(self, transport: str, *, port: int | None = None) -> bool:
         """Whether this URL's own probe was answered over "udp" or "tcp".
 
-        With `port` only that port counts.
+        With `port`, only that port counts.
         """
         return any(port in (None, remote[1]) for remote in self.answers(transport))
 
@@ -124,7 +124,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Record:
-    """All cases of a check, and the observations that belong to none."""
+    """All cases of a check, and all its observations, including those that belong to no case."""
 
     cases: tuple[Case, ...]
     seen: tuple[Observation, ...]
@@ -155,15 +155,15 @@ class Record:
         return any(case.carries_data for case in self.cases)
 
     def alive_over(self, case: Case, transport: str) -> bool:
-        """Whether the case's server answered over "udp" or "tcp", by whatever URL and port."""
+        """Whether the case's server answered over "udp" or "tcp", for any URL and port."""
         return any(
             remote[0] == case.address for other in self.cases for remote in other.answers(transport)
         )
 
     def lets_out(self, transport: str) -> bool:
-        """Whether any server answered over "udp" or "tcp": this network blocks not all of it.
+        """Whether any server answered over "udp" or "tcp", so that this network doesn't block it.
 
-        What strict networks let out as well, TCP to 80 and 443, proves nothing.
+        TCP to 80 and 443 proves nothing, since even strict networks let it out.
         """
         referred = transport == "udp" and any(one.outcome in PASSED for one in self.each(Reference))
         return referred or any(
@@ -173,16 +173,16 @@ class Record:
         )
 
     def reference_answers(self) -> bool | None:
-        """Whether UDP to somebody else was answered: what `--stun-echo` names.
+        """Whether UDP to an independent server was answered, None if there is none.
 
-        None when there is nobody. An answer of any server of the list is as good as the
-        reference's; its silence is not, since it may be dead itself.
+        `--stun-echo` names the reference. An answer from any server of the list counts as well; its
+        silence doesn't, since that server may be down.
         """
         if self.lets_out("udp"):
             return True
         return False if any(self.each(Reference)) else None
 
     def reference_blocked(self) -> bool:
-        """Whether somebody else is silent over UDP and over TCP alike."""
+        """Whether the reference is silent over both UDP and TCP."""
         silent_tcp = any(one.tcp is Outcome.SILENT for one in self.each(Reference))
         return silent_tcp and self.reference_answers() is False

@@ -1,7 +1,7 @@
-"""What changed between two checks: pure, so that `watch` writes a line only when there is news.
+"""Find what changed between two checks, so that `watch` writes a line only if something did.
 
-Owns what counts as news: a verdict, or the set of finding codes, of one URL over one family. Round
-trips and wordings differ from check to check and are no news.
+A change is a new verdict, or another set of finding codes, of one URL over one family. Round trips
+and wording differ from check to check and don't count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Change", "Standing", "changes", "standings"]
 Key = tuple[str, Family | None]
 
 GONE = "gone"
-"""The verdict of what is no longer handed out, or has no address any more."""
+"""The verdict of a URL that is no longer handed out, or no longer has an address."""
 
 _WORST_FIRST = list(Severity)
 _VERDICTS = {Severity.FAIL: "fail", Severity.WARN: "warn", Severity.INFO: "pass"}
@@ -26,7 +26,7 @@ _VERDICTS = {Severity.FAIL: "fail", Severity.WARN: "warn", Severity.INFO: "pass"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one URL stands; `cause` is the summary of its worst finding."""
+    """The state of one URL; `cause` is the summary of its worst finding."""
 
     verdict: str
     codes: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`was` None the first time. `family` None for what has none, such as the issuer."""
+    """`was` is None the first time. `family` is None if there is none, as for the issuer."""
 
     url: str
     family: Family | None
@@ -44,19 +44,19 @@ class Change:
 
 
 def standings(report: Report) -> dict[Key, Standing]:
-    """Every URL over every family it has, then what findings say of anything else."""
+    """Every URL over every family that it has, then findings about anything else."""
     found: dict[Key, Standing] = {}
-    told: set[int] = set()
+    used: set[int] = set()
     for case, verdict in report.verdicts:
         own = [
             one
             for one in report.findings
             if one.url == case.probe.url and one.family in (None, case.probe.family)
         ]
-        told |= set(map(id, own))
+        used |= set(map(id, own))
         if verdict != "skipped":
             found[case.probe.url, case.probe.family] = _standing(verdict, own)
-    rest = [one for one in report.findings if id(one) not in told]
+    rest = [one for one in report.findings if id(one) not in used]
     for url in dict.fromkeys(one.url for one in rest):
         own = [one for one in rest if one.url == url]
         worst = min((one.severity for one in own), key=_WORST_FIRST.index)
@@ -71,12 +71,12 @@ def _standing(verdict: str, own: list[Finding]) -> Standing:
 
 
 def changes(before: Mapping[Key, Standing], after: Mapping[Key, Standing]) -> Iterator[Change]:
-    """What is news in `after`, in its order, then what is gone."""
+    """What changed in `after`, in its order, then what is gone."""
     for (url, family), now in after.items():
         was = before.get((url, family))
         if was is None or (was.verdict, set(was.codes)) != (now.verdict, set(now.codes)):
             yield Change(url, family, was, now)
     for (url, family), was in before.items():
         if (url, family) not in after:
-            # Findings of no URL came and went; a URL was there and is not asked any more.
+            # A finding without a URL is over; a URL is no longer in the list.
             yield Change(url, family, was, Standing("pass" if family is None else GONE))

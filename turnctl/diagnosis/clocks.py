@@ -1,8 +1,8 @@
-"""Clocks: the issuer's and the TURN server's, both against this machine's, in seconds.
+"""Compare the issuer's clock and the TURN server's with this machine's, in seconds.
 
-The issuer's clock writes a credential's end and the server's judges it; this machine's is the only
-one that both can be compared with. Pure. Two clocks that agree show the third to be off; with
-fewer than three nothing says which of them is right, and then that is unknown.
+The issuer's clock sets a credential's end and the server's clock judges it. This machine's is the
+only one that both can be compared with. If two clocks agree, the third is wrong. With fewer than
+three it's unknown which one is.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Literal
 __all__ = ["SAME", "UNKNOWN", "Clocks", "Span", "in_nonce"]
 
 SAME = 10.0
-"""Seconds within which two clocks count as one: a Date header and a nonce have whole seconds and
-were some time on their way."""
+"""Seconds within which two clocks count as equal: a Date header and a nonce have whole seconds and
+took some time to arrive."""
 
 PLAUSIBLE = 10 * 365 * 86_400
-"""Seconds: digits that would put a clock further ahead than this are no time."""
+"""Seconds: digits that would put a clock further ahead than this aren't a time."""
 
 Whose = Literal["issuer", "server", "this machine", "none", "unknown"]
 
@@ -51,14 +51,14 @@ UNKNOWN = Span(-math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """`issuer` in seconds ahead of this machine's, None when it is not known."""
+    """`issuer` is in seconds ahead of this machine's, None if it isn't known."""
 
     issuer: float | None = None
     server: Span = UNKNOWN
 
     @property
     def off(self) -> Whose:
-        """The clock that the other two speak against; "none" when all three agree."""
+        """The clock that differs from the other two; "none" if all three agree."""
         if self.issuer is None or self.server == UNKNOWN:
             return "unknown"
         with_machine, with_issuer = 0.0 in self.server, self.issuer in self.server
@@ -70,7 +70,7 @@ class Clocks:
 
 
 def in_nonce(nonce: str | None, now: float) -> int | None:
-    """The server's Unix time: coturn from 4.17 on begins its nonces with it, 8 of 24 hex digits."""
+    """The server's Unix time. coturn from 4.17 on begins its nonces with it: 8 of 24 hex digits."""
     if nonce is None or not re.fullmatch("[0-9a-fA-F]{24}", nonce):
         return None
     time = int(nonce[:8], 16)

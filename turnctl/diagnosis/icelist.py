@@ -1,9 +1,8 @@
-"""An iceServers list as a browser meets it: read member by member, with what is wrong in each.
+"""Read an iceServers list as a browser does, member by member, and note what is wrong in each.
 
-Pure. The document may be an RTCConfiguration, a bare list, or the answer of a service that wraps
-the list. What browsers do with each fault was seen in Chromium and Firefox
-(tests/referee/lists.py); the rules in `rules.listing` judge it. A fault never hides the entries
-beside it.
+The document may be an RTCConfiguration, a plain list, or the answer of a service that wraps the
+list. Each fault was tried in Chromium and Firefox (tests/referee/lists.py); `rules.listing` judges
+it. A fault never hides the entries beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from signalpost.iceservers import IceServer, IceServersError
 __all__ = ["MAX_USERNAME_BYTES", "Fault", "IceList", "Kind", "read"]
 
 MAX_USERNAME_BYTES = 509
-"""Chromium and Firefox throw at a longer one beside a TURN URL; coturn 4.18 takes 508."""
+"""Chromium and Firefox throw at a longer one beside a TURN URL; coturn 4.18 accepts 508."""
 
 Kind = Literal[
     "not-a-list",
@@ -51,12 +50,12 @@ class Fault:
     detail: str = ""
     urls: tuple[str, ...] = ()
     is_whole: bool = False
-    """Of a missing login: neither half is there, nor a member that may be meant for one."""
+    """For a missing login: neither half is there, nor a member that may be meant for one."""
 
 
 @dataclass(frozen=True, slots=True)
 class IceList:
-    """`places` has the member in which each URL stands first."""
+    """`places` gives the member in which each URL appears first."""
 
     servers: tuple[IceServer, ...]
     faults: tuple[Fault, ...] = ()
@@ -64,7 +63,7 @@ class IceList:
 
 
 def read(document: object) -> IceList:
-    """Raises IceServersError when the document holds no list anywhere."""
+    """The list in the document. Raises IceServersError if there is none anywhere."""
     reader = _Reader()
     if isinstance(document, list):
         reader.entries(document, "")
@@ -78,8 +77,8 @@ def read(document: object) -> IceList:
 # --- where the list is -------------------------------------------------------------------------
 
 _OTHER_NAMES = ("ice_servers", "iceservers", "iceserverlist", "ice-servers", "ice")
-"""Of a list in services' answers, in small letters: Twilio's, and others'. Browsers read iceServers
-alone."""
+"""Names of the list in services' answers, in small letters: Twilio's, and others'. Browsers read
+only iceServers."""
 _ENTRY_NAMES = {"urls": ("uris", "uri", "urls"), "username": (), "credential": ("password",)}
 _DEEPEST = 4
 
@@ -88,7 +87,7 @@ def _from_object(reader: _Reader, document: dict[str, Any]) -> None:
     if "iceServers" in document:
         reader.listed(document["iceServers"], "iceServers")
         return
-    # An error that a service wraps like an answer has no list, and its text is not one.
+    # An error that a service wraps like an answer has no list, and its text isn't one.
     for path, holder in _objects(document):
         for key, value in holder.items():
             name = key.lower()
@@ -125,7 +124,7 @@ def _from_object(reader: _Reader, document: dict[str, Any]) -> None:
 
 def _wrapped(reader: _Reader, where: str, is_object: bool) -> None:
     if is_object:
-        detail = f"it is an object, and browsers want a list, iceServers: [answer.{where}]"
+        detail = f"it is an object, but browsers want a list, iceServers: [answer.{where}]"
         reader.fault("wrapped-object", where, detail)
     else:
         reader.fault("wrapped", where, f"browsers want iceServers: answer.{where}")
@@ -145,7 +144,7 @@ def _objects(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _renamed(item: dict[str, Any]) -> dict[str, Any]:
-    """An entry under the names that browsers read, of one under the draft's or AWS's."""
+    """An entry with the names that browsers read, made from one with the draft's or AWS's."""
     names = {key.lower(): key for key in item}
     taken: dict[str, Any] = {}
     for right, others in _ENTRY_NAMES.items():
@@ -221,7 +220,7 @@ class _Reader:
             self.fault("urls-missing", where, _misspelling(item, "urls"))
             return []
         if name == "url" and not isinstance(value, str):
-            # What browsers once read is text; anything else they turn into text.
+            # Browsers used to read only text; they turn anything else into text.
             value = None if value is None else _as_text(value)
         if isinstance(value, list) and len(value) == 0:
             self.fault("urls-empty", member)
@@ -245,7 +244,7 @@ class _Reader:
     def _login(
         self, item: dict[str, Any], where: str, urls: Sequence[str], draft: bool
     ) -> tuple[str | None, str | None]:
-        """The user name and the password as a browser takes them, None where it takes none."""
+        """The user name and the password as a browser reads them, None where it reads none."""
         relays = any(_relays(url) for url in urls)
         given: dict[str, str | None] = {}
         missing: list[str] = []
@@ -258,7 +257,7 @@ class _Reader:
             given[name] = self._member(item[name], member, urls if relays else None)
         if not relays:
             return given["username"], given["credential"]
-        # Where the login stands in the URL, the URL's own fault says what to do.
+        # If the login is in the URL, the URL's own fault says what to do.
         if missing and not all("@" in url for url in urls if _relays(url)):
             self._missing(item, where, urls, missing, draft)
         if draft is False and item.get("credentialType", "password") != "password":
@@ -271,7 +270,7 @@ class _Reader:
         return username, given["credential"]
 
     def _member(self, value: object, member: str, urls: Sequence[str] | None) -> str | None:
-        """`urls` is None beside STUN URLs alone, which need no credential."""
+        """`urls` is None if there are only STUN URLs, which need no credential."""
         if isinstance(value, str) and not _broken(value):
             if value or urls is None:
                 return value or None
@@ -314,17 +313,17 @@ def _misspelling(item: Mapping[str, Any], right: str) -> str:
     """The member that was probably meant, as the end of a sentence."""
     for name in item:
         if name != right and name.lower() in _MISSPELT[right] and name not in _MISSPELT:
-            return f"{name} is there, and browsers read {right}"
+            return f"{name} is there, but browsers read {right}"
     return ""
 
 
 def _broken(text: str) -> bool:
-    """JSON can hold half characters; they cannot be sent."""
+    """Whether the text has half a character. JSON allows it, but it can't be sent."""
     return any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _as_text(value: object) -> str | None:
-    """The text that JavaScript makes of a JSON value, None where it is of no use to anybody."""
+    """The text that JavaScript makes of a JSON value, None if it is useless."""
     match value:
         case bool():
             return "true" if value else "false"

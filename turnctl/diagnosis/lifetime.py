@@ -1,6 +1,7 @@
-"""How long an issued credential lasts, and what its issuer's clock shows, as an answer tells it.
+"""Work out from a service's answer how long its credential lasts, and what its clock shows.
 
-Pure: from the JSON, the headers and this machine's clock. What an answer contradicts is not known.
+The sources are the JSON, the headers and the time that the caller gives. If they contradict each
+other, the value is unknown.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["Lifetime", "read"]
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """`ttl` in seconds from when the answer was given; `clock` in seconds by which the issuer's is
-    ahead of this machine's. None where the answer does not tell.
+    """`ttl` is in seconds from when the answer was given, and `clock` in seconds by which the
+    issuer's is ahead of this machine's. None if the answer doesn't show it.
     """
 
     ttl: float | None
@@ -37,10 +38,10 @@ def read(
 ) -> Lifetime:
     """`between` is this machine's Unix time when it asked and when it was answered.
 
-    The lifetime is what the answer says, else what its user names do by the issuer's clock. That
-    clock is the Date header (RFC 9110 section 6.6.1), and as much later as a cache kept the answer.
-    Proxies may put a Date of their own: where the answer tells the lifetime too, its user names
-    show when they were minted, and when the two differ neither is to be trusted.
+    The lifetime is what the answer says, otherwise what its user names say by the issuer's clock.
+    That clock is the Date header (RFC 9110 section 6.6.1), plus the time that a cache kept the
+    answer. Proxies may replace the Date. If the answer has a lifetime too, its user names show when
+    they were minted; if the two differ, neither is used.
     """
     here = sum(between) / 2
     announced = _announced(document) if isinstance(document, dict) else None
@@ -49,7 +50,7 @@ def read(
     date = _date(headers.get("date", ""))
     if date is not None and announced is not None and first is not None:
         date = date if abs(first - announced - date) <= SAME else None
-    # Whole seconds: half of one is the middle of what was left out.
+    # Whole seconds: half a second is the middle of what was cut off.
     clock = None if date is None else date + 0.5 + _age(headers.get("age", "")) - here
     if announced is not None or first is None:
         return Lifetime(announced, clock)
@@ -77,7 +78,7 @@ def _age(text: str) -> int:
 
 
 def _seconds(value: object) -> float | None:
-    """A number, or one as text, which is how Twilio has it; None for whatever else JSON holds."""
+    """A number, also as text, as Twilio writes it. None for any other JSON value."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -1,8 +1,8 @@
-"""What an issuer of TURN credentials did wrong, proved by making the same mistake again.
+"""Find an issuer's mistake in making TURN credentials, by making the same mistake again.
 
-Pure. Nothing here guesses: a mistake about the password is named only when the given password comes
-out of the given secret that way, and one about the user name only when the name shows it. Every
-form was tried on coturn 4.6.1 and 4.18.0, which take none of them.
+This isn't guessing. A mistake in the password is named only if it turns the given secret into the
+given password, and one in the user name only if the name shows it. Every form was tried on coturn
+4.6.1 and 4.18.0, which accept none of them.
 """
 
 from __future__ import annotations
@@ -53,46 +53,46 @@ class Mistake:
 MISTAKES: Mapping[str, Mistake] = {
     # --- the user name
     "milliseconds": Mistake(
-        "the time in its user name is in milliseconds, and coturn reads seconds",
+        "the time in its user name is in milliseconds, but coturn reads seconds",
         "Divide the time by 1000: Math.floor(Date.now() / 1000) + lifetime.",
     ),
     "microseconds": Mistake(
-        "the time in its user name is in microseconds, and coturn reads seconds",
+        "the time in its user name is in microseconds, but coturn reads seconds",
         "Divide the time by 1,000,000.",
     ),
     "nanoseconds": Mistake(
-        "the time in its user name is in nanoseconds, and coturn reads seconds",
+        "the time in its user name is in nanoseconds, but coturn reads seconds",
         "Divide the time by 1,000,000,000.",
     ),
     "date": Mistake(
-        "its user name has a date where coturn reads Unix time in seconds",
+        "its user name has a date where coturn expects Unix time in seconds",
         "Write the time as Unix time in seconds.",
     ),
     "fraction": Mistake(
-        "the time in its user name has a fraction, and coturn reads whole seconds",
+        "the time in its user name has a fraction, but coturn reads whole seconds",
         "Round the time down to whole seconds.",
     ),
     "time-after-2038": Mistake(
-        "the time in its user name is after 2038-01-19: coturn keeps 32 bits of it, and takes it "
-        "for one that has passed",
+        "the time in its user name is after 2038-01-19: coturn keeps only 32 bits of it and treats "
+        "it as past",
         "Give the credential a shorter lifetime.",
     ),
     "lifetime-as-time": Mistake(
-        "the number in its user name is a time in the 1970s, as when a lifetime is written in "
-        "place of the time at which the credential ends",
+        "the number in its user name is a time in the 1970s, probably a lifetime instead of the "
+        "time at which the credential ends",
         "Write the time at which it ends: Unix time now plus the lifetime, in seconds.",
     ),
     "time-missing": Mistake(
-        "its user name has no time, which coturn with use-auth-secret wants there",
+        "its user name has no time, which coturn with use-auth-secret needs",
         "Issue user names as TIMESTAMP:ID, and sign the whole user name.",
     ),
     "time-too-late": Mistake(
-        "the time stands behind the second colon of its user name, and coturn reads it before the "
-        "first or right behind it",
+        "the time comes after the second colon of its user name, but coturn reads it before or "
+        "right after the first",
         "Issue user names as TIMESTAMP:ID.",
     ),
     "name-unfit": Mistake(
-        "its user name has a blank, a quote or a backslash, which coturn answers with 400",
+        "its user name has a blank, a quote or a backslash, and coturn answers that with 400",
         "Leave these characters out of the user id.",
     ),
     "name-too-long": Mistake(
@@ -100,117 +100,117 @@ MISTAKES: Mapping[str, Mistake] = {
         f"Issue user names of at most {MAX_USERNAME_BYTES} bytes.",
     ),
     "password-in-name": Mistake(
-        "its user name is the name, a colon and the password",
+        "its user name contains the name, a colon and the password",
         "Put the name into username and the password into credential.",
     ),
     # --- the secret that the password was made with
     "secret-with-newline": Mistake(
-        "it is signed with the secret and a newline behind it",
-        "Take the newline off when the issuer reads the secret (strip, trim, echo -n).",
+        "it is signed with the secret and a newline after it",
+        "Remove the newline when the issuer reads the secret (strip, trim, echo -n).",
     ),
     "secret-with-blank": Mistake(
         "it is signed with the secret and a blank around it",
-        "Take blanks off when the issuer reads the secret.",
+        "Remove blanks when the issuer reads the secret.",
     ),
     "secret-in-quotes": Mistake(
         "it is signed with the secret in quotes",
-        "Take the quotes off where the issuer has its secret, often a .env file.",
+        "Remove the quotes where the issuer keeps its secret, often a .env file.",
     ),
     "secret-base64-decoded": Mistake(
         "it is signed with the secret decoded from base64",
-        "Use the secret's text as it stands in static-auth-secret as the key; do not decode it.",
+        "Use the secret's text, as it is in static-auth-secret, as the key. Don't decode it.",
     ),
     "secret-hex-decoded": Mistake(
         "it is signed with the secret decoded from hex",
-        "Use the secret's text as it stands in static-auth-secret as the key; do not decode it.",
+        "Use the secret's text, as it is in static-auth-secret, as the key. Don't decode it.",
     ),
     "secret-encoded": Mistake(
         "it is signed with the secret encoded once more (base64, hex, percent or UTF-16)",
-        "Use the secret's text as it stands in static-auth-secret as the key, as UTF-8.",
+        "Use the secret's text, as it is in static-auth-secret, as the key, in UTF-8.",
     ),
     "secret-percent-decoded": Mistake(
         "it is signed with the secret decoded from percent-encoding",
-        "Use the secret's text as it stands in static-auth-secret as the key; do not decode it.",
+        "Use the secret's text, as it is in static-auth-secret, as the key. Don't decode it.",
     ),
     "secret-hashed": Mistake(
         "it is signed with a hash of the secret",
-        "Use the secret itself as the key; do not hash it.",
+        "Use the secret itself as the key. Don't hash it.",
     ),
     "secret-in-other-case": Mistake(
         "it is signed with the secret in upper or lower case",
         "Use the secret's text unchanged as the key.",
     ),
     "secret-empty": Mistake(
-        "it is signed with an empty secret, as when the issuer's setting is not set",
-        "Give the issuer its secret, and let it refuse to start without one.",
+        "it is signed with an empty secret, probably because the issuer's setting is missing",
+        "Give the issuer its secret, and make it refuse to start without one.",
     ),
     "secret-undefined": Mistake(
-        "it is signed with the text undefined, null, None or nil in place of the secret",
-        "Give the issuer its secret, and let it refuse to start without one.",
+        "it is signed with the text undefined, null, None or nil instead of the secret",
+        "Give the issuer its secret, and make it refuse to start without one.",
     ),
     "secret-with-option": Mistake(
-        "it is signed with the whole line static-auth-secret=… in place of the secret",
-        "Give the issuer what stands behind the = alone.",
+        "it is signed with the whole line static-auth-secret=… instead of the secret",
+        "Give the issuer only the part after the =.",
     ),
     "secret-cut": Mistake(
-        "it is signed with a part of the secret, as when a shell or a .env file replaces what "
-        "follows a $ or cuts at a #, or a character was not copied",
+        "it is signed with only a part of the secret: a shell or a .env file may have replaced "
+        "what follows a $ or cut at a #, or a character wasn't copied",
         "Compare the issuer's secret with coturn's character by character; write $ as $$ in a "
         "compose file, and put the secret in single quotes in a shell.",
     ),
     # --- what was signed
     "time-signed-alone": Mistake(
-        "the time alone is signed, and not the whole user name",
+        "only the time is signed instead of the whole user name",
         "Sign the whole user name, TIMESTAMP:ID, as it is sent.",
     ),
     "user-signed-alone": Mistake(
-        "the user id alone is signed, and not the whole user name",
+        "only the user id is signed instead of the whole user name",
         "Sign the whole user name, TIMESTAMP:ID, as it is sent.",
     ),
     "name-signed-swapped": Mistake(
-        "what is signed has time and user id in another order than its user name",
-        "Sign the very text that is sent as the user name.",
+        "the signed text has time and user id in a different order from its user name",
+        "Sign exactly the text that is sent as the user name.",
     ),
     "name-signed-otherwise": Mistake(
-        "what is signed differs from its user name by separator, case, quotes, blanks or encoding",
-        "Sign the very text that is sent as the user name.",
+        "the signed text differs from its user name in separator, case, quotes, blanks or encoding",
+        "Sign exactly the text that is sent as the user name.",
     ),
     "name-signed-in-milliseconds": Mistake(
-        "what is signed has the time in another unit than its user name",
-        "Sign the very text that is sent as the user name.",
+        "the signed text has the time in a different unit from its user name",
+        "Sign exactly the text that is sent as the user name.",
     ),
     "name-signed-with-realm": Mistake(
-        "the realm is signed with the user name",
-        "Sign the user name alone; the realm plays no part in the password.",
+        "the realm is signed together with the user name",
+        "Sign only the user name. The realm isn't part of the password.",
     ),
     "nothing-signed": Mistake(
-        "an empty text is signed in place of the user name",
-        "Sign the user name, and see that it is not empty or undefined there.",
+        "an empty text is signed instead of the user name",
+        "Sign the user name, and check that it isn't empty or undefined there.",
     ),
     # --- how
     "other-digest": Mistake(
-        "it is signed with another digest than HMAC-SHA1",
-        f"Use HMAC-SHA1: {FORMULA}. coturn has no other.",
+        "it is signed with a digest other than HMAC-SHA1",
+        f"Use HMAC-SHA1: {FORMULA}. coturn supports no other.",
     ),
     "arguments-swapped": Mistake(
         "the user name is the key of the HMAC and the secret is the text",
         f"Swap the arguments: the secret is the key, the user name the text. {FORMULA}.",
     ),
     "no-hmac": Mistake(
-        "it is a plain hash of secret and user name, and no HMAC",
+        "it is a plain hash of secret and user name instead of an HMAC",
         f"Use HMAC-SHA1: {FORMULA}.",
     ),
     "long-term-key": Mistake(
-        "it is the MD5 of user:realm:password, the key that a client makes of a password itself",
+        "it is the MD5 of user:realm:password, the key that a client makes from a password",
         f"Hand out the password: {FORMULA}.",
     ),
     # --- how the digest became text
     "hex-digest": Mistake(
-        "the digest is in hex, and coturn takes it in base64",
+        "the digest is in hex, but coturn expects base64",
         "Encode the digest's bytes in base64 (digest('base64')).",
     ),
     "base64-of-hex": Mistake(
-        "it is the base64 of the digest's hex text, and not of its 20 bytes",
+        "it is the base64 of the digest's hex text instead of its 20 bytes",
         "Encode the digest's bytes in base64: binary output (raw_output, digest()), not hex.",
     ),
     "no-padding": Mistake(
@@ -218,8 +218,8 @@ MISTAKES: Mapping[str, Mistake] = {
         "Keep the padding of the base64.",
     ),
     "url-safe": Mistake(
-        "it is in the URL's alphabet of base64, with - and _ in place of + and /",
-        "Use the standard alphabet of base64, with + and /, and with the = at the end.",
+        "it is in URL-safe base64, with - and _ instead of + and /",
+        "Use standard base64, with + and /, and with the = at the end.",
     ),
     "base32": Mistake("the digest is in base32", "Encode the digest in base64."),
     "raw-bytes": Mistake(
@@ -227,27 +227,27 @@ MISTAKES: Mapping[str, Mistake] = {
     ),
     "percent-encoded": Mistake(
         "it is percent-encoded",
-        "Send it in JSON as it is; only a URL's query needs encoding.",
+        "Send it unchanged in JSON. Only a URL's query needs encoding.",
     ),
     "plus-as-blank": Mistake(
-        "its + became a blank, as when a form or a query is decoded",
-        "Do not decode it as a form, or encode it before it is sent as one.",
+        "its + became a blank, probably because it was decoded as a form or a query",
+        "Don't decode it as a form, or encode it before sending it as one.",
     ),
     "escaped": Mistake(
         "it is escaped for HTML or JSON once too often",
-        "Do not escape it: JSON's own encoding is enough.",
+        "Don't escape it. JSON's own encoding is enough.",
     ),
     "double-base64": Mistake("it is in base64 twice", "Encode the digest's bytes in base64 once."),
     "password-with-newline": Mistake(
         "it has a blank or a newline around or in it",
-        "Take it off: base64 of a command or of encodebytes ends with a newline.",
+        "Remove it. The base64 command and encodebytes end their output with a newline.",
     ),
     "password-in-quotes": Mistake(
         "it has quotes around it, or Python's b'…'",
-        "Take the quotes off; in Python add .decode().",
+        "Remove the quotes. In Python, add .decode().",
     ),
     "password-cut": Mistake(
-        "it is only a part of the right password", "Hand out all of its 28 characters."
+        "it is only a part of the right password", "Hand out all 28 characters."
     ),
     "password-in-other-case": Mistake(
         "it is the right password in upper or lower case", "Hand it out unchanged."
@@ -257,24 +257,24 @@ MISTAKES: Mapping[str, Mistake] = {
         "Swap the two: the user name goes into username, the password into credential.",
     ),
     "secret-as-password": Mistake(
-        "the secret itself is handed out as the password. Whoever has seen it can make credentials "
-        "of his own",
-        f"Hand out {FORMULA}, and change the secret: this one is known to clients.",
+        "the secret itself is handed out as the password. Anybody who has seen it can make "
+        "credentials",
+        f"Hand out {FORMULA}, and change the secret, since clients have seen this one.",
     ),
 }
-"""Name → what it means and what to change. The names are part of the evidence, and stay."""
+"""Name → what it means and what to change. The names are part of the evidence and never change."""
 
 TIME_MISSING = ("time-missing",)
-"""Of a name without a time, whose password is signed with the secret."""
+"""The mistake of a name without a time, if its password is signed with the secret."""
 
 BAD_REQUEST = frozenset({"name-unfit", "name-too-long"})
-"""What coturn answers with 400 instead of 401."""
+"""Mistakes that coturn answers with 400 instead of 401."""
 
 
 def diagnose(
     secrets: Sequence[Secret], username: str, password: str, *, realm: str = ""
 ) -> tuple[str, ...]:
-    """Names of the mistakes, those of the user name first; empty when none is proved."""
+    """Names of the mistakes, those of the user name first; empty if none is proved."""
     signed = in_password(secrets, username, password, realm=realm)
     named = in_name(username, password)
     if signed == ("members-swapped",):
@@ -292,13 +292,13 @@ _DATE = re.compile(r"(?:^|:)[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T :]|$)")
 _FRACTION = re.compile(r"(?:^|:)[0-9]{9,12}[.,][0-9]+(?::|$)")
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
 THE_SEVENTIES = 100_000_000
-"""Unix time up to March 1973: longer than any lifetime that is meant, long before any real time."""
+"""Unix time up to March 1973: longer than any real lifetime, and long before any real time."""
 
 
 def in_name(username: str, password: str = "") -> tuple[str, ...]:
-    """What a user name shows by itself to be wrong for coturn with use-auth-secret.
+    """Mistakes that the user name shows by itself, for coturn with use-auth-secret.
 
-    A name without any number shows nothing: it may be a static user's.
+    A name without a number shows nothing: it may be a fixed user's.
     """
     if password and username.endswith(f":{password}"):
         return ("password-in-name",)
@@ -329,14 +329,14 @@ def in_name(username: str, password: str = "") -> tuple[str, ...]:
 # --- the password ------------------------------------------------------------------------------
 
 Step = tuple[str, bytes]
-"""The mistake's name, "" for none, and the bytes that come of it."""
+"""The mistake's name, "" for none, and the resulting bytes."""
 
 
 def in_password(
     secrets: Sequence[Secret], username: str, password: str, *, realm: str = ""
 ) -> tuple[str, ...] | None:
-    """The fewest mistakes by which this password comes out of one of the secrets: () when it is
-    right, None when no way leads there.
+    """The fewest mistakes that turn one of the secrets into this password: () if it is right, None
+    if no known mistakes do.
     """
     rights = [(secret, password_for(secret, username)) for secret in secrets]
     if any(password == right for _, right in rights):
@@ -377,7 +377,7 @@ def in_password(
 
 
 def _keys(secret: str) -> Iterator[Step]:
-    """What an issuer may take for the key, the secret itself first."""
+    """Keys that an issuer may use, the secret itself first."""
     yield "", secret.encode()
     for end in ("\n", "\r\n", "\r"):
         yield "secret-with-newline", (secret + end).encode()
@@ -417,7 +417,7 @@ def _keys(secret: str) -> Iterator[Step]:
 
 
 def _messages(username: str, realm: str) -> Iterator[Step]:
-    """What an issuer may sign, the user name first."""
+    """Texts that an issuer may sign, the user name first."""
     yield "", username.encode(errors="replace")
     first, colon, second = username.partition(":")
     if colon and first and second:
@@ -447,7 +447,7 @@ _PLAIN_DIGESTS = ("sha1", "sha256", "md5")
 
 
 def _digests(key: bytes, message: bytes, username: str, realm: str) -> Iterator[Step]:
-    """What may be made of key and message, HMAC-SHA1 first."""
+    """Digests that an issuer may make from key and message, HMAC-SHA1 first."""
     yield "", hmac.digest(key, message, "sha1")
     for algorithm in _OTHER_DIGESTS:
         yield "other-digest", hmac.digest(key, message, algorithm)
@@ -467,7 +467,7 @@ def _digests(key: bytes, message: bytes, username: str, realm: str) -> Iterator[
 
 
 def _decoded(password: str) -> Iterator[Step]:
-    """The digests that this text may stand for, each with the mistake by which it does."""
+    """The digests that this text may encode, each with the mistake in the encoding."""
     yield from _plainly(password)
     repaired: tuple[tuple[str, Iterable[str]], ...] = (
         ("percent-encoded", (unquote(password), unquote(unquote(password)))),
@@ -481,7 +481,7 @@ def _decoded(password: str) -> Iterator[Step]:
             if text == password:
                 continue
             for inner, raw in _plainly(text):
-                # Two of these at once are one too many to be told in a sentence.
+                # Two of these at once are too many for one sentence.
                 if not inner:
                     yield name, raw
 
@@ -505,7 +505,7 @@ def _plainly(text: str) -> Iterator[Step]:
 
 
 def _inside(decoded: bytes) -> Iterator[Step]:
-    """What is encoded within base64: hex, or base64 once more."""
+    """Bytes that are encoded within base64: as hex, or as base64 once more."""
     try:
         text = decoded.decode("ascii")
     except UnicodeDecodeError:

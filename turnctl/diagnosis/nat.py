@@ -1,8 +1,7 @@
-"""How a NAT behaves, judged from what STUN servers answered (RFC 4787, RFC 5780).
+"""Judge how a NAT behaves, and what it means for calls, from STUN answers (RFC 4787, RFC 5780).
 
-Pure: takes what was seen and gives a behaviour and what it means for calls. Silence proves
-filtering only where the address that kept silent answers when it is asked; what was not proved is
-unknown.
+Silence proves filtering only if the silent address answers when it is asked directly. Otherwise the
+behaviour is unknown.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ class Mapping(StrEnum):
     ADDRESS_DEPENDENT = "address-dependent"
     ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent"
     DEPENDENT = "endpoint-dependent"
-    """One of the two above; telling them apart takes a server with two ports."""
+    """One of the two above; only a server with two ports shows which."""
     UNKNOWN = "unknown"
 
 
 class Filtering(StrEnum):
-    """Whose packets come in to a port that has sent to somebody (RFC 4787 section 5)."""
+    """From which addresses packets reach a port that has sent one (RFC 4787 section 5)."""
 
     ENDPOINT_INDEPENDENT = "endpoint-independent"
     ADDRESS_DEPENDENT = "address-dependent"
@@ -46,7 +45,7 @@ Method = Literal["rfc5780", "two-servers", "one-server", "none"]
 
 @dataclass(frozen=True, slots=True)
 class BindingResult:
-    """What became of one Binding request; `source` is where the answer came from."""
+    """The result of one Binding request; `source` is where the answer came from."""
 
     asked: Address
     outcome: Outcome
@@ -58,10 +57,10 @@ class BindingResult:
 class NatEvidence:
     """Everything seen over one family.
 
-    `answers` are to one and the same socket. `other` is the OTHER-ADDRESS of a server that has one
-    (RFC 5780 section 7.4); that server was asked, by a socket that sent to nobody else, to answer
-    from there (`from_other`) and from its other port alone (`from_other_port`). `hairpin` says
-    whether two sockets here reach each other at their mapped addresses, None when not tried.
+    `answers` all belong to one socket. `other` is a server's OTHER-ADDRESS (RFC 5780 section 7.4).
+    A socket that sent to nobody else asked that server to answer from there (`from_other`), and
+    only from its other port (`from_other_port`). `hairpin` says whether two sockets here reach each
+    other at their mapped addresses, None if that wasn't tried.
     """
 
     family: Family
@@ -86,7 +85,7 @@ class Behaviour:
 
     @property
     def is_known(self) -> bool:
-        """Whether it could be told how calls fare."""
+        """Whether the mapping is known, and so how calls will work."""
         return self.mapping is not Mapping.UNKNOWN
 
 
@@ -106,7 +105,7 @@ def judge(seen: NatEvidence) -> Behaviour:
 
 
 def _from_outside(answers: Sequence[BindingResult]) -> list[BindingResult]:
-    """The answers that count: a server in the private network is on this side of the NAT."""
+    """Answers from beyond the NAT. A server on the private network is on this side of it."""
     answered = [one for one in answers if one.mapped]
     return [one for one in answered if not is_private(one.asked[0])] or answered
 
@@ -165,8 +164,8 @@ def _method(seen: NatEvidence, outside: Sequence[BindingResult]) -> Method:
 
 
 _SYMMETRIC = (
-    "Symmetric NAT: calls connect directly only with peers on the open internet or behind a NAT "
-    "that lets in every port of a host it sent to; all others need the TURN relay."
+    "Symmetric NAT: calls connect directly only with peers on the open internet, or behind a NAT "
+    "that lets in every port of a host it sent to. All others need the TURN relay."
 )
 
 _DIRECT = {
@@ -174,27 +173,27 @@ _DIRECT = {
     Filtering.ADDRESS_DEPENDENT: "with every peer whose network lets UDP through.",
     Filtering.ADDRESS_AND_PORT_DEPENDENT: "except with peers behind a symmetric NAT, which need "
     "the TURN relay.",
-    Filtering.UNKNOWN: "with most peers; whether with those behind a symmetric NAT, only a server "
-    "with RFC 5780 can tell.",
+    Filtering.UNKNOWN: "with most peers. Only a server with RFC 5780 can show whether that "
+    "includes peers behind a symmetric NAT.",
 }
 
 
 def _meaning(mapping: Mapping, filtering: Filtering, outside: Sequence[BindingResult]) -> str:
     if not outside:
         return (
-            "No server answered over UDP: if they are up, this network blocks UDP, and calls need "
-            "a TURN relay over TCP or TLS, best turns: on port 443."
+            "No server answered over UDP. If they are up, this network blocks UDP, and calls need "
+            "a TURN relay over TCP or TLS, preferably turns: on port 443."
         )
     match mapping:
         case Mapping.UNKNOWN if all(is_private(one.asked[0]) for one in outside):
             return (
-                "Only servers in this private network answered, and the NAT is not between here "
-                "and them: name one on the internet with --stun."
+                "Only servers on this private network answered, and the NAT isn't between here and "
+                "them. Name one on the internet with --stun."
             )
         case Mapping.UNKNOWN:
             return (
-                "There is a NAT, and one server is not enough to tell how it maps: name a second "
-                "one with --stun."
+                "There is a NAT, but one server isn't enough to find out how it maps. Name a "
+                "second one with --stun."
             )
         case Mapping.NONE if filtering is Filtering.ENDPOINT_INDEPENDENT:
             return f"No NAT and no firewall: calls connect directly {_DIRECT[filtering]}"

@@ -1,7 +1,6 @@
-"""What happened: one frozen record a step of a probe, without judgement.
+"""Record what happened in each step of a probe, without judging it.
 
-Owns the vocabulary between probes and findings. An observation says what was sent, what came and
-when; what follows from it is `findings`' business. Unknown is an outcome of its own, never False.
+Probes make these records and rules read them. Unknown is an outcome of its own, never False.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`url` as configured; `family` None where it plays no part; `at_ms` since the check began.
+    """`url` as configured; `family` None if it doesn't matter; `at_ms` since the check began.
 
     `entry` tells apart the entries of a list that have one URL and several user names.
     """
@@ -66,9 +65,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange(Observation):
-    """A step that asks and is answered. `code` and `reason` are STUN's (RFC 8489 14.8).
+    """A request and how it ended. `code` and `reason` are STUN's (RFC 8489 section 14.8).
 
-    `came_from` is the address of an answer that did not come from the one that was asked.
+    `came_from` is the answer's address, if it isn't the one that was asked.
     """
 
     outcome: Outcome
@@ -81,9 +80,9 @@ class Exchange(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer(Exchange):
-    """The service that hands out iceServers was asked. `code` is the HTTP status.
+    """A request to the service that hands out iceServers. `code` is the HTTP status.
 
-    `ttl` in seconds as announced, else as the usernames' expiry says; None when neither does.
+    `ttl` is in seconds, as announced, otherwise by the user names' expiry; None if neither exists.
     """
 
     servers: int = 0
@@ -92,13 +91,13 @@ class Issuer(Exchange):
     """Whether a cache on the way may hand the same credential to others."""
     usernames: tuple[str, ...] = ()
     clock: float | None = None
-    """Seconds by which its clock is ahead of this machine's, None when the answer does not tell."""
+    """Seconds by which its clock is ahead of this machine's, None if the answer doesn't show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRejected(Observation):
-    """A URL that RFC 7064/7065 do not allow; `reason` says where it is wrong, and `where` in which
-    member of the list it stands.
+    """A URL that RFC 7064 and RFC 7065 don't allow. `reason` says what is wrong, and `where` is the
+    member of the list that has it.
     """
 
     reason: str
@@ -107,7 +106,7 @@ class UrlRejected(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlDisputed(Observation):
-    """A URL that can be probed and that clients do not agree on. When it `throws`, a browser takes
+    """A URL that can be probed but that clients treat differently. If it `throws`, a browser uses
     nothing of the whole list.
     """
 
@@ -118,8 +117,8 @@ class UrlDisputed(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFault(Observation):
-    """A member of the list that is wrong (`icelist`). `url` is the first one of its entry,
-    or the target where it has none.
+    """A wrong member of the list (`icelist`). `url` is the first one of its entry, or the target if
+    the entry has none.
     """
 
     kind: Kind
@@ -130,7 +129,7 @@ class ListFault(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution(Exchange):
-    """The host's addresses of one family; empty with OK means that it has none."""
+    """The host's addresses of one family. Empty with OK means that it has none."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -163,9 +162,9 @@ class TlsHandshake(Exchange):
     not_after: str = ""
     days_left: float | None = None
     unfit: str = ""
-    """Why a browser refuses the certificate although the handshake succeeded."""
+    """Why a browser rejects the certificate although the handshake succeeded."""
     endless: bool = False
-    """Whether it had not ended when the patience was over."""
+    """Whether it hadn't ended when the time was up."""
     public_names: tuple[str, ...] = ()
     """Subjects and issuers of a chain that leads to a root of this machine's own store."""
 
@@ -177,8 +176,8 @@ class PlainBinding(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alpn(Exchange):
-    """A TLS handshake that names TURN as its protocol (RFC 7443); `chosen` is empty where the
-    server names none, which is right as well.
+    """A TLS handshake that names TURN as its protocol (RFC 7443). `chosen` is empty if the server
+    names none, which is fine too.
     """
 
     chosen: str = ""
@@ -186,7 +185,7 @@ class Alpn(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding(Exchange):
-    """STUN Binding (RFC 8489 section 3). `remote` is the server's address that was asked."""
+    """STUN Binding (RFC 8489 section 3). `remote` is the address that was asked."""
 
     protocol: RelayProtocol
     remote: Address
@@ -199,7 +198,7 @@ class Binding(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyHops(Observation):
-    """TTL or hop limit of what the server sent over UDP in one session, as it arrived here."""
+    """TTL or hop limit of the server's UDP packets in one session, as they arrived here."""
 
     remote: Address
     first: int
@@ -210,11 +209,11 @@ class ReplyHops(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Afterwards(Observation):
-    """What the server still answered after it had left an authenticated Allocate over UDP
-    unanswered, asked from new sockets at the same port.
+    """Whether the server still answered new sockets at the same port, after it had not answered an
+    authenticated Allocate over UDP.
 
-    `udp` is OK when one of `sent` Bindings over UDP was answered with whatever, `tcp` when an
-    authenticated Allocate over TCP was granted.
+    `udp` is OK if one of `sent` Bindings over UDP had any answer, `tcp` if an authenticated
+    Allocate over TCP was granted.
     """
 
     udp: Outcome
@@ -230,16 +229,16 @@ class Challenge(Exchange):
     nonce: str | None = None
     relayed: Address | None = None
     unix: float | None = None
-    """This machine's Unix time when it came: what the nonce's time is compared with."""
+    """This machine's Unix time at the answer, to compare with the nonce's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(Exchange):
     """An authenticated Allocate (RFC 8656 section 7).
 
-    `label` is "a" for the one that is proved, "b" for its partner in the echo, "sample" for one
-    more relay port, "fresh" and "far-future" for experiments on a refused credential. `held` and
-    `released` count this check's own allocations of the same user when it asked.
+    `label` is "a" for the one that is tested, "b" for its partner in the echo, "sample" for one
+    more relay port, and "other-user" for another user's. `held` and `released` count this check's
+    own allocations of the same user at that time.
     """
 
     label: Literal["a", "b", "sample", "other-user"] = "a"
@@ -248,7 +247,7 @@ class Allocation(Exchange):
     mapped: Address | None = None
     lifetime: int | None = None
     realm: str | None = None
-    """Of an error: what the server now asks for."""
+    """In an error: the realm that the server asks for now."""
     held: int = 0
     released: int = 0
     resent: int = 0
@@ -259,7 +258,7 @@ class Allocation(Exchange):
 class DualAllocation(Exchange):
     """One Allocate for relays of both families (RFC 8656 section 7.1).
 
-    `relayed` is what was granted; `code` the reason why one family was not.
+    `relayed` has the granted addresses; `code` says why one family was refused.
     """
 
     relayed: tuple[Address, ...] = ()
@@ -267,14 +266,17 @@ class DualAllocation(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyLeftOut(Exchange):
-    """Over IPv6, an Allocate that names no family, as browsers send it; `relayed` when granted."""
+    """An Allocate over IPv6 that names no family, as browsers send it; `relayed` if granted."""
 
     relayed: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement(Observation):
-    """One credential shown to the same port from several sockets, without allocating."""
+    """How often the same port accepted and refused one credential from several sockets.
+
+    Nothing is allocated for it.
+    """
 
     taken: int
     refused: int
@@ -282,11 +284,11 @@ class Agreement(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial(Exchange):
-    """A credential shown in place of one that was refused, without allocating: OK when the server
-    took it, ERROR when it did not.
+    """Another credential tried in place of a refused one, without allocating: OK if the server
+    accepted it, ERROR if not.
 
-    `kind` is "same-name" for the refused user name, signed with the secret at hand, and "fresh" for
-    a new credential; `expires` is its end in Unix time. `source` is who made it.
+    `kind` is "same-name" for the refused user name signed with the secret at hand, and "fresh" for
+    a new credential. `expires` is its end in Unix time, and `source` is who made it.
     """
 
     kind: Literal["same-name", "fresh"]
@@ -296,12 +298,12 @@ class Trial(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongCredential(Exchange):
-    """An Allocate with a password made up on the spot: ERROR is right, OK means an open relay."""
+    """An Allocate with a made-up password: ERROR is right, OK means an open relay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission(Exchange):
-    """CreatePermission or ChannelBind for one peer, and whose address that is."""
+    """CreatePermission or ChannelBind for one peer; `purpose` says whose address that is."""
 
     peer: str
     purpose: Literal["client", "own-relay", "public", "reference"]
@@ -309,9 +311,8 @@ class Permission(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recomputed(Observation):
-    """A refused password, made anew from the secret at hand: `right` when it comes out as coturn
-    makes it, and otherwise the `mistakes` by which it does, none when no way
-    leads to it.
+    """A refused password compared with the secret at hand. `right` if coturn makes the same one
+    from it; otherwise the `mistakes` that lead to it, or none if no known mistakes do.
     """
 
     right: bool
@@ -320,10 +321,11 @@ class Recomputed(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound(Exchange):
-    """A packet from an own socket to the relayed address, and a reply through the relay.
+    """Packets from this machine to the relayed address, and a reply through the relay.
 
-    OK when both arrived; SILENT when the packet never came; UNKNOWN when that proves nothing.
-    `elsewhere` is where one arrived instead: the relay's port at the server's own address.
+    OK if a packet arrived, SILENT if none did, UNKNOWN if that proves nothing. `replied` says
+    whether the reply came. `elsewhere` is where one arrived instead: the relay's port at the
+    server's own address.
     """
 
     relayed: Address
@@ -338,7 +340,7 @@ class Inbound(Exchange):
 class Echo(Exchange):
     """Data between two relayed addresses of this URL; `rtts_ms` sorted, in milliseconds.
 
-    `large` counts those of the packets that had the size of video's.
+    `large_sent` and `large_received` count the packets as large as video's.
     """
 
     sent: int = 0
@@ -356,7 +358,7 @@ class Echo(Exchange):
         return (self.sent - self.received) / self.sent if self.sent else 0.0
 
     def percentile(self, share: float) -> float | None:
-        """Nearest-rank percentile of the round trips in ms, None when nothing returned."""
+        """Percentile of the round trips in ms, None if nothing returned."""
         if not self.rtts_ms:
             return None
         return self.rtts_ms[min(len(self.rtts_ms) - 1, int(share * len(self.rtts_ms)))]
@@ -364,7 +366,7 @@ class Echo(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayEcho(Exchange):
-    """STUN through the relay to an independent server: `seen` is where its traffic leaves."""
+    """STUN through the relay to an independent server; `seen` is the address it leaves from."""
 
     relayed: Address
     seen: Address | None = None
@@ -372,9 +374,9 @@ class RelayEcho(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPolicy(Observation):
-    """Peers that a relay has no business with: how many were asked for, which were allowed.
+    """Peers that a relay shouldn't reach: how many were asked for, and which were allowed.
 
-    Permissions alone are asked for; nothing is sent.
+    Only permissions are asked for; nothing is sent.
     """
 
     asked: int
@@ -383,7 +385,7 @@ class PeerPolicy(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amplification(Observation):
-    """Bytes of a Binding request over UDP and of its answer, UDP payload alone."""
+    """Bytes of a Binding request over UDP and of its answer, only the UDP payload."""
 
     request: int
     response: int
@@ -391,7 +393,7 @@ class Amplification(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedAddresses(Observation):
-    """One socket as two servers see it: the mapped addresses."""
+    """The mapped addresses of one socket, as two servers see it."""
 
     mapped: tuple[Address, ...]
 
@@ -410,7 +412,7 @@ class Release(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control(Exchange):
-    """The same host and port tried over the other transport, after the configured one failed."""
+    """A try of the same host and port over the other transport, after the configured one failed."""
 
     transport: Literal["udp", "tcp"]
     remote: Address
@@ -420,7 +422,7 @@ class Control(Exchange):
 class Reference(Exchange):
     """STUN over UDP to a server that has nothing to do with the target (`--stun-echo`).
 
-    `tcp` is how a TCP connect to the same port ended, tried when UDP was silent.
+    `tcp` is how a TCP connect to the same port ended, tried if UDP was silent.
     """
 
     mapped: Address | None = None
@@ -429,7 +431,7 @@ class Reference(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceLeg(Exchange):
-    """Two ICE agents that had to connect with a candidate of that kind, and exchanged data.
+    """Two ICE agents that connect with only that kind of candidate and exchange data.
 
     `via` is the type of the remote candidate in the pair that was nominated.
     """
@@ -442,7 +444,7 @@ class IceLeg(Exchange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateSeen(Observation):
-    """An ICE candidate as it was found (RFC 8445 section 5.1); `at_ms` is its time."""
+    """An ICE candidate (RFC 8445 section 5.1); `at_ms` is when it was found."""
 
     type: Literal["host", "srflx", "relay"]
     protocol: Literal["udp"] = "udp"

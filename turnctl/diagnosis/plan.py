@@ -1,6 +1,6 @@
-"""What to probe: a pure function from iceServers and options to a list of probes.
+"""Plan the probes: one for each URL and family, from iceServers and options.
 
-Refuses to know the network: whether a name has addresses of a family is found out by the probe.
+A plan doesn't use the network. The probe finds out whether a name has addresses of a family.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["Plan", "Probe", "make_plan"]
 class Probe:
     """One URL over one family.
 
-    `stun_port` is where the same host should answer STUN over UDP: needed to learn our own
-    mapped address, also when this URL itself is TCP or TLS. It follows from this URL alone: what
-    another URL of the list says may be wrong. `entry` counts the entries of the list that have this
-    URL with another user name before this one.
+    `stun_port` is where the same host should answer STUN over UDP. The probe learns its own mapped
+    address there, even if this URL is TCP or TLS. It follows only from this URL, since another URL
+    of the list may be wrong. `entry` counts the earlier entries of the list that have this URL with
+    another user name.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Probe:
 
     @property
     def protocol(self) -> RelayProtocol:
-        """What runs to the server. Browsers take `turns:` with transport=udp for TCP; so do we."""
+        """The protocol to the server. As in browsers, `turns:` with transport=udp means TCP."""
         if self.uri.secure:
             return "tls"
         return self.uri.transport
@@ -45,7 +45,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Probes in the order of the URLs, and the URLs that cannot be probed at all.
+    """Probes in the order of the URLs, and the URLs that can't be probed at all.
 
     `unauthenticated` are TURN URLs that came without username and credential.
     """
@@ -54,12 +54,12 @@ class Plan:
     rejected: tuple[UrlRejected, ...] = ()
     unauthenticated: tuple[str, ...] = ()
     complete: bool = False
-    """Whether these are all the URLs a client is given: then what is missing can be judged."""
+    """Whether these are all the URLs that a client gets. Only then can missing ones be judged."""
     disputed: tuple[UrlDisputed, ...] = ()
-    """URLs that are probed and that clients do not agree on."""
+    """URLs that are probed but that clients treat differently."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to probe, or to say of the URLs."""
+        """Whether there is anything to probe, or to report about the URLs."""
         return bool(self.probes or self.rejected or self.unauthenticated)
 
     @property
@@ -75,10 +75,10 @@ def make_plan(
     complete: bool = False,
     places: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Each well-formed URL once for each family it can have (a literal address has one).
+    """Each well-formed URL once for each family that it can have (a literal address has one).
 
-    `places` has the member of the list in which a URL stands; what browsers make of such a URL is
-    judged there, and not where a person gave it by hand.
+    `places` gives the member of the list in which a URL appears. Only such a URL is judged by how
+    browsers read it, not one that a person gave by hand.
     """
     places = places or {}
     disputed: dict[str, UrlDisputed] = {}

@@ -1,9 +1,8 @@
-"""How well a relay's ports were sampled: arithmetic over the ports that a server gave.
+"""Compute how well a relay's port range was sampled, from the ports that a server gave.
 
-Owns the thirds of the range and what a number of samples proves. Refuses to know how they were
-made. The server alone chooses a relay's port (RFC 8656 section 7.2), and EVEN-PORT with
-RESERVATION-TOKEN only adds the next higher one, at the same place of the range. So a client asks
-again until it has seen ports of each third, and says what it may have missed.
+Only the server chooses a relay's port (RFC 8656 section 7.2). EVEN-PORT with RESERVATION-TOKEN only
+adds the next higher one, at the same place in the range. So a client asks again until it has seen
+ports of each third, and reports how likely it missed a closed part.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ DYNAMIC = (49152, 65535)
 """Where RFC 8656 section 7.2 puts relays, and coturn too unless min-port and max-port are set."""
 
 SHARES = (Fraction(1, 2), Fraction(1, 4), Fraction(1, 10))
-"""Parts of the range that may be closed, for which the chance to miss them is told."""
+"""Closed parts of the range for which the evidence gives the chance of missing them."""
 
 
 def thirds(ports: Collection[int]) -> tuple[int, int, int]:
@@ -38,7 +37,7 @@ def _third(port: int, low: int, high: int) -> int:
 
 
 def _range(ports: Collection[int]) -> tuple[int, int]:
-    """The dynamic ports where these are spread over them, else no more than was seen."""
+    """The dynamic ports if the given ones are spread over them, otherwise only what was seen."""
     low, high = DYNAMIC
     inside = all(low <= port <= high for port in ports)
     if inside and len({_third(port, low, high) for port in ports}) > 1:
@@ -47,7 +46,7 @@ def _range(ports: Collection[int]) -> tuple[int, int]:
 
 
 def evidence(samples: Iterable[Inbound]) -> dict[str, Any] | None:
-    """What was tried and what it proves, as JSON values; None when no sample proves anything."""
+    """The samples and what they prove, as JSON values; None if no sample proves anything."""
     proved = {
         one.relayed[1]: one.outcome is Outcome.OK
         for one in samples

@@ -67,8 +67,8 @@ def judge(
                 code,
                 Severity.WARN if share >= NOTICEABLE else Severity.INFO,
                 f"IPv{family}",
-                f"{lost} packets were lost because socket buffers were full: {share:.2%} of all "
-                f"{done} since the host started",
+                f"{share:.2%} of all packets {done} since the host started were lost because "
+                f"socket buffers were full ({lost} of {lost + total})",
                 lost=lost,
                 total=total,
                 **{limit: limits.get(limit)},

@@ -1,7 +1,7 @@
 """The look at the certificate and its key: whether both are set, exist, can be read by coturn's
 user, and belong together. Otherwise coturn starts without TLS, and only its log says so.
 
-`judge_options` is pure. `look` reads the files.
+`judge_options` needs only the configuration. `look` reads the files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The look at a compose file on its own: the ports that it publishes, whether coturn uses those,
 and which version of coturn it runs.
 
-Pure: text in, findings out. Files that compose would extend or merge aren't looked at.
+Files that compose would extend or merge aren't looked at.
 """
 
 from __future__ import annotations

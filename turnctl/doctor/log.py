@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from turnctl.coturn.log import Kind, complaints
+from turnctl.coturn.log import Topic, complaints
 from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.look import Look
-from turnctl.doctor.storage import Log
+from turnctl.doctor.storage import CoturnLog
 
 __all__ = ["judge", "look"]
 
-CODES = {Kind.CONFIGURATION: "configuration-refused", Kind.LISTENER: "listener-failed"}
+CODES = {Topic.CONFIGURATION: "configuration-refused", Topic.LISTENER: "listener-failed"}
 
 
-def look(log: Log) -> Look:
+def look(log: CoturnLog) -> Look:
     """What coturn complained about."""
     seen = f"{log.place}: {len(log.text.splitlines())} lines"
     return Look("log", seen, tuple(judge(log)))
 
 
-def judge(log: Log) -> Iterator[Finding]:
+def judge(log: CoturnLog) -> Iterator[Finding]:
     """A finding for each complaint, in coturn's own words."""
     for one in complaints(log.text):
         text = f"coturn says: {one.text}"
-        yield found(CODES[one.kind], Severity.FAIL, log.place, text, line=one.line)
+        yield found(CODES[one.topic], Severity.FAIL, log.place, text, line=one.line)

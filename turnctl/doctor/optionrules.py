@@ -2,7 +2,7 @@
 most of them, and then refuses clients or lets them reach too much. Each was tried with 4.6.1 and
 4.18.0; docs/coturn-options.md has the results.
 
-Pure: a parsed file and the version that reads it in, findings out.
+No file is read here: a parsed configuration and its version go in, and findings come out.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from turnctl.diagnosis.catalogue import Finding, Severity
 from turnctl.doctor import addressrules, authrules, certificates
 from turnctl.doctor.addressrules import address_of, is_name
 from turnctl.doctor.catalogue import found
-from turnctl.host.addresses import DENIED, Range, is_private
+from turnctl.host.addresses import DENIED, AddressRange, is_private
 
 __all__ = ["judge"]
 
 FAIL, WARN = Severity.FAIL, Severity.WARN
 
-COMMENT = re.compile(r"[ \t]#")
 READ = re.compile(r"\d+[ \t]")
 """A number with text after it. coturn reads only the number."""
 NOT_UTF8 = re.compile(r"\\x[89a-f][0-9a-f]")
@@ -96,7 +95,9 @@ def _option(conf: Conf, line: Line, version: Version | None) -> Iterator[Finding
     name, place = line.option, conf.at(line)
     match support(name, version):
         case Support.UNKNOWN:
-            yield found("option-unknown", FAIL, place, f"coturn has no {name!r:.60}{_hint(line)}")
+            yield found(
+                "option-unknown", FAIL, place, f"coturn has no option {name!r:.60}{_hint(line)}"
+            )
         case Support.LATER:
             text = f"coturn {version} doesn't have {name} yet: a newer version does"
             yield found("option-unknown", FAIL, place, text)
@@ -129,7 +130,7 @@ def _value(conf: Conf, line: Line) -> Finding | None:
     name, value, place = line.option, line.value, conf.at(line)
     if name not in KNOWN:
         return None
-    if len(f"{name}{line.raw}".encode()) >= LONGEST:
+    if line.cut:
         text = f"{name} has more than {LONGEST} bytes: coturn cuts the line there"
         return found("line-too-long", FAIL, place, text)
     if name in VALUELESS:
@@ -137,7 +138,7 @@ def _value(conf: Conf, line: Line) -> Finding | None:
             text = f"{name}={value} switches it on, as any value does"
             return found("value-invalid", FAIL, place, text)
         return None
-    if not _is_quoted(line) and COMMENT.search(line.raw):
+    if line.commented:
         if name in NUMBERS | LIFETIMES and READ.match(value):
             text = (
                 f"coturn reads {name} up to the blank, but in other options such text is part of "
@@ -156,11 +157,6 @@ def _value(conf: Conf, line: Line) -> Finding | None:
     if name in {"denied-peer-ip", "allowed-peer-ip"}:
         return _peer_range(conf, line)
     return None
-
-
-def _is_quoted(line: Line) -> bool:
-    written = line.raw.lstrip(" =\t").rstrip()
-    return len(written) > 1 and written[0] == written[-1] == '"'
 
 
 def _ends(line: Line) -> str | None:
@@ -235,12 +231,12 @@ def _peer_range(conf: Conf, line: Line) -> Finding | None:
     return None
 
 
-def _range(text: str) -> Range | None:
+def _range(text: str) -> AddressRange | None:
     low, _, high = text.partition("-")
     first, last = address_of(low), address_of(high or low)
     if first is None or last is None or first.version != last.version:
         return None
-    return Range(first, last, "") if int(first) <= int(last) else None
+    return AddressRange(first, last, "") if int(first) <= int(last) else None
 
 
 def _repeated(conf: Conf) -> Iterator[Finding]:
@@ -294,7 +290,7 @@ def _peers(conf: Conf) -> Iterator[Finding]:
         yield found("deny-list-incomplete", severity, conf.place, text, missing=missing)
 
 
-def _covered(wanted: Range, denied: list[Range]) -> bool:
+def _covered(wanted: AddressRange, denied: list[AddressRange]) -> bool:
     """Whether the ranges together cover all of it."""
     at = int(wanted.first)
     mine = (one for one in denied if one.first.version == wanted.first.version)

@@ -11,13 +11,13 @@ from typing import Any
 from turnctl.doctor.look import Look, worst
 from turnctl.reports.text import finding_groups
 
-__all__ = ["Report"]
+__all__ = ["DoctorReport"]
 
 SCHEMA = "signalpost.doctor/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """All looks, with the time when they began and the milliseconds they took."""
 
     looks: tuple[Look, ...]

@@ -15,15 +15,15 @@ from turnctl.doctor.looks import container_looks, host_looks
 from turnctl.doctor.storage import ContainerStorage, DirectoryStorage, Storage
 from turnctl.doctor.subject import Ask, Installed, of_container, of_host
 
-__all__ = ["NothingToLookAt", "Target", "WrongTarget", "run"]
+__all__ = ["NothingToLookAt", "Selection", "WrongSelection", "run"]
 
 PROJECT = "signalpost"
 DIRECTORIES = (Path(".signalpost"), Path("/var/lib/signalpost"))
 """Where `turnctl init` and the containers have the data."""
 
 
-class WrongTarget(Exception):
-    """The target that was named can't be looked at. The text names the option."""
+class WrongSelection(Exception):
+    """What was selected can't be looked at. The text names the option."""
 
 
 class NothingToLookAt(Exception):
@@ -31,9 +31,10 @@ class NothingToLookAt(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What was named. `config` and `container` stand alone; without any of them doctor searches
-    for a deployment. `version` is the coturn that will read `config`."""
+class Selection:
+    """What the options select. `config` and `container` are used alone. With neither, doctor looks
+    at a deployment: the named one, or one that it finds. `version` is the coturn that will read
+    `config`."""
 
     directory: Path | None = None
     project: str | None = None
@@ -42,18 +43,18 @@ class Target:
     version: Version | None = None
 
 
-def run(target: Target, ask: Ask, installed: Installed) -> tuple[Look, ...]:
-    """All looks at the target. Raises WrongTarget or NothingToLookAt."""
-    if target.config is not None:
+def run(selection: Selection, ask: Ask, installed: Installed) -> tuple[Look, ...]:
+    """All looks at the selection. Raises WrongSelection or NothingToLookAt."""
+    if selection.config is not None:
         try:
-            return lint.lint(target.config, target.version, installed)
+            return lint.lint(selection.config, selection.version, installed)
         except Unseen as error:
-            raise WrongTarget(f"--config {error}") from error
-    if target.container is not None:
-        return _look_at_container(target.container, ask, installed)
-    project = _project(target.project)
+            raise WrongSelection(f"--config {error}") from error
+    if selection.container is not None:
+        return _look_at_container(selection.container, ask, installed)
+    project = _project(selection.project)
     try:
-        storage = _storage(target, project)
+        storage = _storage(selection, project)
         return tuple(host_looks(of_host(storage, project, ask, installed)))
     finally:
         if isinstance(project, Project):
@@ -85,15 +86,17 @@ def _project(name: str | None) -> Project | Unseen:
     return project
 
 
-def _storage(target: Target, project: Project | Unseen) -> Storage:
+def _storage(selection: Selection, project: Project | Unseen) -> Storage:
     """The directory that was named, else the project's containers, else a default directory."""
-    if target.directory is not None:
-        if not target.directory.is_dir():
-            raise WrongTarget(
-                f"--dir {target.directory}: there is no such directory; turnctl init makes one"
+    if selection.directory is not None:
+        if not selection.directory.is_dir():
+            raise WrongSelection(
+                f"--dir {selection.directory}: there is no such directory; turnctl init makes one"
             )
-        return DirectoryStorage(target.directory)
-    if isinstance(project, Project) and (target.project is not None or project.service("coturn")):
+        return DirectoryStorage(selection.directory)
+    if isinstance(project, Project) and (
+        selection.project is not None or project.service("coturn")
+    ):
         return ContainerStorage(project)
     for directory in DIRECTORIES:
         if directory.is_dir():

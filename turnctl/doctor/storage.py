@@ -15,7 +15,7 @@ from turnctl.doctor.containerdata import Container
 from turnctl.doctor.dockerengine import Project
 from turnctl.doctor.readfile import File
 
-__all__ = ["TURNSERVER", "ContainerStorage", "DirectoryStorage", "Log", "Obstacle", "Storage"]
+__all__ = ["TURNSERVER", "ContainerStorage", "CoturnLog", "DirectoryStorage", "Obstacle", "Storage"]
 
 TURNSERVER = "coturn/turnserver.conf"
 IN_CONTAINER = "/var/lib/signalpost"
@@ -26,7 +26,7 @@ Obstacle = Callable[[str, File], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class CoturnLog:
     """coturn's log. `place` is its name for people."""
 
     place: str
@@ -50,7 +50,7 @@ class Storage(Protocol):
     def file(self, name: str) -> File | None:
         """A file of the data directory. An absolute path is one that coturn sees."""
 
-    def log(self) -> Log | None:
+    def log(self) -> CoturnLog | None:
         """coturn's log."""
 
     def obstacle(self, conf: Conf) -> Obstacle:
@@ -77,10 +77,10 @@ class DirectoryStorage:
     def file(self, name: str) -> File | None:
         return readfile.read(self.directory / name)
 
-    def log(self) -> Log | None:
+    def log(self) -> CoturnLog | None:
         path = self.directory / "coturn.log"
         file = readfile.read(path)
-        return None if file is None else Log(str(path), file.content.decode(errors="replace"))
+        return None if file is None else CoturnLog(str(path), file.content.decode(errors="replace"))
 
     def obstacle(self, conf: Conf) -> Obstacle:
         return coturnuser.obstacle(coturnuser.coturn_user(conf, Path(conf.place)))
@@ -107,8 +107,8 @@ class ContainerStorage:
     def file(self, name: str) -> File | None:
         return self.project.file(self._service(name), self._path(name))
 
-    def log(self) -> Log | None:
-        return Log("coturn's log", self.project.log("coturn"))
+    def log(self) -> CoturnLog | None:
+        return CoturnLog("coturn's log", self.project.log("coturn"))
 
     def obstacle(self, _: Conf) -> Obstacle:
         coturn = self.coturn

@@ -19,8 +19,8 @@ from turnctl.doctor.readfile import text_of
 from turnctl.doctor.storage import (
     TURNSERVER,
     ContainerStorage,
+    CoturnLog,
     DirectoryStorage,
-    Log,
     Storage,
 )
 from turnctl.doctor.version import KnownVersion
@@ -41,7 +41,7 @@ class Subject:
     storage: Storage
     project: Project | Unseen
     conf: Conf | Unseen
-    log: Log | Unseen
+    log: CoturnLog | Unseen
     version: KnownVersion | Unseen
     ask: Ask
 
@@ -61,7 +61,7 @@ def of_host(storage: Storage, project: Project | Unseen, ask: Ask, installed: In
     except Unseen as error:
         conf = error
     try:
-        log: Log | Unseen = storage.log() or Unseen("coturn's log: there is none here")
+        log: CoturnLog | Unseen = storage.log() or Unseen("coturn's log: there is none here")
     except Unseen as error:
         log = error
     return Subject(storage, project, conf, log, _version(storage, conf, log, installed), ask)
@@ -76,7 +76,7 @@ def of_container(project: Project, ask: Ask, installed: Installed) -> Subject:
     except Unseen as error:
         conf = error
     try:
-        log: Log | Unseen = Log(f"the log of {one.name}", project.log("coturn"))
+        log: CoturnLog | Unseen = CoturnLog(f"the log of {one.name}", project.log("coturn"))
     except Unseen as error:
         log = error
     return Subject(storage, project, conf, log, _version(storage, conf, log, installed), ask)
@@ -107,10 +107,10 @@ def _container_conf(project: Project, one: Container) -> Conf:
 
 
 def _version(
-    storage: Storage, conf: Conf | Unseen, log: Log | Unseen, installed: Installed
+    storage: Storage, conf: Conf | Unseen, log: CoturnLog | Unseen, installed: Installed
 ) -> KnownVersion | Unseen:
     """The version that runs, or would. The log is the best source."""
-    if isinstance(log, Log) and (version := version_in(log.text)):
+    if isinstance(log, CoturnLog) and (version := version_in(log.text)):
         return KnownVersion(version, "from its log")
     container = storage.coturn
     if container is not None and (version := version_of_image(container.image)):

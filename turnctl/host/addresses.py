@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 __all__ = [
     "DENIED",
+    "AddressRange",
     "DnsAnswer",
     "MappedAddress",
     "OwnAddresses",
-    "Range",
     "host_port",
     "is_beside",
     "is_denied",
@@ -29,7 +29,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class AddressRange:
     """Addresses from `first` to `last`, both included, and why a relay must not send there."""
 
     first: Address
@@ -45,12 +45,12 @@ class Range:
         return f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
 
 
-def _denied(rows: Iterable[tuple[str, str]]) -> tuple[Range, ...]:
+def _denied(rows: Iterable[tuple[str, str]]) -> tuple[AddressRange, ...]:
     ranges = []
     for text, reason in rows:
         first, _, last = text.partition("-")
         ranges.append(
-            Range(ipaddress.ip_address(first), ipaddress.ip_address(last or first), reason)
+            AddressRange(ipaddress.ip_address(first), ipaddress.ip_address(last or first), reason)
         )
     return tuple(ranges)
 
@@ -162,7 +162,7 @@ class DnsAnswer:
 
     addresses: tuple[str, ...] = ()
     alias: str | None = None
-    problem: str = ""
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Reports: what a check found, for a person or for a program. Each format is one module."""
+"""Show what a check found, to a person or to a program. Each format is one module."""

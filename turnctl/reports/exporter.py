@@ -1,7 +1,7 @@
-"""The exporter of `watch`: what the last check found, over HTTP for Prometheus and health checks.
+"""Serve what the last check of `watch` found, over HTTP for Prometheus and health checks.
 
-Owns the two answers and the smallest server that gives them. Refuses to run checks: it is told of
-each. A client that is slow, silent or talks nonsense costs one connection for a few seconds.
+The server is small on purpose: two paths, no framework. A client that is slow, silent or sends
+nonsense costs one connection for a few seconds.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from turnctl.reports.prometheus import Metric, exposition, metrics, success
 __all__ = ["Exporter", "listening_socket"]
 
 STALE_AFTER = 3
-"""Intervals without a check after which the last one says nothing any more."""
+"""Intervals without a check after which the last one is too old."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_PATIENCE = 5.0
 REQUEST_LIMIT = 8192
-"""Bytes of a request's head: more than any browser or Prometheus sends."""
+"""Bytes of a request's head: more than a browser or Prometheus sends."""
 
 MAX_CLIENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
+    """An HTTP status and a text."""
+
     status: HTTPStatus
     body: str
 
 
 class Exporter:
-    """Counts checks and keeps the last. `interval` in seconds, `clock` monotonic."""
+    """Counts checks and keeps the last one. `interval` is in seconds, `clock` is monotonic."""
 
     def __init__(
         self, target: str, interval: float, *, clock: Callable[[], float] = time.monotonic
@@ -52,21 +54,21 @@ class Exporter:
         self._ended: float | None = None
         self._clients = 0
 
-    # --- what it is told -----------------------------------------------------------------------
+    # --- checks --------------------------------------------------------------------------------
 
     def checked(self, report: Report) -> None:
-        """A check was made."""
+        """Record a check."""
         self._checks += 1
         self._failures += report.verdict == "fail"
         self._last, self._ended = report, self._clock()
 
     def broke_off(self) -> None:
-        """A check could not be made: what the one before it measured is not true any more."""
+        """Record a check that could not be made. The previous measurements no longer count."""
         self._checks += 1
         self._errors += 1
         self._last, self._ended = None, self._clock()
 
-    # --- what it says --------------------------------------------------------------------------
+    # --- responses -----------------------------------------------------------------------------
 
     def metrics(self) -> Iterator[Metric]:
         if self._last is not None:
@@ -74,7 +76,7 @@ class Exporter:
         elif self._checks:
             yield success(self._target, 0)
         whole = {"target": self._target}
-        yield Metric("turnctl_checks_total", "Checks begun.", ((whole, self._checks),), "counter")
+        yield Metric("turnctl_checks_total", "Checks started.", ((whole, self._checks),), "counter")
         yield Metric(
             "turnctl_check_failures_total",
             "Checks with the verdict fail.",
@@ -89,42 +91,42 @@ class Exporter:
         )
         yield Metric(
             "turnctl_check_interval_seconds",
-            "Time from check to check.",
+            "Seconds from the start of one check to the next.",
             ((whole, self._interval),),
         )
 
-    def health(self) -> Answer:
-        """Whether a relay carried data a moment ago."""
+    def health(self) -> Response:
+        """Whether a relay carried data in a recent check."""
         if self._ended is None:
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "no check has ended yet\n")
+            return Response(HTTPStatus.SERVICE_UNAVAILABLE, "no check has finished yet\n")
         age = self._clock() - self._ended
         if age > STALE_AFTER * self._interval:
-            said = f"the last check ended {age:.0f} s ago\n"
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, said)
+            said = f"the last check finished {age:.0f} s ago\n"
+            return Response(HTTPStatus.SERVICE_UNAVAILABLE, said)
         if self._last is None:
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "the last check could not be made\n")
+            return Response(HTTPStatus.SERVICE_UNAVAILABLE, "the last check could not be made\n")
         status = HTTPStatus.OK
         if self._last.verdict == "fail":
             status = HTTPStatus.SERVICE_UNAVAILABLE
-        return Answer(status, f"{self._last.verdict}, {age:.0f} s ago\n")
+        return Response(status, f"{self._last.verdict}, {age:.0f} s ago\n")
 
-    def answer(self, head: bytes) -> Answer:
-        """The answer to a request's head."""
+    def answer(self, head: bytes) -> Response:
+        """The response to a request's head."""
         try:
             method, target, version = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
         except (UnicodeDecodeError, ValueError):
-            return Answer(HTTPStatus.BAD_REQUEST, "this is no HTTP request\n")
+            return Response(HTTPStatus.BAD_REQUEST, "this isn't an HTTP request\n")
         if not version.startswith("HTTP/1."):
-            return Answer(HTTPStatus.BAD_REQUEST, "HTTP/1.1, please\n")
+            return Response(HTTPStatus.BAD_REQUEST, "use HTTP/1.1\n")
         if method not in {"GET", "HEAD"}:
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, "GET, please\n")
+            return Response(HTTPStatus.METHOD_NOT_ALLOWED, "use GET\n")
         match target.partition("?")[0]:
             case "/metrics":
-                return Answer(HTTPStatus.OK, exposition(self.metrics()))
+                return Response(HTTPStatus.OK, exposition(self.metrics()))
             case "/healthz":
                 return self.health()
             case _:
-                return Answer(HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
+                return Response(HTTPStatus.NOT_FOUND, "use /metrics or /healthz\n")
 
     # --- the server ----------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ class Exporter:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound at once, so that a port in use is refused before the first check. Raises OSError."""
+    """Bind at once, so that a port in use is reported before the first check. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.ExitStack() as unless_bound:
         sock = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))

@@ -1,4 +1,4 @@
-"""The report as JSON, schema `signalpost.check/1`. Members are added, never renamed."""
+"""Write the report as JSON, schema `signalpost.check/1`. Members are added, never renamed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _url(case: Case, verdict: str) -> dict[str, Any]:
 
 
 def _relay_ports(case: Case) -> dict[str, Any] | None:
-    """The samples of the relay's port range, where they pass a firewall that may be in front."""
+    """The samples of the relay's port range, except those that bypass the server's firewall."""
     return relayports.evidence(one for one in case.each(Inbound) if not one.same_host)
 
 

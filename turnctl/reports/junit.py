@@ -1,5 +1,6 @@
-"""The report as JUnit XML, for CI systems: a test case for each URL and family, and for each
-finding that belongs to none.
+"""Write the report as JUnit XML for CI systems.
+
+Each URL and family is a test case, and so is each finding that belongs to none.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ __all__ = ["render"]
 
 
 def render(report: Report) -> str:
-    """One `testsuite`; failing findings become failures, others are told in `system-out`."""
+    """One `testsuite`. Failing findings become failures; the others are in `system-out`."""
     suite = ET.Element("testsuite", name="turnctl check", timestamp=report.started_at[:19])
-    told: set[int] = set()
+    used: set[int] = set()
     for case, verdict in report.verdicts:
         own = [f for f in report.findings if _belongs(f, case)]
-        told |= set(map(id, own))
+        used |= set(map(id, own))
         name = f"{case.probe.url} IPv{case.probe.family}"
         _test_case(suite, name, own, verdict)
     for finding in report.findings:
-        if id(finding) not in told:
+        if id(finding) not in used:
             _test_case(suite, finding.url, [finding], str(finding.severity))
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
@@ -44,7 +45,7 @@ def _test_case(suite: ET.Element, name: str, findings: list[Finding], verdict: s
     for finding in failing:
         failure = ET.SubElement(element, "failure", type=finding.code)
         failure.set("message", _legal(finding.summary))
-        failure.text = _legal(_told(finding))
+        failure.text = _legal(_details(finding))
     if verdict == "fail" and not failing:
         ET.SubElement(element, "failure", type="no-data", message="carries no data")
     if verdict == "skipped" and not failing:
@@ -52,14 +53,14 @@ def _test_case(suite: ET.Element, name: str, findings: list[Finding], verdict: s
     rest = [f for f in findings if f.severity is not Severity.FAIL]
     if rest:
         out = ET.SubElement(element, "system-out")
-        out.text = _legal("\n".join(f"{f.severity} {f.code}: {_told(f)}" for f in rest))
+        out.text = _legal("\n".join(f"{f.severity} {f.code}: {_details(f)}" for f in rest))
 
 
-def _told(finding: Finding) -> str:
+def _details(finding: Finding) -> str:
     evidence = ", ".join(f"{name}={value}" for name, value in finding.evidence.items())
     return f"{finding.summary}\n{evidence}\nfix: {finding.fix}"
 
 
 def _legal(text: str) -> str:
-    """XML 1.0 has no place for most control characters, and a server's words may hold them."""
+    """The text without control characters, which XML 1.0 doesn't allow."""
     return "".join(c if c in "\t\n" or c.isprintable() else "�" for c in text)

@@ -1,4 +1,4 @@
-"""The report on a terminal: the same rows as `text`, drawn with rich while they arrive."""
+"""Draw the report on a terminal: the same rows as `text`, with rich, as they arrive."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ CANDIDATE_LINES = (
     ("foundation", "priority", "URL"),
 )
 URL_LINES = (("verdict", "URL", "over"), ("mapped", "relayed", "allocated", "rtt ms", "lost"))
-"""What stands above what where a terminal is too narrow for all columns: 80 are, mostly."""
+"""Columns of each line if the terminal is too narrow for all of them, as 80 columns usually are."""
 
 
 class _Rows:
-    """Cells in columns: a line a row, or the given `lines` a row where that line would not fit."""
+    """Cells in columns: one line per row, or the given `lines` per row if that doesn't fit."""
 
     def __init__(self, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
         self._columns = columns
@@ -72,7 +72,7 @@ class _Rows:
 
 
 class Terminal:
-    """A live table of candidates, then verdicts and findings. Call `stop` whatever happens."""
+    """A live table of candidates, then verdicts and findings. Always call `stop`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -100,8 +100,8 @@ class Terminal:
             verdicts.add(url_row(case, verdict), STYLES.get(verdict, "dim"))
         if verdicts:
             self._console.print(Padding(verdicts, (1, 0, 0, 0)))
-        if told := notes(report):
-            self._console.print(Text("\n" + "\n".join(map(printable, told))))
+        if remarks := notes(report):
+            self._console.print(Text("\n" + "\n".join(map(printable, remarks))))
         for first_finding, group in finding_groups(report.findings):
             severity = str(first_finding.severity)
             self._console.print()

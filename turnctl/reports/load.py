@@ -1,4 +1,4 @@
-"""What `turnctl bench` measured, as text and as JSON (`signalpost.bench/1`), and what follows."""
+"""Report what `turnctl bench` measured: text, JSON (`signalpost.bench/1`) and findings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTCOME_CODES = {Outcome.FOREIGN: "not-turn"}
 
 
 def findings(measured: Measured) -> Iterator[Finding]:
-    """What kept the load from being made, or from coming back."""
+    """Findings that explain why the load could not be made, or didn't come back."""
     uri = measured.probe.uri
     about: dict[str, Any] = {
         "url": measured.probe.url,
@@ -51,22 +51,22 @@ def findings(measured: Measured) -> Iterator[Finding]:
     }
     asked, granted = 2 * measured.demand.pairs, len(measured.allocate_ms)
     if measured.refused is not None:
-        # With some granted the limit is what was measured; with none there was nothing to measure.
+        # If some were granted, the limit is the result. If none were, there is no result.
         yield finding(
             _code(measured.refused),
             Severity.WARN if granted >= 2 else Severity.FAIL,
-            f"granted {granted} of {asked} allocations: {measured.refused}",
+            f"the server granted {granted} of {asked} allocations: {measured.refused}",
             **about,
             asked=asked,
             granted=granted,
         )
     elif isinstance(measured.broke, ErrorResponse) and measured.broke.code == 403:
-        said = f"does not let its relays reach each other: {measured.broke}"
+        said = f"the server doesn't let its relays reach each other: {measured.broke}"
         yield finding("own-relay-refused", Severity.FAIL, said, **about)
     elif measured.broke is not None and measured.broke.outcome is Outcome.UNROUTABLE:
         yield finding("client-network-lost", Severity.WARN, _broke_off(measured), **about)
     elif measured.received == 0 or measured.loss > TOLERABLE_LOSS:
-        said = f"{measured.sent - measured.received} of {measured.sent} packets did not return"
+        said = f"{measured.sent - measured.received} of {measured.sent} packets didn't come back"
         if measured.broke is not None:
             said += f": {measured.broke}"
         severity = Severity.WARN if measured.received else Severity.FAIL
@@ -76,7 +76,7 @@ def findings(measured: Measured) -> Iterator[Finding]:
 
 
 def _broke_off(measured: Measured) -> str:
-    return f"the load broke off within {measured.seconds:.1f} s: {measured.broke}"
+    return f"the load stopped after {measured.seconds:.1f} s: {measured.broke}"
 
 
 def _code(error: WireError) -> str:
@@ -144,7 +144,7 @@ def _url(one: Measured) -> dict[str, Any]:
 
 
 def as_text(rows: Sequence[Measured]) -> Iterator[str]:
-    """A table, then findings with what to change. Packets and bits count out and back."""
+    """A table, then findings with their fixes. Packets and bits count in both directions."""
     table = [COLUMNS, *map(_row, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

@@ -1,4 +1,4 @@
-"""The report as a Nagios plugin's: one line, performance data, status 0 to 3."""
+"""Write the report as a Nagios plugin does: one line, performance data, status 0 to 3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = {"pass": "OK", "warn": "WARNING", "fail": "CRITICAL"}
 
 
 def render(report: Report) -> str:
-    """STATUS - what | performance data, then a line for each finding that is no mere info."""
+    """STATUS - what | performance data, then a line for each finding above info."""
     relays = [case for case, v in report.verdicts if case.probe.uri.relays and v != "skipped"]
     carrying = sum(case.carries_data for case in relays)
     found = [f for f in report.findings if f.severity is not Severity.INFO]
@@ -33,6 +33,6 @@ def render(report: Report) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The bar ends the text in this format, and a server's words may hold control characters."""
+    """The text without bars, which end it in this format, and without control characters."""
     printable = "".join(c if c.isprintable() else " " for c in text.replace("|", "/"))
     return " ".join(printable.split())

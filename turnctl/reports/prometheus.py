@@ -1,4 +1,8 @@
-"""The report in Prometheus' text format, for node_exporter's textfile collector and `watch`."""
+"""Write the report in Prometheus' text format, for `watch` and node_exporter's textfile collector.
+
+The format is written here and not by prometheus_client: see
+docs/decisions/0006-turnctl-writes-prometheus-text.md.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric family; it shows only where it has samples."""
+    """One metric family. It is left out if it has no samples."""
 
     name: str
     meaning: str
@@ -29,7 +33,7 @@ class Metric:
 
 
 def render(report: Report) -> str:
-    """Every metric is a gauge of this one check; what was not reached has no sample."""
+    """The metrics of one check, all gauges. A step that wasn't reached has no sample."""
     return exposition(metrics(report))
 
 
@@ -37,7 +41,7 @@ def exposition(families: Iterable[Metric]) -> str:
     """The text format, version 0.0.4."""
     lines: list[str] = []
     for one in families:
-        # A series may stand there once: a URL that came with two credentials has two cases.
+        # A series may occur only once, but a URL with two credentials has two cases.
         series = {_braced(labels): _number(value) for labels, value in one.samples}
         if series:
             lines += [f"# HELP {one.name} {one.meaning}", f"# TYPE {one.name} {one.kind}"]
@@ -46,24 +50,24 @@ def exposition(families: Iterable[Metric]) -> str:
 
 
 def metrics(report: Report) -> Iterator[Metric]:
-    """What one check measured."""
+    """The measurements of one check."""
     whole: Labels = {"target": report.target}
     yield success(report.target, VERDICTS[report.verdict])
     started = datetime.datetime.fromisoformat(report.started_at).timestamp()
     yield Metric(
         "turnctl_check_last_timestamp_seconds",
-        "Unix time at which the last check ended.",
+        "Unix time when the last check ended.",
         ((whole, started + report.elapsed_ms / 1000),),
     )
     yield Metric(
         "turnctl_check_duration_seconds",
-        "Wall time of the check.",
+        "Seconds that the check took.",
         ((whole, report.elapsed_ms / 1000),),
     )
     codes = Counter((f.code, str(f.severity)) for f in report.findings)
     yield Metric(
         "turnctl_findings",
-        "Findings by code.",
+        "Findings of the last check by code.",
         tuple(({"code": code, "severity": severity}, n) for (code, severity), n in codes.items()),
     )
     for name, what, meaning in PER_URL:
@@ -71,21 +75,25 @@ def metrics(report: Report) -> Iterator[Metric]:
 
 
 def success(target: str, value: float) -> Metric:
-    """Apart, because `watch` has it also for a check that could not be made."""
+    """Separate, since `watch` reports it also for a check that could not be made."""
     return Metric(
         "turnctl_check_success",
-        "1 when a relay carries data and no finding fails.",
+        "1 if a relay carries data and no finding fails, otherwise 0.",
         (({"target": target}, value),),
     )
 
 
 PER_URL = (
-    ("turnctl_url_up", "up", "1 when the URL works."),
-    ("turnctl_stun_rtt_seconds", "binding", "STUN Binding."),
-    ("turnctl_allocate_seconds", "allocate", "Allocate."),
-    ("turnctl_relay_rtt_seconds", "rtt", "Round trip relay to relay."),
-    ("turnctl_relay_loss_ratio", "loss", "Lost share of the echo."),
-    ("turnctl_certificate_days_left", "days", "Days to the end of the certificate."),
+    ("turnctl_url_up", "up", "1 if the URL works, otherwise 0."),
+    ("turnctl_stun_rtt_seconds", "binding", "Seconds until STUN Binding was answered."),
+    ("turnctl_allocate_seconds", "allocate", "Seconds until the allocation was granted."),
+    ("turnctl_relay_rtt_seconds", "rtt", "Round trip from relay to relay in seconds, by quantile."),
+    (
+        "turnctl_relay_loss_ratio",
+        "loss",
+        "Share of the packets that were lost between two relays, 0 to 1.",
+    ),
+    ("turnctl_certificate_days_left", "days", "Days until the certificate expires."),
 )
 
 
@@ -114,7 +122,7 @@ def _per_url(report: Report, what: str) -> Iterator[tuple[Labels, float]]:
 
 
 def _number(value: float) -> str:
-    """Microseconds are enough, and keep the digits of a Unix time."""
+    """The value rounded to microseconds, which keeps all digits of a Unix time."""
     return str(int(value)) if value == int(value) else str(round(value, 6))
 
 

@@ -1,6 +1,6 @@
-"""The report for a person: candidates as they arrive, a verdict a URL, causes and cures.
+"""Write the report for a person: candidates as they arrive, a verdict per URL, causes and fixes.
 
-Owns what the rows say. `Plain` prints them as lines; `live` draws the same rows on a terminal.
+`Plain` prints the rows as lines; `live` draws the same rows on a terminal.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ URL_COLUMNS = ("verdict", "URL", "over", "mapped", "relayed", "allocated", "rtt 
 
 
 def printable(text: str) -> str:
-    """One line for a terminal. Servers' words may hold what moves its cursor or reverses its text:
-    that is shown as Python would write it.
+    """One line for a terminal. A server's text may hold characters that move the cursor or reverse
+    the text; they are shown as Python escapes.
     """
     if text.isprintable():
         return text
@@ -62,7 +62,7 @@ def printable(text: str) -> str:
 
 
 def candidate_row(one: CandidateSeen) -> tuple[str, ...]:
-    """Cells for CANDIDATE_COLUMNS; the priority as type | local | component preference."""
+    """Cells for CANDIDATE_COLUMNS, with the priority as type | local | component preference."""
     priority = f"{one.priority >> 24} | {one.priority >> 8 & 0xFFFF} | {one.priority & 0xFF}"
     return (
         f"{one.at_ms / 1000:.3f}",
@@ -78,7 +78,7 @@ def candidate_row(one: CandidateSeen) -> tuple[str, ...]:
 
 
 def url_row(case: Case, verdict: str) -> tuple[str, ...]:
-    """Cells for URL_COLUMNS; empty where a step was not reached. rtt is p50/p95/max."""
+    """Cells for URL_COLUMNS, empty if a step wasn't reached. rtt is p50/p95/max."""
     binding = case.first(Binding)
     allocation = case.first(Allocation, lambda one: one.relayed is not None)
     echo = case.first(Echo)
@@ -103,7 +103,7 @@ def _address(address: Address | None) -> str:
 
 
 def shown_verdicts(report: Report) -> list[tuple[Case, str]]:
-    """A family the host has no address of is no news, unless there is nothing else to show."""
+    """Verdicts without families that the host has no address of, unless nothing else is left."""
     some = [
         (case, verdict)
         for case, verdict in report.verdicts
@@ -117,7 +117,7 @@ def _has_failed_lookup(case: Case) -> bool:
 
 
 def finding_groups(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]]]:
-    """Findings with the same cause and cure together, in the order they were found."""
+    """Findings grouped by cause and fix, in the order in which they were found."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.code, one.severity, one.fix), []).append(one)
@@ -125,7 +125,7 @@ def finding_groups(findings: Iterable[Finding]) -> list[tuple[Finding, list[Find
 
 
 def notes(report: Report) -> list[str]:
-    """Certificates and ICE legs, a line each."""
+    """Certificates and ICE legs, one line each."""
     certificates = {
         _certificate_line(case.probe.url, handshake): None
         for case, _ in report.verdicts
@@ -138,13 +138,14 @@ def notes(report: Report) -> list[str]:
 def _certificate_line(url: str, handshake: TlsHandshake) -> str:
     names = ", ".join(handshake.names)
     days = handshake.days_left or 0
-    left = f"{days:.0f} days left" if days >= 0 else f"ended {-days:.0f} days ago"
+    count = f"{abs(days):.0f} day" + ("" if f"{abs(days):.0f}" == "1" else "s")
+    left = f"{count} left" if days >= 0 else f"expired {count} ago"
     version = f"{handshake.version}, " if handshake.version else ""
     return f"TLS at {url}: {version}certificate for {names} by {handshake.issuer}, {left}"
 
 
 def _leg_line(leg: IceLeg) -> str:
-    """What became of two ICE agents."""
+    """How two ICE agents connected, or why they didn't."""
     if leg.outcome != "ok":
         how = "not connected, " if leg.outcome != "unknown" else ""
         return f"ICE over {leg.kind}: {how}{leg.detail}"
@@ -157,7 +158,7 @@ def closing(report: Report) -> str:
     asked = [case for case, verdict in report.verdicts if verdict != "skipped"]
     relays = [case for case in asked if case.probe.uri.relays]
     if not asked:
-        what = "no server was asked"
+        what = "no server was tested"
     elif relays:
         good = sum(case.carries_data for case in relays)
         what = f"{good} of {len(relays)} relay paths carry data"
@@ -168,7 +169,7 @@ def closing(report: Report) -> str:
 
 
 class Plain:
-    """Lines for pipes, files and CI logs; candidates are printed at once."""
+    """Lines for pipes, files and CI logs. Candidates are printed at once."""
 
     WIDTHS = (6, 5, 10, 8, 15, 5, 17, 0, 0)
 

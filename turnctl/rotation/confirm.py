@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import json
 import ssl
@@ -14,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlencode
 
-from signalpost import credentials
+from signalpost import credentials, tokens
 from signalpost.credentials import Secret
 from signalpost.iceservers import IceServersError, parse_ice_servers
 from turnctl.rotation.keyring import ConfiguredRelay
@@ -38,7 +36,7 @@ USER = "turnctl-rotate"
 """The user that these questions are asked for. coturn and the service count by user, so they use up
 nobody else's quota."""
 
-STEP = 3.0
+QUESTION = 3.0
 """Seconds for one question; on one host the answer takes milliseconds."""
 
 PAUSE = 0.5
@@ -105,7 +103,9 @@ async def _try(relay: ConfiguredRelay, secret: Secret) -> RelayAnswer:
     try:
         await session.dial(lambda: _link(relay, session))
         # Without an IPv4 relay address, coturn would otherwise grant 0.0.0.0.
-        granted = await session.allocate(patience=STEP, family=6 if ":" in relay.address else None)
+        granted = await session.allocate(
+            patience=QUESTION, family=6 if ":" in relay.address else None
+        )
     except ErrorResponse as error:
         if error.code == 401:
             return RelayAnswer(relay, Acceptance.REJECTED, str(error), error.code)
@@ -124,13 +124,13 @@ async def _link(relay: ConfiguredRelay, session: Session) -> Link:
     server = relay.address, relay.port
     if not relay.proxied:
         return await open_datagram(server, session)
-    sock = await connect_stream(server, patience=STEP)
+    sock = await connect_stream(server, patience=QUESTION)
     try:
         sock.send(PROXY_LOCAL)  # a new socket has room for it
     except OSError as error:
         sock.close()
         raise WireError(str(error)) from error
-    return await open_stream(sock, session, patience=STEP)
+    return await open_stream(sock, session, patience=QUESTION)
 
 
 class ServiceError(Exception):
@@ -178,7 +178,7 @@ class ServiceClient:
         context = ssl.create_default_context()
         try:
             response = asyncio.run(
-                http.get(url, headers, context=context, patience=STEP, through_proxy=False)
+                http.get(url, headers, context=context, patience=QUESTION, through_proxy=False)
             )
         except http.FetchFailed as error:
             raise ServiceError(f"the service at {self.url} doesn't answer: {error}") from error
@@ -227,14 +227,5 @@ class ServiceClient:
 
 
 def join_token(key: Secret, now: float) -> str:
-    """A join token (RFC 7519) for a minute, as the service signs them."""
-    header = {"alg": "HS256", "typ": "join+jwt"}
-    claims = {"sub": USER, "aud": "signalpost", "exp": int(now) + 60}
-    signed = ".".join(_part(json.dumps(part).encode()) for part in (header, claims))
-    signature = hmac.digest(key.reveal().encode(), signed.encode(), hashlib.sha256)
-    return f"{signed}.{_part(signature)}"
-
-
-def _part(data: bytes) -> str:
-    """RFC 7515, section 2: base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """A join token for a minute, signed with this key."""
+    return tokens.sign(tokens.claims(USER, now=int(now), ttl=60), key.reveal())

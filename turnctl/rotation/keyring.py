@@ -21,7 +21,7 @@ from turnctl.deployment.relays import SHARES
 from turnctl.host import files
 from turnctl.host.files import Unusable
 from turnctl.rotation import steps
-from turnctl.rotation.steps import Kind, Rotation, Step
+from turnctl.rotation.steps import Kind, Rotation, Stage
 
 __all__ = ["NOTE", "ConfiguredRelay", "Keyring", "Progress", "configured_relays", "finish_overdue"]
 
@@ -47,7 +47,7 @@ class ConfiguredRelay:
 class Progress:
     """How far a rotation has come. `values` are the file's, in its order."""
 
-    step: Step
+    stage: Stage
     values: tuple[Secret, ...]
     rotation: Rotation | None
 
@@ -80,7 +80,7 @@ class Keyring:
     def progress(self, now: float) -> Progress:
         values = self._values()
         noted = _notes(self.directory).get(self.kind)
-        return Progress(steps.next_step(noted, values, now), values, noted)
+        return Progress(steps.stage_of(noted, values, now), values, noted)
 
     def begin(self, longest: int, *, first: bool) -> None:
         """Add a new value: as the first if one program reads them all, else as the last, so that
@@ -92,7 +92,7 @@ class Keyring:
             self._note(Rotation(steps.digest(new), old, longest))
             self._write((new, *now.values) if first else (*now.values, new))
 
-        self._when({Step.BEGIN}, change)
+        self._when({Stage.BEGIN}, change)
 
     def switch(self) -> None:
         """Put the new value first."""
@@ -101,7 +101,7 @@ class Keyring:
             if now.rotation is not None:
                 self._write(steps.switched(now.rotation, now.values))
 
-        self._when({Step.SWITCH}, change)
+        self._when({Stage.SWITCH}, change)
 
     def settle(self, at: float, longest: int) -> None:
         """Note when the old values expire: nothing was made with them after `at`, and it is valid
@@ -111,11 +111,11 @@ class Keyring:
             if now.rotation is not None:
                 self._note(now.rotation.settled(at, longest))
 
-        self._when({Step.SETTLE}, change)
+        self._when({Stage.SETTLE}, change)
 
     def remove(self) -> None:
         """Remove the old values, expired or not, but never before the new one is the first."""
-        self._when({Step.SETTLE, Step.WAIT, Step.REMOVE}, self._remove)
+        self._when({Stage.SETTLE, Stage.WAIT, Stage.REMOVE}, self._remove)
 
     def replace(self) -> None:
         """Replace all values by a new one at once."""
@@ -134,10 +134,10 @@ class Keyring:
         with files.locked(self.directory):
             self._update_databases(self._values())
 
-    def _when(self, due: set[Step], change: Callable[[Progress], None]) -> None:
+    def _when(self, due: set[Stage], change: Callable[[Progress], None]) -> None:
         with files.locked(self.directory):
             # Only time leads from WAIT to REMOVE, and a caller that accepts one accepts the other.
-            if (now := self.progress(0)).step in due:
+            if (now := self.progress(0)).stage in due:
                 change(now)
 
     def _remove(self, now: Progress) -> None:
@@ -187,7 +187,7 @@ def finish_overdue(directory: Path, now: float) -> list[Kind]:
     finished = []
     for kind in _notes(directory):
         ring = Keyring(directory, kind)
-        if (progress := ring.progress(now)).step is Step.REMOVE:
+        if (progress := ring.progress(now)).stage is Stage.REMOVE:
             ring._remove(progress)
             finished.append(kind)
     return finished

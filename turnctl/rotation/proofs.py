@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from signalpost import tokens
 from signalpost.credentials import Secret, opaque_user_id
 from signalpost.iceservers import parse_uri
 from turnctl.rotation.confirm import (
@@ -24,7 +25,7 @@ from turnctl.rotation.confirm import (
     try_secret,
 )
 from turnctl.rotation.keyring import ConfiguredRelay, Keyring, configured_relays
-from turnctl.rotation.steps import LONGEST_TOKEN, Kind
+from turnctl.rotation.steps import Kind
 
 __all__ = [
     "PATIENCE",
@@ -293,7 +294,7 @@ class KeyProof:
 
     @property
     def _longest(self) -> int:
-        return LONGEST_TOKEN if self.kind is Kind.TOKEN else 0
+        return tokens.MAX_TTL if self.kind is Kind.TOKEN else 0
 
     def _what(self, which: str) -> str:
         key = f"the {which} key"

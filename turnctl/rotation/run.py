@@ -16,6 +16,7 @@ import yaml
 
 from signalpost.credentials import Secret
 from turnctl.host import files
+from turnctl.host.addresses import host_port
 from turnctl.rotation.confirm import ServiceClient
 from turnctl.rotation.keyring import Keyring, Progress
 from turnctl.rotation.proofs import (
@@ -30,9 +31,9 @@ from turnctl.rotation.proofs import (
     ServiceCheck,
     TurnProof,
 )
-from turnctl.rotation.steps import Kind, Step
+from turnctl.rotation.steps import Kind, Stage
 
-__all__ = ["ID_EFFECT", "replace_id_key", "rotate", "service_url"]
+__all__ = ["ID_EFFECT", "Run", "replace_id_key", "rotate", "service_url"]
 
 LOOK = 5.0
 """Seconds between two looks at the clock while old credentials expire."""
@@ -75,7 +76,7 @@ def service_url(directory: Path) -> str:
     # `::` takes both families, and this machine may have no IPv6.
     loopback = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104  compared, not bound
     host = loopback.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{host_port(host, port)}"
 
 
 def rotate(
@@ -88,7 +89,7 @@ def rotate(
     """
     service = _service(directory, url, say, strict=not revoke)
     proof = TurnProof(service) if kind is Kind.TURN else KeyProof(service, kind, time.time)
-    _Run(Keyring(directory, kind), proof, say).run(wait=wait, revoke=revoke)
+    Run(Keyring(directory, kind), proof, say).run(wait=wait, revoke=revoke)
 
 
 def replace_id_key(directory: Path, url: str | None, *, say: Say) -> None:
@@ -114,8 +115,8 @@ def _service(directory: Path, url: str | None, say: Say, *, strict: bool) -> Ser
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """`now` gives Unix time; `sleep` takes seconds."""
+class Run:
+    """One run of a rotation. `now` gives Unix time; `sleep` takes seconds."""
 
     ring: Keyring
     proof: Proof
@@ -129,7 +130,7 @@ class _Run:
 
     def run(self, *, wait: bool, revoke: bool) -> None:
         """Take step after step, from wherever the last run stopped."""
-        begun = self.ring.progress(self.now()).step is not Step.BEGIN
+        begun = self.ring.progress(self.now()).stage is not Stage.BEGIN
         explained = False
         if begun:
             self.say("continuing the rotation that an earlier run began")
@@ -137,33 +138,33 @@ class _Run:
                 self.say(f"The new {self.noun} stays. If it leaked too, run this again.")
         while True:
             progress = self.ring.progress(self.now())
-            match progress.step:
-                case Step.BEGIN if begun:
+            match progress.stage:
+                case Stage.BEGIN if begun:
                     self.say(f"`turnctl init` has already removed the old {self.noun}")
                     return
-                case Step.BEGIN:
+                case Stage.BEGIN:
                     # A database that can't be written is reported before anything changes.
                     self.ring.update_databases()
                     longest = self.proof.ready(progress.values)
                     self.ring.begin(longest, first=self.ring.kind is not Kind.TURN)
                     self.say(f"{self.ring.path}: new {self.noun} added beside the old one")
                     begun = True
-                case Step.SWITCH:
+                case Stage.SWITCH:
                     self.ring.update_databases()
                     self.proof.verified(progress.new)
                     self.ring.switch()
-                case Step.SETTLE:
+                case Stage.SETTLE:
                     if self._settle(progress, revoke=revoke):
                         return
-                case Step.WAIT if not revoke:
+                case Stage.WAIT if not revoke:
                     if not explained:
                         self._explain_wait(progress, wait=wait)
                         explained = True
                     if not wait:
                         return
                     self.sleep(min(LOOK, self._left(progress)))
-                case Step.WAIT | Step.REMOVE:
-                    self._remove(progress, revoked=progress.step is Step.WAIT)
+                case Stage.WAIT | Stage.REMOVE:
+                    self._remove(progress, revoked=progress.stage is Stage.WAIT)
                     return
 
     def _settle(self, progress: Progress, *, revoke: bool) -> bool:

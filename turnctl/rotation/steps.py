@@ -1,4 +1,4 @@
-"""Which step of a secret's rotation comes next, from what its file holds. Pure.
+"""How far a secret's rotation has come, from what its file holds. Pure.
 
 Anything made with a secret is honored until it expires. A secret therefore leaves the file only
 after the last thing made with it has expired, or when somebody revokes it.
@@ -15,21 +15,17 @@ from enum import Enum, StrEnum
 from signalpost.credentials import Secret
 
 __all__ = [
-    "LONGEST_TOKEN",
     "MARGIN",
     "Kind",
     "Rotation",
-    "Step",
+    "Stage",
     "digest",
     "dump",
     "load",
-    "next_step",
     "rest",
+    "stage_of",
     "switched",
 ]
-
-LONGEST_TOKEN = 86_400
-"""Seconds: the service issues no join token for longer."""
 
 MARGIN = 5
 """Seconds beyond the longest lifetime, in case the clock is set back a little meanwhile. The
@@ -45,7 +41,7 @@ class Kind(StrEnum):
     ID = "id-key"
 
 
-class Step(Enum):
+class Stage(Enum):
     BEGIN = "no rotation has begun"
     SWITCH = "every relay has the new value, or will; the old one is still the first"
     SETTLE = "the new value is the first; when the old one expires isn't noted yet"
@@ -75,19 +71,19 @@ def digest(secret: Secret) -> str:
     return hashlib.sha256(secret.reveal().encode()).hexdigest()[:16]
 
 
-def next_step(rotation: Rotation | None, secrets: Sequence[Secret], now: float) -> Step:
-    """The next step, by the file's values in their order, at the Unix time `now`.
+def stage_of(rotation: Rotation | None, secrets: Sequence[Secret], now: float) -> Stage:
+    """The stage, by the file's values in their order, at the Unix time `now`.
 
     A rotation whose new value isn't in the file was killed before it began.
     """
     digests = list(map(digest, secrets))
     if rotation is None or rotation.incoming not in digests:
-        return Step.BEGIN
+        return Stage.BEGIN
     if digests[0] != rotation.incoming:
-        return Step.SWITCH
+        return Stage.SWITCH
     if rotation.until is None:
-        return Step.SETTLE
-    return Step.WAIT if now < rotation.until else Step.REMOVE
+        return Stage.SETTLE
+    return Stage.WAIT if now < rotation.until else Stage.REMOVE
 
 
 def switched(rotation: Rotation, secrets: Sequence[Secret]) -> tuple[Secret, ...]:

@@ -21,14 +21,14 @@ from turnctl.host.ports import Listener
 from turnctl.rotation.confirm import Acceptance, try_secret
 from turnctl.rotation.keyring import ConfiguredRelay
 
-__all__ = ["Holder", "Need", "Taken", "needs", "taken"]
+__all__ = ["NeededPort", "TakenPort", "UsedBy", "needs", "taken"]
 
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 HEALTH_PATIENCE = 3.0
 """Seconds for an HTTP answer on this host."""
 
 
-class Holder(Enum):
+class UsedBy(Enum):
     """Which program uses a port."""
 
     OURS = "the program itself, already running"
@@ -37,8 +37,8 @@ class Holder(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """A port that a program of the deployment needs. `variable` sets another one; `holder` finds
+class NeededPort:
+    """A port that a program of the deployment needs. `variable` sets another one; `used_by` finds
     out which program uses it now."""
 
     protocol: Literal["tcp", "udp"]
@@ -46,20 +46,20 @@ class Need:
     port: int
     service: str
     variable: str
-    holder: Callable[[], Holder]
+    used_by: Callable[[], UsedBy]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenPort:
     """A needed port that is taken: by which socket, and by which program."""
 
-    need: Need
+    need: NeededPort
     by: Listener
-    holder: Holder
+    used_by: UsedBy
 
     def __str__(self) -> str:
         need = self.need
-        if self.holder is Holder.DRAINING:
+        if self.used_by is UsedBy.DRAINING:
             return (
                 f"an upgrade is running: {need.service} on port {need.port} accepts no new calls "
                 "and waits for the last one to end. Let deploy/upgrade finish (if it was "
@@ -76,57 +76,57 @@ class Taken:
         )
 
 
-def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> Iterator[Need]:
+def needs(wanted: Installation, secrets: Sequence[Secret], directory: Path) -> Iterator[NeededPort]:
     """The ports that will be bound. The deployment's own relays are recognized by its secrets."""
 
-    def service() -> Holder:
+    def service() -> UsedBy:
         return _ours_if(_got(wanted.http[1], "/healthz") == b'{"status":"ok"}')
 
-    def edge() -> Holder:
+    def edge() -> UsedBy:
         return _ours_if(asyncio.run(_edge_answers(SOCKET)))
 
-    def relay(name: str, address: str, port: int) -> Callable[[], Holder]:
+    def relay(name: str, address: str, port: int) -> Callable[[], UsedBy]:
         at = ConfiguredRelay(
             name, directory / name, wanted.realm, address, port, False, frozenset({address})
         )
 
-        def ask() -> Holder:
+        def ask() -> UsedBy:
             for secret in secrets:
                 for answer in try_secret([at], secret, enough=bool, patience=0):
                     if answer.drains:
-                        return Holder.DRAINING
+                        return UsedBy.DRAINING
                     if answer.acceptance is Acceptance.ACCEPTED:
-                        return Holder.OURS
-            return Holder.OTHER
+                        return UsedBy.OURS
+            return UsedBy.OTHER
 
         return ask
 
-    def figures(job: str) -> Callable[[], Holder]:
+    def figures(job: str) -> Callable[[], UsedBy]:
         """The metrics of our programs start with the program's name, from the first second."""
         return lambda: _ours_if(f"\n{job}_".encode() in _got(wanted.figures[job], "/metrics"))
 
-    yield Need("tcp", *wanted.http, "signal", "PORT", service)
+    yield NeededPort("tcp", *wanted.http, "signal", "PORT", service)
     for job, name, variable in (
         ("signalpost", "signal", "METRICS_PORT"),
         ("turnctl", "probe", "PROBE_PORT"),
     ):
-        yield Need("tcp", "127.0.0.1", wanted.figures[job], name, variable, figures(job))
+        yield NeededPort("tcp", "127.0.0.1", wanted.figures[job], name, variable, figures(job))
     for one in wanted.relays:
         if one.name == "coturn":
             for address in wanted.where.listen:
                 ours = relay(one.name, address, one.port)
-                yield Need("udp", address, one.port, one.name, "TURN_PORT", ours)
-                yield Need("tcp", address, one.port, one.name, "TURN_PORT", ours)
+                yield NeededPort("udp", address, one.port, one.name, "TURN_PORT", ours)
+                yield NeededPort("tcp", address, one.port, one.name, "TURN_PORT", ours)
         elif one.name == "coturn-edge" and wanted.domain is not None and one.proxy_port is not None:
             ours = relay(one.name, "127.0.0.1", one.port)
-            yield Need("udp", "127.0.0.1", one.port, one.name, "EDGE_TURN_PORT", ours)
-            yield Need("tcp", "127.0.0.1", one.proxy_port, one.name, "EDGE_TURN_PORT", ours)
+            yield NeededPort("udp", "127.0.0.1", one.port, one.name, "EDGE_TURN_PORT", ours)
+            yield NeededPort("tcp", "127.0.0.1", one.proxy_port, one.name, "EDGE_TURN_PORT", ours)
     if wanted.domain is not None:
-        yield Need("tcp", "0.0.0.0", wanted.edge_http, "edge", "HTTP_PORT", edge)  # noqa: S104  as it will listen
-        yield Need("tcp", "0.0.0.0", wanted.edge_https, "edge", "HTTPS_PORT", edge)  # noqa: S104
+        yield NeededPort("tcp", "0.0.0.0", wanted.edge_http, "edge", "HTTP_PORT", edge)  # noqa: S104  as it will listen
+        yield NeededPort("tcp", "0.0.0.0", wanted.edge_https, "edge", "HTTPS_PORT", edge)  # noqa: S104
 
 
-def taken(needed: Iterable[Need], bound: Iterable[Listener]) -> Iterator[Taken]:
+def taken(needed: Iterable[NeededPort], bound: Iterable[Listener]) -> Iterator[TakenPort]:
     """The needed ports that another program uses; each port once."""
     sockets = list(bound)
     reported: set[int] = set()
@@ -134,12 +134,12 @@ def taken(needed: Iterable[Need], bound: Iterable[Listener]) -> Iterator[Taken]:
         if need.port in reported:
             continue
         rival = next((one for one in sockets if _in_the_way(one, need)), None)
-        if rival is not None and (holder := need.holder()) is not Holder.OURS:
+        if rival is not None and (used_by := need.used_by()) is not UsedBy.OURS:
             reported.add(need.port)
-            yield Taken(need, rival, holder)
+            yield TakenPort(need, rival, used_by)
 
 
-def _in_the_way(socket: Listener, need: Need) -> bool:
+def _in_the_way(socket: Listener, need: NeededPort) -> bool:
     if (socket.protocol, socket.port) != (need.protocol, need.port):
         return False
     if need.address in WILDCARDS or socket.address == need.address:
@@ -148,8 +148,8 @@ def _in_the_way(socket: Listener, need: Need) -> bool:
     return socket.address in WILDCARDS and (socket.address == "::" or ":" not in need.address)
 
 
-def _ours_if(answers: bool) -> Holder:
-    return Holder.OURS if answers else Holder.OTHER
+def _ours_if(answers: bool) -> UsedBy:
+    return UsedBy.OURS if answers else UsedBy.OTHER
 
 
 def _got(port: int, path: str) -> bytes:

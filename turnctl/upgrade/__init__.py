@@ -1,1 +1,1 @@
-"""An upgrade of coturn, one step at a time. deploy/upgrade asks for each step and runs it."""
+"""The steps of deploy/upgrade, which gives a deployment another coturn without a lost call."""

@@ -1,7 +1,7 @@
-"""The way back of an upgrade whose new version does not hold, and what both ways share. Pure.
+"""Undoing an upgrade whose new version fails, and the steps that both directions share. Pure.
 
-New clients go to the old relays at once, which take them; the relays beside serve the calls they
-have, and are removed then. Where the new version has the usual ports already, nobody is there.
+New clients go to the old relays at once. The relays beside serve the calls they have and are then
+removed. If the new version is on the usual ports already, there are no calls on it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from turnctl.upgrade.facts import Facts
 from turnctl.upgrade.moves import Move, Step, ended, ending
-from turnctl.upgrade.waiting import still_draining, waiting
+from turnctl.upgrade.waiting import REPORT_EVERY, still_draining, waiting
 
 __all__ = ["back", "busy", "refuse", "removed", "returned", "settled"]
 
 
 def refuse(f: Facts, reason: str, *says: str) -> Move:
-    """The new version does not hold: from here on it goes back."""
-    first = f"{f.asked} does not hold: {reason}"
-    # The failed step's own outcome is not the outcome of a step back.
+    """Reject the new version and start to undo the upgrade."""
+    first = f"rejecting {f.asked}: {reason}"
+    # The failed step's result must not count as the result of a step of the undoing.
     quiet = replace(f.host, result=replace(f.result, verb="none"))
     note = replace(f.note, refused=reason, failures=0)
     move = back(replace(f, note=note, host=quiet, done=replace(f.done, verb="", status=0)))
@@ -33,13 +33,13 @@ def back(f: Facts) -> Move:
     if stopped and f.handed_out != "coturn":
         said = f.result.text.splitlines()
         if (f.result.verb == "start" and f.result.status) or (note.until and f.now >= note.until):
-            return _stay(f, f"{' '.join(stopped)} cannot be started", *said)
+            return _stay(f, f"{' '.join(stopped)} can't be started", *said)
         if not note.until:
             return Move(Step("start", f.usual), replace(note, until=f.now + f.patience))
-        # One whose drain has ended is about to be started anew by Docker.
+        # Docker is about to restart a relay whose drain has ended.
         return Move(Step("wait"), note)
     if note.undone and any(map(f.new, f.usual)):
-        return _stay(f, f"{note.was} is the same image by now")
+        return _stay(f, f"{note.was} is now the same image")
     if f.handed_out != "coturn":
         return _hand_back(f)
     if f.present and (note.sent or any(f.allocations.get(name) for name in f.present)):
@@ -49,16 +49,17 @@ def back(f: Facts) -> Move:
         f = replace(f, note=move.note)
     if f.present:
         return removed(f)
-    where = "are back on the relay that ran before" if note.sent else "stay where they are"
-    last = ending(1, f"{f.asked} does not work; new clients {where}")
+    where = "are back on the previous relay" if note.sent else "stay where they are"
+    last = ending(1, f"{f.asked} doesn't work; new clients {where}")
     return settled(f, last) if note.undone else last
 
 
 def _undo(f: Facts) -> Move:
-    """The old version on the usual ports, where nobody is: clients are on the relay beside."""
+    """Start the old version on the usual ports. They have no calls: clients use the relay
+    beside."""
     note = f.note
     if not note.was or not note.was_version or note.was == f.asked:
-        return _stay(f, "which image ran before is not known")
+        return _stay(f, "the previous image is unknown")
     still = busy(f, new=True)
     if still and not f.done.verb and isinstance(move := waiting(f, still), Move):
         return move
@@ -73,9 +74,9 @@ def _undo(f: Facts) -> Move:
 
 
 def _stay(f: Facts, *says: str) -> Move:
-    """There is no way back: whoever runs it again tries the usual ports again."""
+    """Undoing isn't possible. The next run tries the usual ports again."""
     note = replace(f.note, refused="", undone=False, placed=False, begun=0.0)
-    last = "clients stay on coturn-next. Mend it and run this again"
+    last = "clients stay on coturn-next. Fix the problem and run this again"
     return Move(Step("end", number=1), note, (*says, last))
 
 
@@ -86,19 +87,19 @@ def _hand_back(f: Facts) -> Move:
     if f.result.verb == "restart" and f.result.status:
         return _stay(f, *f.result.text.splitlines())
     if note.until and f.now >= note.until:
-        text = f"calls are cut on {' '.join(drains)}, which takes clients again then"
+        text = f"cutting the calls on {' '.join(drains)}, which then accepts clients again"
         return Move(Step("restart", drains), note, (text,))
     says: tuple[str, ...] = ()
     if not note.until:
         note = replace(note, until=f.now + f.patience)
-    if f.now - note.told >= 300:
-        says = (f"clients go back when {' '.join(drains)} has ended its last call",)
+    if f.now - note.told >= REPORT_EVERY:
+        says = (f"clients go back when {' '.join(drains)} has served its last call",)
         note = replace(note, told=f.now)
     return Move(Step("wait"), note, says)
 
 
 def returned(f: Facts) -> Move:
-    """New clients to the relay on the usual port."""
+    """Send new clients to the relay on the usual port."""
     if f.done.verb == "hand-out" and f.done.status:
         return ended(1, *f.done.text.splitlines())
     note = replace(f.note, until=0.0, quiet=0, draining={}, ended=[])
@@ -112,9 +113,9 @@ def removed(f: Facts, *says: str) -> Move:
 
 
 def settled(f: Facts, last: Move) -> Move:
-    """As `docker compose up` would have it, so that the next one restarts nothing."""
+    """Bring .env and init up to date, so that the next `docker compose up` restarts nothing."""
     if f.result.verb == "settle":
-        return ended(1, "init failed: docker compose logs init") if f.result.status else last
+        return ended(1, "init failed; see docker compose logs init") if f.result.status else last
     if f.done.verb != "record":
         return Move(Step("record", ("was",) if f.note.undone else ()), f.note)
     if f.done.status:
@@ -123,7 +124,7 @@ def settled(f: Facts, last: Move) -> Move:
 
 
 def busy(f: Facts, *, new: bool) -> tuple[str, ...]:
-    """The relays on the usual ports, of the new version or the old, that have allocations."""
+    """The relays on the usual ports that run the new or the old version and have allocations."""
     return tuple(
         one for one in f.usual if f.new(one) is new and f.runs(one) and f.allocations.get(one)
     )

@@ -1,8 +1,8 @@
-"""What `turnctl upgrade --next` decides by: what Docker shows on the host, what this deployment's
-files and sockets show, and what was noted on the way. Pure: text in, values out.
+"""The facts that decide the next step of an upgrade: from Docker on the host, from this
+deployment's files and sockets, and from the note between steps. Pure: text in, values out.
 
-The host's loop sends lines: `docker inspect` of each container and of the image as JSON, a line
-each, then `heard VERB STATUS` and what that command printed.
+The host's loop sends `docker inspect` of each container and of the image as JSON, one line each,
+then `heard VERB STATUS` and the output of that command.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ONE_OFF = "com.docker.compose.oneoff"
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """`image` is the image's id, `name` what it is called in the configuration. `started` is when,
-    as Docker writes it: another value means that it was started anew."""
+    """`image` is the image's id, `name` its name in the configuration. `started` is Docker's text
+    for the time of the start: another value means that it was started again."""
 
     image: str
     name: str
@@ -36,7 +36,8 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The command of the last step, as the host ran it. `verb` is empty in a run's first call."""
+    """The result of a step: its verb, exit status and output. `verb` is empty if there was no
+    step, as in a run's first call."""
 
     verb: str = ""
     status: int = 0
@@ -45,8 +46,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the loop sent. `image` is the id of the image that was asked for, None while it is not
-    on this host."""
+    """What the loop sent: the containers by service, the id of the new image (None if this host
+    doesn't have it), and the result of the host's last step."""
 
     containers: Mapping[str, Container]
     image: str | None
@@ -55,9 +56,9 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is kept between two steps, in a file. It belongs to the upgrade to `image`.
+    """What a file keeps between two steps of the upgrade to `image`.
 
-    The world is asked first; a note that was lost costs a repeated step and no call.
+    The facts come first: a lost note costs a repeated step, never a call.
     """
 
     image: str = ""
@@ -66,34 +67,35 @@ class Note:
     """Name of the image that ran before."""
     was_version: str = ""
     begun: float = 0.0
-    """When the relays that are being proved were started, 0 while they were not."""
+    """When the relays that are being proved were started; 0 if they weren't."""
     refused: str = ""
-    """Why the new one does not hold: from then on this upgrade goes back."""
+    """Why the new version was rejected. The upgrade is then undone."""
     checked: float = 0.0
-    """When data last went through it."""
+    """When data last went through the new relays."""
     failures: int = 0
-    """Checks in a row that failed."""
+    """Failed checks in a row."""
     read: bool = False
-    """Whether its log was read, for options that it refuses."""
+    """Whether the log was searched for options that coturn rejects."""
     sizes: dict[str, list[int]] = field(default_factory=dict)
     proved: bool = False
     sent: bool = False
-    """Whether clients were sent to the new one beside, at any time."""
+    """Whether clients were ever sent to the new relay on its own port."""
     watched: dict[str, Watched] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
-    """Relay → how often Docker had restarted it when clients were sent there."""
+    """Relay → its restarts by Docker when clients were sent there."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Of the relays whose calls are waited for: some cannot drain."""
+    """Versions of the relays whose calls are waited for: some can't drain."""
     until: float = 0.0
-    """When calls are waited for no longer, 0 while they are not."""
+    """When waiting for calls ends; 0 if none are waited for."""
     told: float = 0.0
+    """When the operator was last told that the wait continues."""
     quiet: int = 0
-    """Looks in a row that saw no allocation."""
+    """Looks in a row without an allocation."""
     draining: dict[str, str] = field(default_factory=dict)
-    """Relay → its `started` when it was told to drain."""
+    """Relay → its `started` when the drain began."""
     ended: list[str] = field(default_factory=list)
     replacing: bool = False
-    """The old relays are empty: from here on they may be replaced."""
+    """The old relays are empty and may be replaced."""
     placed: bool = False
     """The new version was proved on the usual ports."""
     undone: bool = False
@@ -102,9 +104,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it at one moment, `now` in Unix time. `asked` is the image's name as it was typed,
-    `patience` the seconds that calls are waited for, `handed_out` the relay that the service sends
-    clients to, `allocations` those that each relay has. `done` is what this call did last."""
+    """All facts at one moment, `now` in Unix time. `asked` is the image's name as typed,
+    `patience` how many seconds calls are waited for, `handed_out` the relay that the service sends
+    clients to, `allocations` the number at each relay. `done` is the result of this call's last
+    step."""
 
     now: float
     asked: str
@@ -131,11 +134,12 @@ class Facts:
 
     @property
     def beside(self) -> tuple[str, ...]:
+        """The relays that run the new version beside them, on ports of their own."""
         return tuple(f"{name}-next" for name in self.usual)
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Of those beside, the ones that have a container."""
+        """The relays of `beside` that have a container."""
         return tuple(name for name in self.beside if name in self.host.containers)
 
     def runs(self, name: str) -> bool:
@@ -143,7 +147,7 @@ class Facts:
         return one is not None and one.running
 
     def new(self, name: str) -> bool:
-        """Whether this service's container is of the image that was asked for."""
+        """Whether this service's container runs the new image."""
         one = self.host.containers.get(name)
         return one is not None and one.image == self.host.image
 
@@ -153,12 +157,12 @@ class Facts:
 
 
 def read(text: str) -> Host:
-    """What the loop sent. Raises ValueError."""
+    """Parse what the loop sent. Raises ValueError, KeyError and TypeError."""
     containers: dict[str, Container] = {}
     image = None
     head, mark, rest = f"\n{text}".partition("\nheard ")
     if not mark:
-        raise ValueError("lacks the line `heard VERB STATUS`")
+        raise ValueError("the line `heard VERB STATUS` is missing")
     for line in filter(None, head.splitlines()):
         document = json.loads(line)
         if "State" in document:
@@ -167,9 +171,9 @@ def read(text: str) -> Host:
                 containers[service] = _container(document)
         else:
             image = str(document["Id"])
-    first, _, said = rest.partition("\n")
+    first, _, output = rest.partition("\n")
     verb, _, status = first.rpartition(" ")
-    return Host(containers, image, Result(verb.strip(), int(status), said.rstrip("\n")))
+    return Host(containers, image, Result(verb.strip(), int(status), output.rstrip("\n")))
 
 
 def _container(document: dict[str, Any]) -> Container:
@@ -185,12 +189,12 @@ def _container(document: dict[str, Any]) -> Container:
 
 
 def dump(note: Note) -> str:
-    """As it is kept in a file."""
+    """The note as JSON text for a file."""
     return json.dumps(asdict(note), indent=1) + "\n"
 
 
 def load(text: str) -> Note:
-    """What `dump` wrote; an empty note for anything else, since the world is asked first."""
+    """What `dump` wrote. An empty note for anything else: the facts come first."""
     try:
         document = json.loads(text)
         watched = {name: _watched(one) for name, one in document.pop("watched").items()}

@@ -1,4 +1,6 @@
-"""What the loop sends of containers: sections that begin with `== SERVICE`. Pure."""
+"""Logs and other output of containers, as the loop sends it: sections that start with `== SERVICE`.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from turnctl.coturn import log
 __all__ = ["complaints", "sections", "tail"]
 
 TAIL = 15
-"""Lines of a log that are shown of a relay that does not work."""
+"""Lines that are shown of the log of a relay that doesn't work."""
 
 
 def sections(text: str) -> dict[str, str]:
-    """Service → what was printed for it."""
+    """Service → its output."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():
@@ -23,7 +25,7 @@ def sections(text: str) -> dict[str, str]:
 
 
 def complaints(text: str) -> list[str]:
-    """What the relays refused of their configuration, or could not listen on."""
+    """What the relays' logs say about rejected configuration and ports that can't be bound."""
     return [
         f"{name}: coturn says: {one.text}"
         for name, written in sections(text).items()

@@ -1,8 +1,7 @@
-"""The steps that an upgrade consists of, as `turnctl upgrade --next` and the host's loop know them.
+"""The steps of an upgrade, shared by `turnctl upgrade --next` and the host's loop. Pure.
 
-The vocabulary is fixed, and the loop maps each word to one command: nothing that is printed is ever
-run as it stands.
-"""
+The list is fixed, and the loop maps each verb to one command. It never runs the printed text
+itself."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ HOST = (
     "ask", "drain", "end", "log", "look", "pull", "remove", "restart", "settle", "start", "version",
     "wait", "watch",
 )  # fmt: skip
-"""Steps of the host's loop, which has the Docker client."""
+"""Steps for the host's loop, which has the Docker client."""
 HERE = ("hand-out", "install", "load", "prove", "record")
 """Steps that turnctl takes itself."""
 
@@ -29,8 +28,8 @@ Verb = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`names` are services of compose.yaml; "was" before or instead of them means the version that
-    ran before. `number` is the exit status of `end`."""
+    """`names` are services of compose.yaml. "was", before them or alone, means the version that ran
+    before. `number` is the exit status of `end`."""
 
     verb: Verb
     names: tuple[str, ...] = ()
@@ -39,8 +38,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A step, the note to keep before it is taken, and what to tell the operator. Without a note
-    the kept one stays as it is; after the last step of an upgrade there is none to keep."""
+    """A step, the note to write before it, and messages for the operator. Without a note the last
+    one stays; when the upgrade is `over`, the note is removed."""
 
     step: Step
     note: Note | None
@@ -49,17 +48,17 @@ class Move:
 
 
 def ended(status: int, *says: str) -> Move:
-    """Stop here; the note stays, and the next run goes on."""
+    """Stop. The note stays, and the next run continues."""
     return Move(Step("end", number=status), None, says)
 
 
 def ending(status: int, *says: str) -> Move:
-    """The upgrade is over, one way or the other."""
+    """The upgrade is over, done or undone."""
     return Move(Step("end", number=status), None, says, over=True)
 
 
 def lines(move: Move) -> list[str]:
-    """What the loop reads: what to say, line by line, then the step."""
+    """The lines for the loop: the messages, then the step."""
     step = move.step
     number = [str(step.number)] if step.verb == "end" else []
     says = [f"say {_plain(one)}" for text in move.says for one in text.splitlines()]
@@ -67,5 +66,5 @@ def lines(move: Move) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Without control characters, which a log may hold."""
+    """Without control characters, which a log may have."""
     return "".join(one if one.isprintable() else " " for one in text)

@@ -1,4 +1,4 @@
-"""The steps that need no Docker: files, the service, the edge, and data through relays."""
+"""The steps of an upgrade that need no Docker: files, the service, the edge, and test data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from turnctl.deployment.placement import NoPlace
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.diagnosis.report import Report
 from turnctl.host import files
+from turnctl.host.addresses import host_port
 from turnctl.host.ports import Listener, bound_sockets
 from turnctl.setup.choices import Choices, Conflict
 from turnctl.setup.initialize import initialize
@@ -33,12 +34,13 @@ from turnctl.upgrade.moves import Step
 __all__ = ["Work"]
 
 TIMEOUT = 5.0
-"""Seconds a URL, as `turnctl check` has it."""
+"""Seconds for each URL, as in `turnctl check`."""
 LOOKS, PAUSE = 60, 0.5
-"""Half a minute for the service to hand out another relay: it looks at its file every two."""
+"""Half a minute for the service to hand out another relay: it looks at its file every two
+seconds."""
 PAIRS, RATE, SECONDS = 10, 200.0, 0.3
-"""A round of load: 20 allocations and 600 packets, far from what disturbs calls."""
-REFUSING = {"reply-ttl-low"}
+"""A round of load: 20 allocations and 600 packets, far too little to disturb calls."""
+REJECTING = {"reply-ttl-low"}
 """Findings that count against a relay whatever their severity."""
 
 
@@ -57,7 +59,7 @@ class Work:
     now: Callable[[], float] = time.time
 
     def facts(self, host: Host, asked: str, patience: int, done: Result) -> Facts:
-        """What can be seen now."""
+        """All facts at this moment."""
         return Facts(
             now=self.now(),
             asked=asked,
@@ -74,7 +76,7 @@ class Work:
         return facts.load(self._text(self._note_file) or "")
 
     def keep(self, note: Note | None) -> None:
-        """For the next step, and the next run; None when there is nothing to go on with."""
+        """Write the note for the next step and the next run; None removes it."""
         if note is not None:
             files.write(self._note_file, facts.dump(note), mode=0o600)
             return
@@ -86,7 +88,7 @@ class Work:
         return self.directory / "upgrade.json"
 
     def do(self, step: Step, f: Facts) -> Result:
-        """Take a step; 0 where it succeeded, else another status and why not."""
+        """Take a step. Its status is 0 if it succeeded; otherwise the text says why not."""
         try:
             match step.verb:
                 case "install":
@@ -124,7 +126,7 @@ class Work:
         dotenv.keep(self.env_file, {"COTURN_IMAGE": image, "COTURN_VERSION": version})
 
     def _text(self, path: Path) -> str | None:
-        """Read as its directory's owner; None where it is not there."""
+        """Read a file as its directory's owner; None if that isn't possible."""
         try:
             with files.owned(path.parent):
                 return path.read_text(encoding="utf-8")
@@ -136,7 +138,7 @@ class Work:
         return parsing.parse(str(path), self._text(path) or "")
 
     def _handed_out(self) -> str:
-        """By the service's own settings, which a run before this one may have written."""
+        """The relay in the service's own settings, which an earlier run may have written."""
         try:
             settings = yaml.safe_load(self._text(self.directory / "signalpost.yaml") or "")
             relays = settings["turn"]["relays"]
@@ -146,7 +148,7 @@ class Work:
         return "coturn-next" if self.next_port in ports else "coturn"
 
     def _allocations(self) -> dict[str, int]:
-        """Relay → how many relayed addresses it has, by the host's table of sockets."""
+        """Relay → how many relayed addresses it has, from the host's table of sockets."""
         sockets: list[Listener] = []
         with contextlib.suppress(OSError):
             sockets = bound_sockets(protocols=["udp"])
@@ -164,7 +166,7 @@ class Work:
     # --- the service and the edge ---------------------------------------------------------------
 
     def _hand_out(self, relay: str, f: Facts) -> None:
-        # Of the relays' own files only those beside, which are of this version in any case.
+        # Only the files of the relays beside are written; they have this version already.
         self._init(relay, f.note.version, f.beside)
         port = self._conf(relay).port
         if not asyncio.run(self._handed(port)):
@@ -190,28 +192,26 @@ class Work:
     # --- data through relays ----------------------------------------------------------------------
 
     def _urls(self, name: str) -> Iterator[str]:
-        """Each of the relay's listeners. One behind the edge has TCP for the edge alone, with
-        PROXY."""
+        """The relay's listeners. Behind the edge, TCP is only for the edge, with PROXY headers."""
         conf = self._conf(name)
         transports = ("udp",) if "edge" in name else conf.transports
         for address in conf.values("listening-ip"):
-            host = f"[{address}]" if ":" in address else address
             for transport in transports:
-                yield f"turn:{host}:{conf.port}?transport={transport}"
+                yield f"turn:{host_port(address, conf.port)}?transport={transport}"
 
     def _secret(self) -> Secret:
         return datadir.secrets_in(self.directory / "turn-secret")[0][0]
 
     async def _prove(self, names: tuple[str, ...]) -> Result:
-        """0 when data goes through each listener; 2 when a relay answered and it does not, 1 when
-        none answered."""
+        """Status 0 if data goes through each listener; 1 if no relay answered, 2 if one did but
+        the check failed."""
         from turnctl.check.engine import Options
         from turnctl.check.examine import Request, examine
         from turnctl.diagnosis.observations import Allocation
 
         urls = tuple(url for name in names for url in self._urls(name))
         if not urls:
-            return Result("prove", 1, f"{' '.join(names)}: no configuration there names a listener")
+            return Result("prove", 1, f"{' '.join(names)}: no listener is configured")
         request = Request(
             targets=urls,
             access=Access(secret=self._secret()),
@@ -220,12 +220,12 @@ class Work:
             context=ssl.create_default_context(),
         )
         report = await examine(request, lambda _: None)
-        told = wrong(report)
+        problems = wrong(report)
         answered = any(one.relayed for one in report.record.each(Allocation))
-        return Result("prove", 0 if not told else 2 if answered else 1, "\n".join(told))
+        return Result("prove", 0 if not problems else 2 if answered else 1, "\n".join(problems))
 
     async def _load(self, names: tuple[str, ...]) -> None:
-        """A round of it. What a relay grants of it is no verdict: quotas may be small."""
+        """A round of load. How much of it a relay grants doesn't matter: quotas may be small."""
         await asyncio.gather(*map(self._round, names))
 
     async def _round(self, name: str) -> None:
@@ -246,12 +246,12 @@ class Work:
 
 
 def wrong(report: Report) -> list[str]:
-    """A line for each finding that speaks against the relays, nothing when data goes through."""
-    told = [
+    """A line for each finding against the relays; none if data goes through."""
+    problems = [
         f"{one.url} {one.code}: {one.summary}".strip()
         for one in report.findings
-        if one.severity is Severity.FAIL or one.code in REFUSING
+        if one.severity is Severity.FAIL or one.code in REJECTING
     ]
-    if not told and report.verdict == "fail":
-        told = [f"{case.probe.url}: {verdict}" for case, verdict in report.verdicts]
-    return told
+    if not problems and report.verdict == "fail":
+        problems = [f"{case.probe.url}: {verdict}" for case, verdict in report.verdicts]
+    return problems

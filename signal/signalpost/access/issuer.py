@@ -14,13 +14,11 @@ from signalpost.access.bans import Bans
 from signalpost.config.settings import Limits, Turn
 from signalpost.credentials import Audience, Credential, mint
 from signalpost.errors import NoRelays, RateLimited
-from signalpost.iceservers import IceServer, build
+from signalpost.iceservers import IceServer, choose
 from signalpost.limits import Buckets
 from signalpost.tokens import Permission
 
 __all__ = ["Issued", "Issuer"]
-
-_BLANK = Credential("", "", 0, 0)
 
 
 class Issued(NamedTuple):
@@ -32,7 +30,7 @@ class Issued(NamedTuple):
 class Issuer:
     """`clock` gives Unix time, `monotonic` seconds for the limits."""
 
-    __slots__ = ("_bans", "_by_address", "_by_user", "_clock", "_monotonic", "_templates", "_turn")
+    __slots__ = ("_bans", "_by_address", "_by_user", "_chosen", "_clock", "_monotonic", "_turn")
 
     def __init__(
         self,
@@ -57,16 +55,13 @@ class Issuer:
         self._by_address.change(limits.mints_per_address, now)
 
     def _adopt(self, turn: Turn) -> None:
-        # The URLs depend only on the region, so they are chosen once: the STUN entries, which have
-        # no credential, and the URLs of the one TURN entry.
-        regions = {relay.region for relay in turn.relays} | {None}
-        templates: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
-        for region in regions:
-            servers = build(turn.relays, _BLANK, region=region)
-            stun = tuple(server for server in servers if server.username is None)
-            urls = tuple(url for server in servers[len(stun) :] for url in server.urls)
-            templates[region] = stun, urls
-        self._turn, self._templates = turn, templates
+        # The URLs depend only on the region, so they are chosen once: the STUN entry, which has no
+        # credential, and the URLs of the TURN entry.
+        chosen: dict[str | None, tuple[tuple[IceServer, ...], tuple[str, ...]]] = {}
+        for region in {relay.region for relay in turn.relays} | {None}:
+            stun, urls = choose(turn.relays, region)
+            chosen[region] = (IceServer(stun),) if stun else (), urls
+        self._turn, self._chosen = turn, chosen
 
     @property
     def has_relays(self) -> bool:
@@ -89,10 +84,10 @@ class Issuer:
         ttl: int | None = None,
         region: str | None = None,
     ) -> Issued:
-        """iceServers for `principal`, who calls from `network` (the limits' key).
+        """iceServers for `principal`, which calls from `network`. The limits go by that.
 
-        A native client gets fresh credentials pushed, hence short ones. A back end mints for many
-        users from one address, so only its users are limited.
+        A native client gets short-lived credentials, because the service sends it new ones. A back
+        end mints for many users from one address, so only its users are limited.
         Raises PermissionDenied, Banned, NoRelays and RateLimited.
         """
         principal.require(Permission.ICE)
@@ -116,6 +111,6 @@ class Issuer:
             now=self._clock(),
             ttl=self._turn.ttl.ttl(audience, ttl),
         )
-        stun, urls = self._templates.get(region) or self._templates[None]
+        stun, urls = self._chosen.get(region) or self._chosen[None]
         turn = IceServer(urls, credential.username, credential.password)
         return Issued((*stun, turn), credential, audience)

@@ -32,7 +32,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json; charset=utf-8"
 MAX_USER = 256
 MAX_FIELDS = 20
-BODY_SECONDS = 10.0
 _NONE: Mapping[str, str] = {}
 
 
@@ -139,9 +138,10 @@ async def turn(request: web.Request) -> web.Response:
 
 async def _body(request: web.Request) -> bytes:
     """The whole body. Raises HTTPRequestTimeout if it arrives too slowly."""
+    service = request.app[SERVICE]
     try:
-        with request.app[SERVICE].bodies:
-            async with asyncio.timeout(BODY_SECONDS):
+        with service.bodies:
+            async with asyncio.timeout(service.deadlines.body):
                 return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None

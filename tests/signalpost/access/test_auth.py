@@ -125,7 +125,7 @@ def test_headers_that_name_keys_are_ignored() -> None:
 @settings(max_examples=CASES, deadline=None)
 @given(text=st.text())
 def test_any_bearer_is_judged(text: str) -> None:
-    """Whatever the text, the answer is Unauthorized."""
+    """Any text raises Unauthorized."""
     with pytest.raises(Unauthorized):
         _authenticator().bearer(text)
 

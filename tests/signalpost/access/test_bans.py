@@ -68,7 +68,7 @@ def test_the_later_word_counts() -> None:
 
 
 def test_ended_bans_are_forgotten() -> None:
-    """What has ended takes no memory once there is another ban."""
+    """An ended ban takes no memory once there is another ban."""
     clocks = Clocks()
     bans = Bans(lambda: clocks.unix)
     for number in range(100):
@@ -101,7 +101,7 @@ async def _status(run: Running, path: str, headers: dict[str, str] | None = None
 
 
 async def test_the_banned_peer_is_told_and_closed() -> None:
-    """Who is banned hears that it was kicked and why the socket closes; the room hears it left."""
+    """A banned peer learns why it is kicked and its socket closes. The room gets peer-left."""
     async with running() as run:
         one, two = await _joined(run), await _joined(run, run.token("ann"))
         await one.receive()  # two has come
@@ -225,7 +225,7 @@ async def test_a_guest_is_banned_by_address(address: str, status: int) -> None:
 
 
 async def test_a_token_is_not_its_address() -> None:
-    """Where a guest is banned, users with a token go on."""
+    """A guest's ban doesn't affect users with a token from there."""
     async with running() as run:
         await _ban(run, await _joined(run))
         await run.peer(run.token("ann"))
@@ -263,7 +263,7 @@ async def test_a_ban_is_listed_and_lifted() -> None:
 
 
 async def test_a_kick_without_a_ban_is_of_the_room() -> None:
-    """Who is only kicked keeps its connection and its credentials, and that room stays shut."""
+    """A kicked peer keeps its connection and its credentials, but can't join that room."""
     async with running() as run:
         stays, token = await _joined(run), run.token("ann")
         peer = await _joined(run, token)

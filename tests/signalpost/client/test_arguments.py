@@ -121,7 +121,7 @@ PATIENT = Waits(silence=SECONDS)
 
 
 class Party:
-    """Ada, of whom everything is asked, and Bob, who is in a room with her and is its host."""
+    """Ada, who gets all requests, and Bob, the host of the room that they share."""
 
     service: Running
     ada: Client
@@ -132,7 +132,7 @@ class Party:
     def __init__(self) -> None:
         self.stack = AsyncExitStack()
         self.waiting: list[asyncio.Future[Any]] = []
-        """What is not settled yet."""
+        """The unsettled futures."""
 
     async def open(self) -> None:
         enter = self.stack.enter_async_context
@@ -257,7 +257,7 @@ async def test_a_name_that_is_too_long() -> None:
 
 
 async def test_after_the_end() -> None:
-    """What is asked of a client that has been closed fails at once."""
+    """A request to a closed client fails at once."""
     async with running() as service:
         url = f"http://127.0.0.1:{service.ports.port}"
         async with connect(url, token=service.token("ada")) as ada:
@@ -315,7 +315,7 @@ async def test_a_refused_message_out_of_order() -> None:
 
 
 async def test_what_the_service_takes() -> None:
-    """A reliable client is told in its welcome, and the Python client keeps to it."""
+    """The welcome has the limits for a reliable client, and the Python client respects them."""
     small = Limits(message_bytes=2_048, messages=Rate(10, 1), message_burst=5)
     async with running(settings(limits=small)) as service:
         peer = await service.peer(reliable=True)

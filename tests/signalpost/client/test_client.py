@@ -97,7 +97,7 @@ def line_of(on: Scene, client: Client) -> Any:
 
 
 async def test_a_peer_that_does_not_come_back() -> None:
-    """What could not be delivered is told, when the peer has been waited for."""
+    """An undelivered message fails after the wait for its peer."""
     async with scene() as on:
         ada, bob = await on.enter("ada", waits=Waits(back=0.2)), await on.enter("bob")
         lobby = await ada.join("lobby")
@@ -115,7 +115,7 @@ async def test_a_peer_that_does_not_come_back() -> None:
 
 
 async def test_no_url() -> None:
-    """What is no URL of a service is a mistake of the caller's."""
+    """A bad URL is a mistake of the caller's."""
     with pytest.raises(ValueError, match="https://host"):
         async with connect("calls.example.org"):
             pass
@@ -136,7 +136,7 @@ async def test_fresh_ice_servers() -> None:
 
 
 async def test_closing() -> None:
-    """At the end of the block calls are hung up, and what still waits is told."""
+    """At the end of the block calls are hung up, and pending requests fail."""
     async with scene() as on:
         bob = await on.enter("bob")
         await bob.join("lobby")
@@ -155,7 +155,7 @@ async def test_closing() -> None:
 
 
 async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """A lost connection is told in the log, without tokens."""
+    """The log reports a lost connection, without tokens."""
     with caplog.at_level(logging.DEBUG, "signalpost.client"):
         async with scene() as on:
             ada = await on.enter("ada")

@@ -127,7 +127,7 @@ async def test_drain(tmp_path: Path) -> None:
 
 
 async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be reached is told after `patience`, with the reason."""
+    """An unreachable service raises an error after `patience`, with the reason."""
     skip, tries = skipping(monkeypatch), iter([0.0, 100.0])
 
     async def token() -> str:
@@ -140,7 +140,7 @@ async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_another_service() -> None:
-    """Something that is no Signalpost is told at once."""
+    """Something that isn't Signalpost raises an error at once."""
     async with running() as service:
         with pytest.raises(Unreachable, match="404"):
             async with connect(f"http://127.0.0.1:{service.ports.port}/elsewhere"):

@@ -15,7 +15,7 @@ GONE = Refused("no-such-peer", "no such peer")
 
 
 class Service:
-    """What was sent: (id, addressee)."""
+    """The sent messages: (id, addressee)."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[object, str | None]] = []
@@ -73,7 +73,7 @@ async def test_said_again_in_order() -> None:
 
 
 async def test_to_a_room_that_comes_back() -> None:
-    """What the service may not have taken, and what is said before all are back, goes to each."""
+    """Unacknowledged messages, and those sent before all peers are back, go to each peer."""
     service = Service()
     delivery = service.delivery
     lost = to_room()
@@ -90,7 +90,7 @@ async def test_to_a_room_that_comes_back() -> None:
 
 
 async def test_refused() -> None:
-    """A peer that is not there is told; one that is waited for is waited for."""
+    """A message to an absent peer fails, unless the peer may return."""
     service = Service()
     delivery = service.delivery
     said = delivery.say(to("bob"))
@@ -118,7 +118,7 @@ async def test_malformed_for_one_that_is_away() -> None:
 
 
 async def test_closed() -> None:
-    """Who waits is told; who has cancelled is left alone."""
+    """A caller that waits gets the error. One that has cancelled gets nothing."""
     service = Service()
     said = [service.delivery.say(to("bob")), service.delivery.say(to_room())]
     said[1].cancel()

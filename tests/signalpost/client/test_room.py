@@ -16,7 +16,7 @@ from tests.signalpost.client.scene import scene
 
 
 async def test_a_room() -> None:
-    """Who is in a room sees who comes, what they say, and who goes."""
+    """A member sees peers come and go, and gets their messages."""
     async with scene() as on:
         ada, bob = await on.enter("ada"), await on.enter("bob")
         lobby = await ada.join("lobby", metadata={"hand": True})
@@ -47,7 +47,7 @@ async def test_a_room() -> None:
 
 
 async def test_the_host() -> None:
-    """A host changes the room and puts people out; who was put out sees why."""
+    """A host changes the room and kicks people. A kicked peer learns why."""
     async with scene() as on:
         ada, bob = await on.enter("ada"), await on.enter("bob")
         lobby, theirs = await ada.join("lobby"), await bob.join("lobby")

@@ -44,7 +44,7 @@ def test_numbers_from_one_on() -> None:
 
 
 def test_resumed() -> None:
-    """What the service has is not sent again; the rest is, with its numbers."""
+    """Messages that the service has aren't sent again. The rest is, with its numbers."""
     session = Session()
     session.welcome(welcome(received=0))
     for room in range(1, 5):
@@ -71,7 +71,7 @@ def test_forgotten() -> None:
 
 
 def test_repeats_and_gaps() -> None:
-    """A repeat is dropped, a gap is told, and nothing is acknowledged that has not come."""
+    """A repeat is dropped, a gap is reported, and only received messages are acknowledged."""
     session = Session()
     session.welcome(welcome(received=0))
     assert session.take(1)
@@ -135,7 +135,7 @@ def test_a_service_that_takes_less(resumed: bool) -> None:
 
 
 def test_closed_for_size() -> None:
-    """Where the service does not say what it takes, the largest that was written is given up."""
+    """If the service doesn't say its limit, the largest written message is given up."""
     session = Session()
     session.welcome(welcome(received=0))
     assert not session.closed_for_size()
@@ -152,7 +152,7 @@ def test_closed_for_size() -> None:
 @settings(max_examples=CASES, deadline=None)
 @given(st.lists(st.sampled_from(["send", "write", "take", "ack", "cut"]), max_size=60))
 def test_the_service_takes_each_once_and_in_order(steps: list[str]) -> None:
-    """Whatever is written, lost, acknowledged and resumed in whatever order."""
+    """Messages are written, lost, acknowledged and resumed in any order."""
     session, sent = Session(), 0
     wire: list[tuple[int, str]] = []
     taken: list[str] = []

@@ -29,7 +29,7 @@ async def test_in_order_to_the_end() -> None:
 
 
 async def test_an_error_comes_last() -> None:
-    """What is there is read before the reason why there is no more."""
+    """The reader gets the waiting items before the error."""
     stream: Stream[int] = Stream()
     stream.put(1)
     stream.end(Refused("banned", "put out"))
@@ -40,7 +40,7 @@ async def test_an_error_comes_last() -> None:
 
 
 async def test_overrun() -> None:
-    """Who does not read is told so, instead of being given a part."""
+    """A slow reader gets an error instead of a gap."""
     stream: Stream[int] = Stream()
     for number in range(MAX_UNREAD + 1):
         stream.put(number)

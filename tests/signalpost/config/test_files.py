@@ -59,7 +59,7 @@ def _renamed_over(path: Path) -> None:
 )
 @pytest.mark.parametrize("name", ["signalpost.yaml", "turn-secret"])
 def test_a_change_is_seen(config: Path, name: str, change: Callable[[Path], object]) -> None:
-    """Whatever happens to a file that was read is seen, once."""
+    """Every change of a file that was read is noticed, once."""
     sources = _sources(config)
     sources.load()
     change(config.with_name(name))
@@ -97,7 +97,7 @@ def test_a_file_that_was_missing_appears(config: Path) -> None:
 
 
 def test_a_change_while_it_is_read(config: Path) -> None:
-    """What changes between a look and the reading is a change afterwards, never lost."""
+    """A change between a look and the reading counts as a later change and is never lost."""
 
     def read(opening: Callable[[Path], object]) -> Settings:
         settings = load(config, {}, opening)

@@ -51,7 +51,7 @@ def _mistakes(folder: Path, text: str, **environ: str) -> list[str]:
 
 
 def test_defaults(folder: Path) -> None:
-    """What is not given is as documented."""
+    """The defaults are as documented."""
     settings = _load(folder, ENOUGH)
     assert (settings.http.host, settings.http.port, settings.metrics.port) == (
         "127.0.0.1",
@@ -271,7 +271,7 @@ def test_a_variable_like_no_setting(folder: Path) -> None:
 
 
 def test_orchestrators_variables(folder: Path) -> None:
-    """What Kubernetes injects is explained once, not reported name by name."""
+    """Variables that Kubernetes injects are explained once, not reported one by one."""
     mistakes = _mistakes(
         folder,
         ENOUGH,
@@ -294,7 +294,7 @@ def test_find_config(folder: Path) -> None:
 
 
 def test_show_masks_secrets_and_loads_again(folder: Path) -> None:
-    """What is shown has every setting and no secret, and reads as YAML."""
+    """The output has every setting and no secret, and is valid YAML."""
     shown = show(_load(folder, ENOUGH))
     assert TURN_SECRET not in shown
     assert yaml.safe_load(shown)["turn"]["secrets"] == ["***"]

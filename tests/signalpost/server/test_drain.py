@@ -128,7 +128,7 @@ async def test_what_goes_on_and_what_does_not(service: Service) -> None:
 
 
 async def test_the_deadline(tmp_path: Path) -> None:
-    """Who has not left by then is closed with 1001, those included who never said hello."""
+    """Remaining connections are closed with 1001, even those that never said hello."""
     with serving(_config(tmp_path, 1)) as service:
         async with _door(service) as connect:
             peer, silent = await _welcomed(connect), await connect()

@@ -128,7 +128,7 @@ def test_a_mode_that_is_mended(config: Path, service: Service) -> None:
 
 
 def test_a_listener_needs_a_restart(config: Path, service: Service) -> None:
-    """What cannot change is named, and the rest of the change holds."""
+    """A setting that needs a restart is named, and the rest of the change takes effect."""
     config.write_text(CONFIG.replace("port: null", "port: 9999") + "log: {level: warning}\n")
     service.process.send_signal(signal.SIGHUP)
     # `settings changed` is no warning any more.
@@ -186,7 +186,7 @@ async def test_twenty_rotations_under_load(config: Path, service: Service) -> No
 
 
 async def test_counts_are_kept() -> None:
-    """A change of limits forgets neither who has minted nor who is connected, nor a room."""
+    """A change of limits keeps mint counts, connections and rooms."""
     limits = Limits(mints_per_user=Rate(2, 60), connections_per_address=2)
     async with running(replace(SETTINGS, limits=limits)) as run:
         one, two = await run.peer(run.token("one")), await run.peer(run.token("two"))
@@ -244,7 +244,7 @@ async def test_everything_else_changes() -> None:
 
 
 async def test_a_change_that_fails_halfway_changes_nothing() -> None:
-    """Whatever a part refuses, the service goes on with all of the old settings."""
+    """If a part refuses its settings, the service keeps all of the old ones."""
     async with running() as run:
         before = run.service.settings
         with pytest.raises(ValueError, match="id_key"):

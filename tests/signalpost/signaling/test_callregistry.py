@@ -136,7 +136,7 @@ def test_an_answered_call_does_not_ring_out() -> None:
 
 
 def test_glare() -> None:
-    """Two who call each other have one call: the earlier, answered by the later."""
+    """If two users call each other, they have one call: the earlier, answered by the later."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B, B2)
     bench.invite(TWO, B, ANN, A, ref="i2")
@@ -203,7 +203,7 @@ def test_after_a_start_a_call_waits_for_the_callee() -> None:
 
 
 def test_after_a_start_a_call_waits_not_for_ever() -> None:
-    """When the callee does not come the caller is told."""
+    """If the callee doesn't come, the caller gets the outcome."""
     bench = Bench(started=False)
     bench.invite(ONE, A, BOB)
     bench.clock.advance(ABSENT_SECONDS)
@@ -222,7 +222,7 @@ def test_after_a_start_the_callee_may_be_first() -> None:
 
 
 def test_after_a_start_a_caller_that_does_not_come_back() -> None:
-    """Who states a call that its caller never states again is told that it is lost."""
+    """A call that its caller never states again ends as lost."""
     bench = Bench(started=False)
     bench.registry.apply(ONE, calls.Accept(B, ref="a1"))
     bench.clock.advance(RETURN_SECONDS)
@@ -244,7 +244,7 @@ def test_after_a_start_either_may_hang_up() -> None:
 
 
 def test_an_early_answer_is_the_callees() -> None:
-    """What a stranger said early is no answer, and it is told so."""
+    """A stranger's early answer doesn't count, and the stranger is told so."""
     bench = Bench(started=False)
     bench.registry.apply(ONE, calls.Accept(C))
     bench.invite(ONE, A, BOB, B)
@@ -254,7 +254,7 @@ def test_an_early_answer_is_the_callees() -> None:
 
 
 def test_an_early_answer_ends_with_its_peer() -> None:
-    """Who is gone again has answered nothing."""
+    """An early answer doesn't count if its peer is gone again."""
     bench = Bench(started=False)
     bench.registry.apply(ONE, calls.Accept(B))
     bench.registry.lost(B)
@@ -263,7 +263,7 @@ def test_an_early_answer_ends_with_its_peer() -> None:
 
 
 def test_lost_peers() -> None:
-    """A peer that is gone for good ends the calls it had a part in, and only those."""
+    """A peer that is gone for good ends its own calls, and only those."""
     bench = Bench()
     bench.invite(ONE, A, BOB, B)
     bench.registry.apply(ONE, calls.Accept(B))
@@ -308,7 +308,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.there = [A, B, B2, C]
         self.believes: dict[tuple[PeerId, CallId], str] = {}
         self.asks: tuple[PeerId, CallId] | None = None
-        """Who hangs up just now: that is always answered."""
+        """The peer that hangs up now. It always gets an answer."""
         self.read = 0
 
     def listen(self) -> None:

@@ -52,7 +52,7 @@ def after(call: Call, *events: Event) -> Call:
 
 
 def test_every_device_rings() -> None:
-    """An invitation goes to each of the callee's devices; the caller is told once that it rings."""
+    """Each of the callee's devices gets an invitation. The caller gets one `ringing`."""
     call, tells = dial(Call(ID, A, ALICE, BOB, "Alice", (PHONE, LAPTOP)))
     assert (Tell((PHONE, LAPTOP), Invited(ID, A, ALICE, "Alice")),) == tells
     call, tells = step(call, Rings(PHONE))
@@ -61,7 +61,7 @@ def test_every_device_rings() -> None:
 
 
 def test_first_to_accept_wins() -> None:
-    """Caller and winner learn of each other, who yields to whom, and the others stop ringing."""
+    """Caller and first device learn of each other and who is polite. The others stop ringing."""
     call, tells = step(dialled(PHONE, LAPTOP, TABLET), Accept(LAPTOP, ref=3))
     assert (
         Tell((A,), Accepted(ID, LAPTOP, polite=False)),
@@ -94,7 +94,7 @@ def test_device_that_comes_later() -> None:
 
 
 def test_reject_counts_for_all_devices() -> None:
-    """Who rejects does so as a person: the other devices stop too, the caller hears the reason."""
+    """A reject counts for the user: the other devices stop, and the caller gets the reason."""
     call, tells = step(dialled(PHONE, LAPTOP), Reject(PHONE, "in a meeting", ref=2))
     assert (
         Tell((PHONE,), Ended(ID, Outcome.REJECTED, "in a meeting", 2)),
@@ -156,13 +156,13 @@ def test_answer_stops_the_clock() -> None:
     ],
 )
 def test_refusals(error: type[NotPossible], event: Event) -> None:
-    """What cannot be while it rings is refused."""
+    """Requests that need an answered call are refused while it rings."""
     with pytest.raises(error):
         step(dialled(PHONE), event)
 
 
 def test_answered_call_cannot_be_cancelled() -> None:
-    """A cancel that crossed the answer is told so: the caller has a call, and may hang up."""
+    """A cancel that crossed the answer gets an error: the caller has a call, and may hang up."""
     with pytest.raises(AlreadyAnswered):
         step(after(dialled(PHONE), Accept(PHONE)), Cancel(A))
 
@@ -236,7 +236,7 @@ class CallMachine(RuleBasedStateMachine):
 
     @invariant()
     def everybody_knows(self) -> None:
-        """Two talk or none; who is in the call believes so, and who is not knows it is over."""
+        """Two peers are in a call or none is, and each peer's own view agrees."""
         talking = {peer for peer, state in self.told.items() if state == "talking"}
         assert len(talking) in {0, 2}
         in_call = {peer for peer, state in self.told.items() if state != "done"}

@@ -1,4 +1,4 @@
-"""The hub: who is reached by what."""
+"""The hub: which peers a notice reaches."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def room_of(hub: Hub, count: int, dialect: Recorder) -> Iterator[tuple[PeerId, B
 
 
 def test_a_fan_out_is_encoded_once() -> None:
-    """However many are told, each dialect encodes a notice once."""
+    """Each dialect encodes a notice once, for any number of peers."""
     hub, dialect, other = make(), Recorder(), Recorder()
     (one, first), *others = [*room_of(hub, 10, dialect), *room_of(hub, 5, other)]
     dumped = len(dialect.encoded), len(other.encoded)
@@ -139,7 +139,7 @@ def test_receipts_are_for_one_addressee() -> None:
 
 
 def test_after_leaving() -> None:
-    """Who has left neither hears nor is heard, and cannot leave again."""
+    """A peer that has left neither sends nor receives, and can't leave again."""
     hub = make()
     (one, _), (two, box) = room_of(hub, 2, Recorder())
     hub.leave(two, R)
@@ -194,7 +194,7 @@ def test_other_limits() -> None:
 
 
 def test_kicked() -> None:
-    """Who is kicked is in the room no more, and does not come back with another device."""
+    """A kicked user is out of the room, and can't return with another device."""
     hub, dialect = make(), Recorder()
     ((host, _),) = room_of(hub, 1, dialect)
     bob, box = enter(hub, Box(dialect), user("bob")), Box(dialect)
@@ -239,7 +239,7 @@ def test_a_call_rings_every_device() -> None:
 
 
 def test_two_in_a_call_may_signal() -> None:
-    """Who has a call together needs no room; before the answer and after the end they do."""
+    """Two peers in an answered call need no room to signal each other."""
     hub, dialect = make(), Recorder()
     box = Box(dialect)
     ann, bob = enter(hub, Box(dialect), user("ann")), enter(hub, box, user("bob"))

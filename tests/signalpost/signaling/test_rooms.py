@@ -61,14 +61,14 @@ def room_of(*members: Member, capacity: int = 3) -> Room:
 
 
 def test_first_to_join_is_host() -> None:
-    """The first peer is the host; it is told of nobody, and nobody is told of it."""
+    """The first peer is the host. Nobody else gets a notice."""
     room, tells = step(Room(ROOM, 2), Join(member(A), ref=7))
     assert {A: member(A, Role.HOST)} == room.members
     assert (Tell((A,), Joined(room, Role.HOST, (), 7)),) == tells
 
 
 def test_newcomer_is_polite() -> None:
-    """The newcomer yields to those who were there, who are told that they need not."""
+    """The newcomer is polite towards the others, and they are impolite towards it."""
     before = room_of(member(A), member(B))
     room, tells = step(before, Join(member(C)))
     known = (Neighbour(member(A, Role.HOST), True), Neighbour(member(B), True))
@@ -79,7 +79,7 @@ def test_newcomer_is_polite() -> None:
 
 
 def test_leave() -> None:
-    """Who leaves is told so, and the others by whom they were left."""
+    """The leaving peer gets `left`, and the others get `peer-left`."""
     room, tells = step(room_of(member(A), member(B)), Leave(B, ref="x"))
     assert (A,) == tuple(room.members)
     assert (Tell((B,), Left(ROOM, "x")), Tell((A,), PeerLeft(ROOM, B))) == tells
@@ -103,7 +103,7 @@ def test_observers_are_never_host() -> None:
 
 
 def test_kick() -> None:
-    """A kicked peer is told so, the host's own answer has its ref, and the user stays out."""
+    """A kicked peer gets the reason, the host's answer has its ref, and the user stays out."""
     before = room_of(member(A), member(B, user="bob"), member(C))
     room, tells = step(before, Kick(B, by=A, ref=5))
     assert (
@@ -116,14 +116,14 @@ def test_kick() -> None:
 
 
 def test_kick_by_the_back_end() -> None:
-    """The back end may put out anybody, the host too, and is told nothing itself."""
+    """The back end may kick anybody, even the host, and gets no notice itself."""
     room, tells = step(room_of(member(A), member(B)), Kick(A))
     assert B == room.host
     assert (Tell((A,), Left(ROOM, reason="kicked")), Tell((B,), PeerLeft(ROOM, A, B))) == tells
 
 
 def test_change() -> None:
-    """The host changes what it names, the rest stays; everybody is told, the host with its ref."""
+    """Only named values change. Everybody gets a notice, the host with its ref."""
     room, tells = step(room_of(member(A), member(B)), Change(A, 50, locked=True, ref=1))
     assert (True, 3, None) == (room.locked, room.capacity, room.metadata)
     assert (Tell((A,), Changed(room, 1)), Tell((B,), Changed(room))) == tells
@@ -155,7 +155,7 @@ def test_addressees() -> None:
 
 
 def test_observer_answers_but_does_not_address_all() -> None:
-    """An observer hears the room and answers a peer; it does not address everybody."""
+    """An observer gets the room's messages and may answer a peer, but not address everybody."""
     room = room_of(member(A), member(B, Role.OBSERVER))
     assert (B,) == addressees(room, A, None)
     assert (A,) == addressees(room, B, A)
@@ -182,21 +182,21 @@ def test_observer_answers_but_does_not_address_all() -> None:
     ],
 )
 def test_refusals(error: type[SignalpostError], event: Event) -> None:
-    """What cannot be, or is not this peer's to do, is refused."""
+    """Impossible requests, and those without the right, are refused."""
     with pytest.raises(error):
         step(room_of(member(A), member(B), capacity=2), event)
 
 
 @pytest.mark.parametrize(("error", "sender", "to"), [(NotInRoom, C, A), (NoSuchPeer, A, C)])
 def test_unreachable(error: type[SignalpostError], sender: PeerId, to: PeerId) -> None:
-    """Who is not in the room neither sends nor is sent to."""
+    """A peer outside the room neither sends nor receives."""
     with pytest.raises(error):
         addressees(room_of(member(A), member(B)), sender, to)
 
 
 @dataclass
 class Known:
-    """What the model knows of one peer in the room."""
+    """The model of one peer in the room."""
 
     peer: PeerId
     user: str
@@ -222,7 +222,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.locked = False
         self.capacity = 3
         self.views: dict[PeerId, dict[PeerId, str]] = {}
-        """Whom each peer was told of, with their roles."""
+        """The peers that each peer knows, with their roles."""
 
     def who(self, peer: PeerId | None) -> Known | None:
         return next((known for known in self.inside if known.peer == peer), None)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from signalpost.deadlines import DEADLINES, Deadlines
-from signalpost.web import http as endpoints
 from tests.signalpost.running import API_KEY, PATIENCE, Running, running, skipping
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -84,10 +83,9 @@ async def test_a_connection_that_goes_before_its_time(monkeypatch: pytest.Monkey
         assert refused("signalpost_refusals_total", {"code": "no-request"}) is None
 
 
-async def test_a_slow_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that does not come is given up with 408."""
-    monkeypatch.setattr(endpoints, "BODY_SECONDS", 0.1)
-    async with running() as run, _connection(run) as (reader, writer):
+async def test_a_slow_body() -> None:
+    """A body that doesn't come in time gets 408."""
+    async with running(deadlines=Deadlines(body=0.1)) as run, _connection(run) as (reader, writer):
         head = f"POST /v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
         writer.write(f"{head}Content-Length: 9\r\n\r\n{{".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")

@@ -28,7 +28,7 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     ],
 )
 def test_client_address(client: str, peer: str, headers: list[str]) -> None:
-    """The rightmost hop that is no trusted proxy is the client."""
+    """The rightmost hop that isn't a trusted proxy is the client."""
     assert client_address(peer, headers, TRUSTED) == client
 
 

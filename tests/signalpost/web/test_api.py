@@ -48,7 +48,7 @@ async def _in(run: Running, room: str, user: str | None = None, **join: Any) -> 
 
 
 async def test_rooms_are_listed() -> None:
-    """The back end sees each room that somebody is in: who hosts it and how full it is."""
+    """The back end sees each room with a peer, its host and how full it is."""
     async with running() as run:
         assert (200, {"rooms": []}) == await _ask(run, "/v1/rooms")
         one = await _in(run, "r", "ann")
@@ -135,7 +135,7 @@ async def test_any_name_can_be_addressed(name: str) -> None:
 
 @pytest.mark.parametrize("name", [".", ".."])
 async def test_names_that_no_path_can_hold(name: str) -> None:
-    """What every HTTP client would take for a step in a path is no name."""
+    """A name that HTTP clients take for a step in a path is refused."""
     async with running() as run:
         peer = await run.peer()
         assert "malformed" == (await peer.ask(type="join", room=name))["code"]
@@ -248,7 +248,7 @@ async def test_only_for_api_keys(method: str, path: str) -> None:
     ],
 )
 async def test_problems(status: int, code: str, method: str, path: str) -> None:
-    """Whatever is wrong is a problem document with its code, and nobody is put out."""
+    """Every error is a problem document with its code, and nobody is removed."""
     async with running() as run:
         await _in(run, "r")
         answer, body = await _ask(run, path, method)
@@ -258,7 +258,7 @@ async def test_problems(status: int, code: str, method: str, path: str) -> None:
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where the log goes, as JSON; the loggers are put back afterwards."""
+    """The stream of the log, as JSON. The loggers are restored afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level, logs.LOGGER.level
     logs.configure(Log(), stream)

@@ -1,4 +1,4 @@
-"""Behind the edge: a proxy on this host that is believed, and everybody else on it who is not."""
+"""Behind the edge: one proxy on this host is trusted, and nothing else on it is."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_exactly_the_edge_is_believed() -> None:
     ],
 )
 async def test_the_client_is_the_last_hop(network: str, forwarded: list[str]) -> None:
-    """What the edge saw counts; what the client wrote before it does not."""
+    """The edge's entry counts, and the client's own doesn't."""
     async with _doors() as (run, edge, _):
         assert (200, _id(run, network)) == await edge.guest(*forwarded)
 

@@ -69,7 +69,7 @@ async def test_shapes(shape: str) -> None:
     ],
 )
 async def test_ttl(query: str, headers: dict[str, str], ttl: int) -> None:
-    """Who asks decides how long a credential lasts, and ?ttl= is capped."""
+    """The caller's kind decides how long a credential lasts, and ?ttl= is capped."""
     async with running() as run:
         assert (await _get(run, f"/v1/ice-servers{query}", headers))[1]["ttl"] == ttl
 
@@ -110,7 +110,7 @@ async def test_one_user_one_id() -> None:
     ],
 )
 async def test_problems(status: int, code: str, path: str, headers: dict[str, str]) -> None:
-    """Whatever is wrong is a problem document with its code."""
+    """Every error is a problem document with its code."""
     async with running() as run, run.client.get(path, headers=headers) as response:
         assert response.content_type == "application/problem+json"
         body = await response.json(content_type=None)
@@ -149,7 +149,7 @@ async def test_turn_by_post(key: str) -> None:
     ],
 )
 async def test_turn_by_post_with_garbage(status: int, kind: str, body: bytes) -> None:
-    """A body that is no form is the sender's mistake, not ours."""
+    """A body that isn't a form is the sender's mistake, not ours."""
     headers = {"Content-Type": kind}
     async with (
         running() as run,

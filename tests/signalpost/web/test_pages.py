@@ -1,4 +1,4 @@
-"""The pages: who gets which, how they are guarded, and that they hang together."""
+"""The pages: who gets which, their headers, and their links to each other."""
 
 from __future__ import annotations
 

@@ -21,5 +21,5 @@ def test_every_error_has_its_answer() -> None:
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.001, "1"), (1.0, "1"), (1.2, "2")])
 def test_retry_after_is_rounded_up(seconds: float, header: str) -> None:
-    """Who waits as long as told is let in."""
+    """A client that waits as long as told is accepted."""
     assert problem(errors.RateLimited("x", seconds)).headers["Retry-After"] == header

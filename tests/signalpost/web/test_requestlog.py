@@ -19,7 +19,7 @@ from tests.signalpost.running import (
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where the log goes, as JSON; the loggers are put back afterwards."""
+    """The stream of the log, as JSON. The loggers are restored afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level, logs.LOGGER.level
     logs.configure(Log(), stream)

@@ -64,7 +64,7 @@ async def mint(run: Running, **headers: str) -> dict[str, Any]:
 
 
 async def test_in_the_429() -> None:
-    """Guests who came by such a proxy read the setting's name; those who came directly don't."""
+    """Guests behind such a proxy see the name of the setting. Other guests don't."""
     async with running(NARROW) as run:
         for _ in range(2):
             assert "iceServers" in await mint(run, **FORWARDED)
@@ -95,7 +95,7 @@ async def test_in_a_websocket() -> None:
 
 
 async def test_told_again_after_a_change(caplog: pytest.LogCaptureFixture) -> None:
-    """Who has changed the settings, and still not named the proxy, is told so."""
+    """After a change of the settings the operator is told again."""
     async with running(NARROW) as run:
         with caplog.at_level(logging.WARNING, "signalpost"):
             for _ in range(4):

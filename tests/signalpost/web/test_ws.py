@@ -38,7 +38,7 @@ async def test_welcome() -> None:
 
 
 async def test_two_peers_signal_each_other() -> None:
-    """Two peers meet in a room, signal both ways, and one hears that the other has left."""
+    """Two peers meet in a room and signal both ways. One gets a notice when the other leaves."""
     async with running() as run:
         one, two = await run.peer(), await run.peer()
         room = {"room": "r", "locked": False, "capacity": 50}
@@ -78,7 +78,7 @@ async def test_two_peers_signal_each_other() -> None:
 
 
 async def test_the_server_stamps_the_sender() -> None:
-    """What a client claims about its own identity does not reach others."""
+    """A client's claims about its own identity don't reach others."""
     async with running() as run:
         one, two = await _pair(run)
         await one.send(type="signal", to=two.id, data=1, **{"from": "somebody else"})
@@ -86,7 +86,7 @@ async def test_the_server_stamps_the_sender() -> None:
 
 
 async def test_a_lost_peer_has_left() -> None:
-    """When a socket is gone its rooms hear peer-left."""
+    """When a socket is gone, its rooms get peer-left."""
     async with running() as run:
         one, two = await _pair(run)
         await two.socket.close()
@@ -153,7 +153,7 @@ async def test_error_names_the_message() -> None:
     ],
 )
 async def test_malformed_text(text: str) -> None:
-    """Whatever is not a message gets an error with a code, and the connection goes on."""
+    """Text that isn't a message gets an error with a code, and the connection stays open."""
     async with running() as run:
         peer = await run.peer()
         await peer.socket.send_str(text)
@@ -171,7 +171,7 @@ async def test_binary_frame() -> None:
 
 
 async def test_signal_needs_a_shared_room() -> None:
-    """A peer that shares no room cannot be signalled, and its existence is not told."""
+    """A peer that shares no room can't be signalled, and its existence stays secret."""
     async with running() as run:
         one, two = await run.peer(), await run.peer()
         await one.ask(type="join", room="a")
@@ -208,7 +208,7 @@ async def test_token_in_the_subprotocol() -> None:
 
 
 async def test_a_bad_token_closes() -> None:
-    """A token that does not verify is told so and the socket closed, guests admitted or not."""
+    """A bad token gets an error and a closed socket, even if guests are admitted."""
     async with running() as run:
         peer = await run.connect()
         assert (await peer.ask(type="hello", token="a.b.c"))["code"] == "unauthorized"
@@ -371,7 +371,7 @@ async def test_foreign_origin() -> None:
 
 
 async def test_guest_without_an_own_page() -> None:
-    """With a public name a program without Origin is no guest, but enters with a key."""
+    """With a public name a program without Origin isn't a guest, but may connect with a key."""
     http = replace(SETTINGS.http, public_name="turn.example.org")
     async with running(settings(http=http)) as run:
         peer = await run.connect()
@@ -381,7 +381,7 @@ async def test_guest_without_an_own_page() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_dropped() -> None:
-    """Who does not read is dropped once its outbox is full, and the sender is not held up."""
+    """A client that doesn't read is dropped once its outbox is full. The sender isn't delayed."""
     limits = Limits(messages=Rate(1_000_000, 1), message_burst=1_000_000)
     async with running(settings(limits=limits)) as run:
         one, two = await _pair(run)
@@ -407,7 +407,7 @@ async def test_no_relays_still_signals() -> None:
 
 
 async def test_roles_and_rights_in_a_room() -> None:
-    """The host locks, changes and kicks, an observer listens, and who was kicked stays out."""
+    """The host locks, changes and kicks, an observer listens, and a kicked user stays out."""
     async with running() as run:
         host, guest, watcher = await run.peer(), await run.peer(), await run.peer()
         await host.ask(type="join", room="r")
@@ -468,7 +468,7 @@ async def test_a_call() -> None:
 
 
 async def test_glare() -> None:
-    """Two who call each other at the same moment have one call, and know its name."""
+    """If two users call each other at once, they have one call, and both know its id."""
     one, two = "the-earlier-call-1", "the-later-call-22"
     async with running() as run:
         ann, bob = await run.peer(run.token("ann")), await run.peer(run.token("bob"))

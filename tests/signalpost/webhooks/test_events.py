@@ -31,7 +31,7 @@ MEMBER = Member(PeerId("m"), UserId("~m"))
 
 
 def _story(*events: Step) -> list[tuple[str, dict[str, Any]]]:
-    """What the hooks tell of a room to which all this happens."""
+    """The events of a room with these steps."""
     room, told = Room(RoomId("r"), 5), []
     for event in events:
         before = room if room.members else None
@@ -57,7 +57,7 @@ def test_a_room_from_the_first_peer_to_the_last() -> None:
 
 
 def test_who_was_put_out() -> None:
-    """A kick and a close are told as the reason why a peer left."""
+    """A kick and a close are the reason of peer.left."""
     story = _story(Join(HOST), Join(MEMBER), Kick(MEMBER.peer), Close())
     gone = [
         ("peer.left", {**GUEST, "reason": "kicked"}),

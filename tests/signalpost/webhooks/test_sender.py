@@ -167,7 +167,7 @@ async def test_delivered() -> None:
 
 
 async def test_the_body_is_as_the_contract_says() -> None:
-    """What is sent is what openapi.json describes."""
+    """The body is as openapi.json describes it."""
     async with _receiving() as receiver, _posting(receiver.url) as post:
         post.event("r")
         await post.until_idle()
@@ -178,7 +178,7 @@ async def test_the_body_is_as_the_contract_says() -> None:
 
 @pytest.mark.parametrize("status", [300, 400, 404, 429, 500, 503])
 async def test_tried_again(status: int) -> None:
-    """Whatever is not 2xx is tried again with the same id, and then it is delivered."""
+    """After any answer but 2xx the event is tried again with the same id, until it's delivered."""
     async with _receiving() as receiver, _posting(receiver.url) as post:
         receiver.answers = [web.Response(status=status) for _ in range(2)]
         post.event("r")
@@ -189,7 +189,7 @@ async def test_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(status: int) -> None:
-    """Where the receiver points to, nobody configured: the attempt has failed."""
+    """A redirect isn't followed, because nobody configured its target. It counts as a failure."""
     async with _receiving() as receiver, _receiving() as other, _posting(receiver.url) as post:
         receiver.answers = [web.Response(status=status, headers={"Location": other.url})]
         post.event("r")
@@ -303,7 +303,7 @@ async def test_only_what_is_asked_for() -> None:
 
 
 async def test_the_queue_is_bounded() -> None:
-    """Who posts never waits: what does not fit is dropped and counted."""
+    """Posting never waits: events beyond the limit are dropped and counted."""
     async with _receiving() as receiver, _posting(receiver.url, max_queued=3) as post:
         receiver.hold.clear()
         for _ in range(5):

@@ -59,7 +59,7 @@ def test_names_what_was_lost(headers: CIMultiDict[str], said: tuple[str, ...]) -
 
 
 async def test_over_http() -> None:
-    """What a proxy makes of a browser's WebSocket gets 400 with the code."""
+    """A WebSocket that a proxy has broken gets 400 with the code."""
     headers = without("Upgrade", "Connection")
     async with running() as run, run.client.get("/v1/signal", headers=headers) as response:
         body = await response.json(content_type=None)

@@ -67,7 +67,7 @@ def test_frames(size: int, start: bytes) -> None:
 
 
 async def test_one_write_a_writes() -> None:
-    """What is sent in one turn of the loop is one write, in order; the next turn is another."""
+    """One turn of the loop makes one write, in order. The next turn makes another."""
     bench = Bench()
     bench.outbox.send(b"a")
     bench.outbox.send(b"bc")

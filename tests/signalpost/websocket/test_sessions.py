@@ -39,7 +39,7 @@ def _count(run: Running, name: str, **labels: str) -> float | None:
 
 
 async def test_nothing_is_lost_on_the_way_to_the_client() -> None:
-    """Who comes back is sent exactly what it has not received, in order; the others saw nothing."""
+    """A returning client gets exactly what it lacks, in order. The others notice nothing."""
     async with running() as run:
         one, two = await _pair(run)
         await one.say(type="signal", to=two.id, data=0)
@@ -77,7 +77,7 @@ async def test_nothing_is_lost_on_the_way_from_the_client() -> None:
 
 
 async def test_delivered() -> None:
-    """A sender hears of a message with an id when the addressee's client acknowledges it."""
+    """The sender of a message with an id gets `delivered` when the addressee's client has it."""
     async with running() as run:
         one, two = await _pair(run)
         await one.say(type="signal", to=two.id, data=1, id="s1")
@@ -93,7 +93,7 @@ async def test_delivered() -> None:
 
 
 async def test_a_resume_acknowledges() -> None:
-    """What the client says in its hello that it received counts as acknowledged."""
+    """Messages that a client's hello says it received count as acknowledged."""
     async with running() as run:
         one, two = await _pair(run)
         await one.say(type="signal", to=two.id, data=1, id="s1")
@@ -130,7 +130,7 @@ async def test_saying_goodbye_is_for_good() -> None:
 
 
 async def test_restart() -> None:
-    """After a restart the peer is who it was, and is told to begin anew."""
+    """After a restart the peer keeps its id, and is told to start anew."""
     async with running() as run:
         peer = await run.peer(reliable=True)
     async with running() as run:
@@ -158,7 +158,7 @@ async def test_a_call_outlives_a_restart() -> None:
 
 
 async def test_forged_sessions() -> None:
-    """Who cannot prove a session gets a new peer, and the session's owner notices nothing."""
+    """A client that can't prove a session gets a new peer. The session's owner notices nothing."""
     async with running() as run:
         one, two = await _pair(run)
         genuine = two.welcome["session"]
@@ -251,7 +251,7 @@ async def test_impossible_numbers(message: dict[str, object]) -> None:
 
 
 async def test_a_resume_with_a_number_of_the_future() -> None:
-    """Who claims to have received what was never sent begins anew."""
+    """A client that claims to have received an unsent message starts anew."""
     async with running() as run:
         peer = await run.peer(reliable=True)
         assert not (await run.back(peer, received=99)).welcome["resumed"]

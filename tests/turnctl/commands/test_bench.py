@@ -121,7 +121,7 @@ def test_a_load_that_broke_off() -> None:
         measured = Measured(probe, "192.0.2.1", OWN, sent=100, received=99, broke=broke)
         (finding,) = findings(measured)
         assert (code, "warn") == (finding.code, finding.severity)
-        assert f"broke off within 0.0 s: {broke}" in finding.summary
+        assert f"the load stopped after 0.0 s: {broke}" in finding.summary
 
 
 @pytest.mark.parametrize(

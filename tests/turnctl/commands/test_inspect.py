@@ -111,9 +111,9 @@ def test_a_credential(
         (
             lambda u, s: (u, b64(hmac.digest(s, u.encode(), "sha256"))),
             "wrong-password",
-            "another digest than HMAC-SHA1",
+            "a digest other than HMAC-SHA1",
         ),
-        (lambda u, s: (u, sign(u, s + b"\n")), "wrong-password", "a newline behind it"),
+        (lambda u, s: (u, sign(u, s + b"\n")), "wrong-password", "a newline after it"),
         (lambda u, s: (u, sign(u, s).rstrip("=")), "wrong-password", "the = at the end"),
         (lambda u, s: (u, quote(sign(u, s), safe="")), "wrong-password", "percent-encoded"),
         (lambda u, s: (u, s.decode()), "wrong-password", "the secret itself"),

@@ -132,7 +132,7 @@ def test_two_servers_without_rfc5780(
     )
     assert (0, 0, 1) == (done.returncode, repeated.returncode, alone.returncode)
     assert f"mapping    {mapping}" in repeated.stdout
-    assert "name a second one with --stun" in alone.stdout
+    assert "Name a second one with --stun" in alone.stdout
 
 
 def test_another_address_that_does_not_answer(

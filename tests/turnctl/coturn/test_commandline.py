@@ -1,4 +1,4 @@
-"""coturn's command line, taken apart as getopt does it."""
+"""coturn's command line, read as getopt does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from turnctl.coturn.parsing import parse
     ],
 )  # fmt: skip
 def test_options(words: list[str], options: list[tuple[str, str]]) -> None:
-    """Long and short, with and without an equals sign."""
+    """Long and short options, with and without an equals sign."""
     assert options == [(line.option, line.value) for line in parse_words(words).lines]
 
 
@@ -36,7 +36,7 @@ def test_which_file() -> None:
 
 
 def test_the_command_line_counts_more() -> None:
-    """It stands behind the file."""
+    """It comes after the file."""
     conf = with_command_line(
         parse("f", "min-port=1\nmax-port=9\n"), "f", parse_words(["--max-port=5"]).lines
     )
@@ -56,12 +56,12 @@ def test_the_command_line_counts_more() -> None:
     ],
 )
 def test_what_runs_coturn(image: str, words: list[str], expected: bool) -> None:
-    """By its image, its program, or options that are nobody else's."""
+    """By its image, its program, or options that only coturn has."""
     assert expected == is_coturn(image, words)
 
 
 def test_words() -> None:
-    """A list, a text, and a text that no shell would take."""
+    """A list, a text, and a text that no shell would accept."""
     assert ["a", "b c"] == list(split_words(["a", "b c"]))
     assert ["a", "b c"] == list(split_words("a 'b c'"))
     assert ["a", "'b"] == list(split_words("a 'b"))

@@ -29,14 +29,14 @@ PATIENCE = 60.0
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Another program that writes for as long as the block lasts."""
+    """Another program that writes while the block runs."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
 
 
 def test_exactly_these(tmp_path: Path) -> None:
-    """Rows of the realm come and go until they are the secrets given; others' rows stay."""
+    """The realm's rows become exactly the given secrets. Other realms' rows stay."""
     path = tmp_path / "turndb"
     assert database.put(path, "one", [A, B]) is True
     assert database.put(path, "two", [A]) is True
@@ -46,7 +46,7 @@ def test_exactly_these(tmp_path: Path) -> None:
 
 
 def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    """init says what it did, and it did nothing."""
+    """The return value says so, since init reports what it changed."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A, B])
     assert database.put(path, "one", [B, A]) is False
@@ -60,7 +60,7 @@ def test_none_yet(tmp_path: Path) -> None:
 
 
 def test_for_its_owner_alone(tmp_path: Path) -> None:
-    """The mode is 0600 under any umask, also of what SQLite lays beside it."""
+    """The mode is 0600 under any umask, also for SQLite's files beside it."""
     path = tmp_path / "turndb"
     before = os.umask(0)
     try:
@@ -75,7 +75,7 @@ def test_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_busy_one_is_waited_for(tmp_path: Path) -> None:
-    """Another writer delays and does not fail it."""
+    """Another writer only delays it."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A])
     done = threading.Event()
@@ -93,7 +93,7 @@ def test_a_busy_one_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_one_that_stays_busy(tmp_path: Path) -> None:
-    """After a while it is said who is waited for, and nothing is half done."""
+    """After a while the error says so, and nothing has changed."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A])
     with lock(path), pytest.raises(files.Unusable, match="another program keeps it locked"):
@@ -116,7 +116,7 @@ def test_a_corrupt_one(tmp_path: Path, damage: bytes | None) -> None:
 
 
 def test_a_killed_writer_leaves_all_or_nothing(tmp_path: Path) -> None:
-    """Killed before its commit, it changed nothing, and nobody waits for it."""
+    """A writer killed before its commit changes nothing and blocks nobody."""
     path = tmp_path / "turndb"
     database.put(path, "one", [A])
     killed = (
@@ -132,7 +132,7 @@ def test_a_killed_writer_leaves_all_or_nothing(tmp_path: Path) -> None:
 
 
 async def _allocate(server: coturn.Server, secret: Secret) -> int:
-    """200, or STUN's error code; each time another user, so that no quota counts."""
+    """200, or STUN's error code. Each call is another user, so that no quota applies."""
     made = mint([secret], os.urandom(4).hex(), now=time.time(), ttl=60)
     session = Session(Login(made.username, made.password))
     try:
@@ -147,7 +147,7 @@ async def _allocate(server: coturn.Server, secret: Secret) -> int:
 
 @contextmanager
 def relay(version: coturn.Version, path: Path) -> Iterator[coturn.Server]:
-    """A coturn that has its secrets in the database alone, as `turnctl init` writes it."""
+    """A coturn with its secrets only in the database, as `turnctl init` configures it."""
     lines = ["use-auth-secret", f"userdb={path}"]
     with coturn.running(coturn.own_address(), version=version, auth=False, lines=lines) as server:
         yield server
@@ -155,8 +155,8 @@ def relay(version: coturn.Version, path: Path) -> Iterator[coturn.Server]:
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)
 async def test_coturn_follows_live(version: coturn.Version, tmp_path: Path) -> None:
-    """It starts clean without a static secret; a row counts as soon as it is there, and no
-    longer."""
+    """It starts without errors or a static secret. A row counts from when it's added until
+    it's removed."""
     path = tmp_path / "turndb"
     database.put(path, coturn.REALM, [A])
     with relay(version, path) as server:
@@ -170,7 +170,7 @@ async def test_coturn_follows_live(version: coturn.Version, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)
 async def test_no_login_meets_a_lock(version: coturn.Version, tmp_path: Path) -> None:
-    """While a writer has the database for itself coturn logs people in all the same."""
+    """While a writer has locked the database, coturn still accepts credentials."""
     path = tmp_path / "turndb"
     database.put(path, coturn.REALM, [A])
     with relay(version, path) as server, lock(path):
@@ -178,8 +178,7 @@ async def test_no_login_meets_a_lock(version: coturn.Version, tmp_path: Path) ->
 
 
 async def test_a_database_of_coturns_own_changes_its_mode(tmp_path: Path) -> None:
-    """One that coturn made, with its own tables, gets the secrets and loses its locks while
-    coturn runs."""
+    """A database that coturn made gets the secrets and write-ahead mode while coturn runs."""
     path = tmp_path / "turndb"
     with relay("4.6.1", path) as server:
         assert 401 == await _allocate(server, A)

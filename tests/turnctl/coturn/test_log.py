@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab import coturn
 from tests.lab.parts import require
-from turnctl.coturn.log import Kind, complaints, version_in
+from turnctl.coturn.log import Topic, complaints, version_in
 from turnctl.coturn.versions import Version
 
 
@@ -32,7 +32,7 @@ def test_what_coturn_refuses(own_address: str, version: coturn.Version) -> None:
         "-X : Wrong address format: nowhere.invalid",
         "Cannot add a relay address: 203.0.113.0/24",
     } == said
-    assert {Kind.CONFIGURATION} == {one.kind for one in complaints(text)}
+    assert {Topic.CONFIGURATION} == {one.topic for one in complaints(text)}
     assert str(version_in(text)) == version
 
 
@@ -54,43 +54,43 @@ def test_a_good_log_says_nothing(own_address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"),
+    ("line", "topic"),
     [
-        ("0: : Bad configuration format: x", Kind.CONFIGURATION),
-        ("0: (1234): : Bad configuration format: x", Kind.CONFIGURATION),
+        ("0: : Bad configuration format: x", Topic.CONFIGURATION),
+        ("0: (1234): : Bad configuration format: x", Topic.CONFIGURATION),
         (
             "2026-11-21T06:22:14.6+0000 ERROR Aborting: invalid denied-peer-ip value 10.0.0.0/8.",
-            Kind.CONFIGURATION,
+            Topic.CONFIGURATION,
         ),
         (
             "2026-11-21T06:22:14.6+0000 ERROR Invalid port value: many (must be 0-65535)",
-            Kind.CONFIGURATION,
+            Topic.CONFIGURATION,
         ),
-        ("0: : ERROR: Cannot add a listener address: eth0", Kind.CONFIGURATION),
-        ("x ERROR Cannot add a relay address: 10.0.0.1/24", Kind.CONFIGURATION),
-        ("x ERROR Wrong user account: missing or malformed ':'", Kind.CONFIGURATION),
-        ("CONFIG ERROR: If you set the --bps-capacity option, then", Kind.CONFIGURATION),
+        ("0: : ERROR: Cannot add a listener address: eth0", Topic.CONFIGURATION),
+        ("x ERROR Cannot add a relay address: 10.0.0.1/24", Topic.CONFIGURATION),
+        ("x ERROR Wrong user account: missing or malformed ':'", Topic.CONFIGURATION),
+        ("CONFIG ERROR: If you set the --bps-capacity option, then", Topic.CONFIGURATION),
         (
             "x ERROR You cannot define external IP more than once in the configuration",
-            Kind.CONFIGURATION,
+            Topic.CONFIGURATION,
         ),
         (
             "x ERROR tls-listening-port 5349 is configured, but the TLS and DTLS listeners are off",
-            Kind.CONFIGURATION,
+            Topic.CONFIGURATION,
         ),
         (
             "0: : Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478",
-            Kind.LISTENER,
+            Topic.LISTENER,
         ),
         (
             "2026-11-21T06:22:14+0000 WARNING Cannot bind TLS/TCP listener socket to addr [::1]:1",
-            Kind.LISTENER,
+            Topic.LISTENER,
         ),
     ],
 )
-def test_lines(line: str, kind: Kind) -> None:
+def test_lines(line: str, topic: Topic) -> None:
     """As 4.6.1 and 4.18.0 write them. The same complaint counts once."""
-    assert [kind] == [one.kind for one in complaints(f"{line}\n{line}\n")]
+    assert [topic] == [one.topic for one in complaints(f"{line}\n{line}\n")]
 
 
 def test_the_version() -> None:

@@ -1,8 +1,10 @@
-"""turnserver.conf taken apart as coturn does it."""
+"""turnserver.conf, read as coturn does."""
 
 from __future__ import annotations
 
-from turnctl.coturn.parsing import Line, parse
+import pytest
+
+from turnctl.coturn.parsing import LONGEST, Line, parse
 from turnctl.coturn.versions import Version
 
 TEXT = """# Made by `turnctl init`, which overwrites it on each run: don't edit it.
@@ -24,7 +26,7 @@ pidfile="/p
 
 
 def test_lines_and_values() -> None:
-    """Blanks around name and value are dropped, and so are double quotes; nothing else is."""
+    """Blanks around name and value are dropped, and so are double quotes, but nothing else."""
     assert (
         Line(4, "listening-port", "34780"),
         Line(5, "realm", "z"),
@@ -41,7 +43,7 @@ def test_lines_and_values() -> None:
 
 
 def test_what_it_configures() -> None:
-    """Ports, transports, and the version it was made for; defaults where it says nothing."""
+    """Ports, transports and the version it was made for, with defaults for what is missing."""
     conf = parse("f", TEXT)
     assert (34780, (50000, 65535), ("tcp",)) == (conf.port, conf.relay_range, conf.transports)
     assert Version(4, 18, 0) == conf.made_for
@@ -51,7 +53,34 @@ def test_what_it_configures() -> None:
 
 
 def test_use_auth_secret_cannot_be_switched_off() -> None:
-    """Booleans can be, what merely needs no value cannot: tried with 4.6.1."""
+    """A boolean can be, but an option without a value can't: tried with 4.6.1."""
     conf = parse("f", "use-auth-secret=no\nno-auth=no\n")
     assert Line(1, "use-auth-secret", "no") == conf.line_of("use-auth-secret")
     assert conf.line_of("no-auth") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted", "commented"),
+    [
+        ("realm=r", False, False),
+        ('realm = "r"  ', True, False),
+        ('realm="r', False, False),
+        ("realm=r # text", False, True),
+        ("realm=r#text", False, False),
+        ('realm="r # text"', True, False),
+        ('realm="r" # text', False, True),
+        ("fingerprint #yes", False, True),
+    ],
+)
+def test_quotes_and_comments(text: str, quoted: bool, commented: bool) -> None:
+    """coturn drops double quotes around a whole value, and has no comments behind one."""
+    (line,) = parse("f", text).lines
+    assert (quoted, commented) == (line.quoted, line.commented)
+
+
+def test_a_line_that_coturn_cuts() -> None:
+    """The rest is another line to coturn."""
+    first, *rest = parse("f", f"realm={'x' * LONGEST}").lines
+    assert first.cut
+    assert ["x" * len("realm=")] == [line.option for line in rest]
+    assert not parse("f", "realm=x").lines[0].cut

@@ -1,4 +1,4 @@
-"""The rendered configuration: safe lines, no line the version does not know."""
+"""The rendered configuration: safe lines, and only options that the version has."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ OLD = dataclasses.replace(CURRENT, version=Version(4, 6, 1))
 
 
 def settings(configuration: Configuration) -> list[str]:
-    """The lines coturn reads, without comments and blanks."""
+    """The lines that coturn reads, without comments and blank lines."""
     lines = rendering.render(configuration).splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def test_current_version_whole() -> None:
-    """The settings for a current coturn on a public address, all of them, in their order."""
+    """All settings for a current coturn on a public address, in their order."""
     expected = [
         "log-file=stdout",
         "listening-port=3478",
@@ -59,7 +59,7 @@ def test_current_version_whole() -> None:
 
 
 def test_old_version_gets_its_own_options() -> None:
-    """4.6 needs what later versions do by themselves, and exactly that in addition."""
+    """4.6 gets exactly the options for what later versions do by default."""
     assert {
         "no-cli",
         "no-dtls",
@@ -72,7 +72,7 @@ def test_old_version_gets_its_own_options() -> None:
 
 
 def test_behind_nat_the_pair_is_written() -> None:
-    """A public address alone would refuse relay to relay; the IPv6 address is no part of it."""
+    """The public address alone would break relay to relay. IPv6 isn't part of the pair."""
     lines = settings(
         dataclasses.replace(CURRENT, addresses=("10.0.0.5", "2a00::5"), external="8.8.4.4")
     )
@@ -92,7 +92,7 @@ def test_behind_nat_the_pair_is_written() -> None:
 def test_browsers_get_a_relay_on_an_ipv6_host(
     addresses: tuple[str, ...], expected: list[str]
 ) -> None:
-    """They ask for no family: without IPv4 the relay's default is IPv6."""
+    """They don't request a family, so without IPv4 the relay's default is IPv6."""
     lines = settings(dataclasses.replace(CURRENT, addresses=addresses))
     assert expected == [line for line in lines if "address-family" in line]
 
@@ -105,7 +105,7 @@ def test_own_denied_address_is_the_only_one_allowed() -> None:
 
 
 def test_the_edges_relay_is_on_the_loopback() -> None:
-    """It believes whoever connects, so nobody beside this host can; it relays as the other does."""
+    """It trusts every connection, so only this host can connect. It relays like the other one."""
     mine = dataclasses.replace(CURRENT, port=3481, proxy_port=3480, min_port=55296, max_port=57343)
     changed = {
         "listening-port=3481",
@@ -120,7 +120,7 @@ def test_the_edges_relay_is_on_the_loopback() -> None:
 
 
 def test_limits_are_written() -> None:
-    """Quotas and rates as given; the rate of all says how many allocations it has room for."""
+    """Quotas and rates are as given. The total rate says how many allocations fit."""
     limits = rendering.Limits(user=20, total=500, allocation_rate=1_000_000, rate=50_000_000)
     mine = dataclasses.replace(CURRENT, limits=limits)
     assert {
@@ -133,12 +133,12 @@ def test_limits_are_written() -> None:
 
 
 def test_no_line_has_a_trailing_comment() -> None:
-    """coturn takes text after a value as part of the value."""
+    """coturn reads text after a value as part of the value."""
     assert all(re.fullmatch(r"[a-z0-9_-]+(=[^ #]+)?", line) for line in settings(OLD))
 
 
 def test_real_coturn_takes_every_line(own_address: str) -> None:
-    """The installed turnserver starts with the file and complains about none of its lines."""
+    """The installed turnserver starts with the file and complains about no line."""
     parts.require("turnserver")
     version = installed_version()
     assert version is not None

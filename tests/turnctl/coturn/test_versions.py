@@ -26,13 +26,13 @@ def test_version_is_read(text: str, expected: Version) -> None:
 
 @pytest.mark.parametrize("text", ["", "latest", "4", "1.2.3.4", "socket: Protocol not supported"])
 def test_no_version_is_refused(text: str) -> None:
-    """What holds no version raises, and the message shows a version that would do."""
+    """A text without a version is an error that shows a valid version."""
     with pytest.raises(ValueError, match=r"4\.18\.0"):
         versions.parse_version(text)
 
 
 def test_versions_compare_as_numbers() -> None:
-    """4.6 is older than 4.17, whatever their text sorts like, and its holes are named."""
+    """4.6 is older than 4.17, although its text sorts after it, and its holes are named."""
     assert versions.is_too_old_for_public(Version(4, 6, 1))
     assert not versions.is_too_old_for_public(Version(4, 18, 0))
     assert any("CVE-2026-27624" in hole for hole in versions.holes(Version(4, 6, 1)))
@@ -56,7 +56,7 @@ def test_versions_compare_as_numbers() -> None:
 def test_a_hole_has_a_first_and_a_last_version(
     named: str, before: Version | None, within: Version, fixed: Version
 ) -> None:
-    """Each is named for the versions that have it, and for none before and after."""
+    """Each is named for the versions that have it, and for none before or after."""
 
     def has(version: Version) -> bool:
         return any(named in hole for hole in versions.holes(version))
@@ -66,7 +66,7 @@ def test_a_hole_has_a_first_and_a_last_version(
 
 
 def test_the_recommended_version_has_no_known_hole() -> None:
-    """Everything before it has one, and so every text may say "or later"."""
+    """Every version before it has one, so every text may say "or later"."""
     assert () == versions.holes(versions.FIRST_SAFE)
     assert versions.refused(versions.FIRST_SAFE) is None
     before = [Version(4, minor, patch) for minor in range(18) for patch in range(3)]
@@ -75,7 +75,7 @@ def test_the_recommended_version_has_no_known_hole() -> None:
 
 @pytest.mark.parametrize("version", [Version(4, 17, 0), Version(4, 17, 1), Version(4, 17, 2)])
 def test_the_line_with_the_ttl_fault_is_refused(version: Version) -> None:
-    """One line names the version and the one to take; only what is broken is called broken."""
+    """One line names the version and the one to use. Only a broken version is called broken."""
     why = versions.refused(version)
     assert why is not None
     assert f"coturn {version} " in why
@@ -88,13 +88,13 @@ def test_the_line_with_the_ttl_fault_is_refused(version: Version) -> None:
     "version", [Version(4, 6, 1), Version(4, 16, 0), Version(4, 18, 0), Version(5, 0, 0)]
 )
 def test_other_versions_are_not_refused(version: Version) -> None:
-    """An old one may serve a local network."""
+    """An old version may serve a local network."""
     assert versions.refused(version) is None
     assert not versions.is_broken(version)
 
 
 def test_what_is_known_says_as_of_when() -> None:
-    """The sentence counts, names the first and says how recent the table is; 4.18.0 has none."""
+    """The sentence has their number, the first one and the table's date. 4.18.0 has none."""
     assert f"known holes (as of {versions.KNOWN_AS_OF}), such as" in versions.describe_holes(
         Version(4, 6, 1)
     )
@@ -120,5 +120,5 @@ def test_what_is_known_says_as_of_when() -> None:
     ],
 )
 def test_the_version_of_an_image(image: str, expected: Version | None) -> None:
-    """The tag tells it; a registry's port, a digest and a name do not."""
+    """The tag has it. A registry's port, a digest and a name aren't versions."""
     assert expected == versions.version_of_image(image)

@@ -114,5 +114,5 @@ def test_a_private_address_under_a_name_is_told() -> None:
 async def test_names_are_looked_up() -> None:
     """By the system's resolver: a name of the hosts file, and one that nobody has."""
     v4, _ = await interfaces.dns_answers("localhost")
-    assert (("127.0.0.1",), "") == (v4.addresses, v4.problem)
+    assert (("127.0.0.1",), None) == (v4.addresses, v4.problem)
     assert () == (await interfaces.dns_answers("nobody.invalid"))[0].addresses

@@ -126,7 +126,7 @@ def test_a_host_that_is_alive(
 
 
 def test_a_host_of_which_another_url_knows() -> None:
-    """The whole record knows whether the same address answered, by whatever URL and port."""
+    """The record says whether the same address answered, for any URL and port."""
     there = [resolution(ADDRESS, url=OTHER), connection(Outcome.OK, 99, url=OTHER)]
     whole, case = record(*there)
     assert (True, False) == (whole.alive_over(case, "tcp"), whole.alive_over(case, "udp"))
@@ -202,6 +202,6 @@ def test_a_reference_for_udp(seen: list[Observation], answers: bool | None) -> N
     ],
 )
 def test_a_reference_that_is_blocked(seen: list[Observation], blocked: bool) -> None:
-    """Silent over UDP and TCP alike; a refusal got back, and so does another server's answer."""
+    """Silent over both UDP and TCP; a refusal or another server's answer shows a way out."""
     whole, _ = record(*seen)
     assert blocked is whole.reference_blocked()

@@ -108,7 +108,7 @@ def test_a_severity_in_the_code_is_one_of_the_catalogue() -> None:
 
 @pytest.mark.parametrize("code", CHECK)
 def test_a_fix_asks_for_host_and_port_alone(code: str) -> None:
-    """Whatever the URL is, its fix can be filled in."""
+    """So it can be filled in for any URL."""
     fields = {name for _, name, _, _ in Formatter().parse(CHECK[code].fix) if name}
     assert fields <= {"host", "port", "address"}
 

@@ -16,7 +16,7 @@ def verdicts(found: list[Change]) -> list[tuple[str, str | None, str]]:
 
 
 def test_the_first_time_everything_is_news() -> None:
-    """Each URL over each family that has an address; a family without one is no news."""
+    """Each URL over each family that has an address; a family without one is left out."""
     found = list(changes({}, standings(HEALTHY)))
     assert [(UDP, None, "pass"), (TLS, None, "pass"), (STUN, None, "pass")] == verdicts(found)
     assert {4} == {one.family for one in found}
@@ -32,7 +32,7 @@ def test_the_same_again_is_no_news() -> None:
 
 
 def test_a_break_and_its_mending() -> None:
-    """Each URL that broke is told with codes and cause, and with what it was before."""
+    """Each URL that broke is reported with codes and cause, and with its state before."""
     broke = list(changes(standings(HEALTHY), standings(BROKEN)))
     assert [(UDP, "pass", "fail"), (TLS, "pass", "fail"), (ISSUER, None, "warn")] == verdicts(broke)
     assert (("relay-data-lost",), ("tls-expired",)) == (broke[0].now.codes, broke[1].now.codes)

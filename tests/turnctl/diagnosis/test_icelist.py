@@ -89,7 +89,7 @@ def test_no_list_anywhere(document: object) -> None:
 
 
 def test_a_fault_hides_nothing_beside_it() -> None:
-    """Whatever stands beside it, a right entry is read; and each URL's place is known."""
+    """A right entry is read beside any faulty one, and each URL has its place."""
     read = icelist.read({"iceServers": ["x", None, {"urls": []}, {}, ENTRY, {"urls": STUN}]})
     assert (TURN, ONLY_STUN) == read.servers
     assert [f"iceServers[{n}]" for n in (0, 1)] == [one.where for one in read.faults[:2]]
@@ -119,7 +119,7 @@ JSON = st.recursive(
 @settings(max_examples=CASES, deadline=None)
 @given(document=JSON)
 def test_any_json_is_read_or_refused(document: Any) -> None:
-    """Nothing that JSON can hold breaks the reader; what the client takes is taken alike."""
+    """No JSON value breaks the reader, and it reads the same as the client does."""
     try:
         read = icelist.read(document)
     except IceServersError:

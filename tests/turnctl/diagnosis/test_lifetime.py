@@ -1,4 +1,4 @@
-"""How long a credential lasts and what time its issuer has, as an answer tells it."""
+"""How long a credential lasts and what time its issuer has, by an answer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def lifetime(document: Any, **headers: str) -> Lifetime:
     ],
 )
 def test_how_long_a_credential_lasts(document: Any, ttl: float | None) -> None:
-    """As the answer says, else as its user names do: the first that ends counts."""
+    """The answer's own figure counts, otherwise the user name that ends first."""
     assert Lifetime(ttl, None) == lifetime(document)
 
 

@@ -209,7 +209,7 @@ def test_a_right_credential_has_none(username: str) -> None:
 
 
 def test_every_mistake_is_made() -> None:
-    """Whatever can be named was made by an issuer above, or by one of the two tests below."""
+    """Each mistake that can be named is made by an issuer above or by one of the tests below."""
     made = {mistake for mistake, _, _ in ISSUED.values()}
     rest = {"secret-base64-decoded", "secret-hex-decoded", "secret-percent-decoded"}
     assert set(MISTAKES) == made | rest | {"raw-bytes", "name-too-long"}
@@ -325,7 +325,7 @@ WAYS = list(itertools.product(KEYS, SIGNED, DIGESTS, TEXTS))
 def test_mistakes_together(
     secret: str, user: str, way: tuple[str, str, str, str], others: list[str]
 ) -> None:
-    """Up to four mistakes at once are told, each by its name, whatever secret and user."""
+    """Up to four mistakes at once are named, for any secret and user."""
     assume(secret not in others)
     key, message, digest, text = way
     stamp = str(NOW + 600)

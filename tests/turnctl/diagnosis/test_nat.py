@@ -62,7 +62,7 @@ def judged(*answers: BindingResult, local: Address = LOCAL, **more: Any) -> Beha
     ],
 )
 def test_mapping(answers: Sequence[BindingResult], mapping: str, method: str | None) -> None:
-    """What servers saw of one socket tells the mapping, or that it cannot be told."""
+    """The mapping follows from how servers saw one socket, or it is unknown."""
     found = judged(*answers)
     assert mapping == found.mapping
     assert method in (None, found.method)
@@ -77,7 +77,7 @@ CHANGED = NatEvidence(
     from_other=silent(SERVER),
     from_other_port=silent(SERVER),
 )
-"""A server with RFC 5780, asked by way of a NAT that lets nothing else in."""
+"""A server with RFC 5780, asked through a NAT that lets nothing else in."""
 
 
 def came(source: Address) -> BindingResult:
@@ -107,7 +107,7 @@ def test_filtering(change: dict[str, Any], filtering: str) -> None:
 
 
 def test_every_behaviour_has_a_meaning_of_its_own() -> None:
-    """Blocked, too few servers, no NAT, cone and symmetric are told in different words."""
+    """Blocked, too few servers, no NAT, cone and symmetric have different texts."""
     meanings = {
         judged(silent(SERVER)).meaning,
         judged(answered(SERVER)).meaning,
@@ -123,6 +123,6 @@ def test_every_behaviour_has_a_meaning_of_its_own() -> None:
 
 
 def test_no_nat_needs_no_hairpin() -> None:
-    """Without translation a failed hairpin is no property of a NAT."""
+    """Without translation, a failed hairpin isn't a property of a NAT."""
     assert judged(answered(SERVER, LOCAL), hairpin=False).hairpin is None
     assert judged(answered(SERVER), answered(OTHER), hairpin=False).hairpin is False

@@ -114,7 +114,7 @@ def test_relay_only_leaves_stun_out() -> None:
 
 @pytest.mark.parametrize("login", [(None, None), ("user", None), (None, "password")])
 def test_relay_urls_without_credential(login: tuple[str | None, str | None]) -> None:
-    """A TURN URL without user and password is told apart, and not probed; STUN needs none."""
+    """A TURN URL without user and password is listed and not probed; STUN needs none."""
     plan = make_plan([IceServer(("turn:192.0.2.1", "stun:192.0.2.1", "turn:192.0.2.1"), *login)])
     assert ("turn:192.0.2.1",) == plan.unauthenticated
     assert ("stun:192.0.2.1",) == plan.urls

@@ -28,7 +28,7 @@ OK, SILENT, UNKNOWN = Outcome.OK, Outcome.SILENT, Outcome.UNKNOWN
     ],
 )
 def test_low_middle_and_high(ports: Collection[int], expected: tuple[int, int, int]) -> None:
-    """Thirds of 49152-65535 where the ports are spread over it, else of the range seen."""
+    """Thirds of 49152-65535 if the ports are spread over it, otherwise of the range seen."""
     assert expected == thirds(ports)
 
 
@@ -52,5 +52,5 @@ def test_what_samples_prove() -> None:
 
 @pytest.mark.parametrize("samples", [[], [sample(50000, UNKNOWN)]])
 def test_samples_that_prove_nothing(samples: list[Inbound]) -> None:
-    """Without one that arrived or was lost there is no evidence."""
+    """Without a packet that arrived or was lost there is no evidence."""
     assert evidence(samples) is None

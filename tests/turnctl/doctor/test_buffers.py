@@ -21,7 +21,7 @@ SNMP6 = (
 
 
 def test_the_files() -> None:
-    """Names and values of both families; text without them is no counter at all."""
+    """Names and values of both families. A text without them is an error."""
     assert {"InDatagrams": 1000, "RcvbufErrors": 6}.items() <= read_snmp(SNMP).items()
     assert {"InDatagrams": 1383, "RcvbufErrors": 1} == read_snmp6(SNMP6)
     with pytest.raises(ValueError, match="unpack"):
@@ -49,7 +49,8 @@ def test_the_limit_is_evidence() -> None:
     """So are the lost and all packets."""
     (one,) = judge({6: {"InDatagrams": 1, "RcvbufErrors": 1}}, {"net.core.rmem_max": 212992})
     assert {"lost": 1, "total": 1, "net.core.rmem_max": 212992} == one.evidence
-    assert "50.00% of all received" in one.summary
+    assert "50.00% of all packets received" in one.summary
+    assert "(1 of 2)" in one.summary
 
 
 def test_this_kernel() -> None:

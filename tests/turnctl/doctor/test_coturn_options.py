@@ -1,4 +1,4 @@
-"""docs/coturn-options.md is what coturn does, and doctor says what follows from it."""
+"""docs/coturn-options.md has what coturn does, and doctor's findings follow from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AGAIN = {
     "verbose 10", "cert missing file", "pkey of another certificate", "no-tlsv1_2 alone",
     "proc-user key for root alone, reloaded",
 }  # fmt: skip
-"""Tried each time. The rest is of the same kinds, and tried by `make soak`."""
+"""Tried in each run. The others are of the same kinds, and `make soak` tries them."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def page() -> dict[str, tuple[str, ...]]:
 
 
 def test_the_page_has_every_trial(page: dict[str, tuple[str, ...]]) -> None:
-    """In its order, each once, and nothing else (python -m tests.lab.trials makes it anew)."""
+    """In its order, each once, and nothing else (python -m tests.lab.trials writes the page)."""
     names = [trial.name for trial in TRIALS]
     assert len(names) == len(set(names))
     assert set() == AGAIN - set(names)
@@ -67,14 +67,14 @@ def test_the_page_has_every_trial(page: dict[str, tuple[str, ...]]) -> None:
 def test_coturn_does_what_the_page_says(
     trial: Trial, namespace: str, present: Mapping[str, Path], page: dict[str, tuple[str, ...]]
 ) -> None:
-    """Both versions, started with the line and asked."""
+    """Both versions are started with the line and tested."""
     assert page[trial.name][:2] == tried(trial, namespace, present)
 
 
 def test_doctor_says_what_follows(
     namespace: str, present: Mapping[str, Path], page: dict[str, tuple[str, ...]]
 ) -> None:
-    """Something where a version does not do what was meant; nothing where both do, but for the
+    """There is a finding if a version doesn't do what was meant. If both do, there is only the
     advice that a trial names."""
     wrong = {}
     for trial in TRIALS:

@@ -1,4 +1,4 @@
-"""The engine's side, with a real engine and one small container."""
+"""A project as a real engine has it, with small containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the port: real processes, and tables as the kernel writes them."""
+"""The processes on a port: real ones, and sockets as the kernel lists them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def conf(port: int, *lines: str) -> Conf:
 
 
 def test_one_coturn_is_right(own_address: str) -> None:
-    """Its many sockets at one port are one process's; its name and pid are told."""
+    """Its many sockets on one port are one process's, which is named with its pid."""
     require(root=True)
     with coturn.running(own_address) as server:
         seen = look(conf(server.port))
@@ -26,7 +26,7 @@ def test_one_coturn_is_right(own_address: str) -> None:
 
 
 def test_two_coturns_at_one_port(own_address: str) -> None:
-    """They share it without a word; both pids are told."""
+    """They silently share it. The finding has both pids."""
     require(root=True)
     with (
         coturn.running(own_address) as first,
@@ -42,13 +42,13 @@ def test_two_coturns_at_one_port(own_address: str) -> None:
 
 
 def test_nobody_listens() -> None:
-    """Over each transport that the configuration has."""
+    """A finding for each transport of the configuration."""
     found = look(conf(1, "no-udp")).findings
     assert [("nothing-listens", "1/tcp")] == [(one.code, one.url) for one in found]
 
 
 def test_no_proc() -> None:
-    """Where there is no /proc nothing can be said."""
+    """Without /proc nothing can be known."""
     seen = look(conf(1), Path("/nonexistent"))
     assert ("skipped", 2) == (seen.verdict, len(seen.unknown))
 
@@ -62,7 +62,7 @@ def judged(*listeners: Listener) -> list[str]:
 
 
 def test_whose_sockets_they_are() -> None:
-    """Other addresses are no rivals, nor is a child with its parent's socket, nor the unknown."""
+    """Other addresses don't count, nor does a child with its parent's socket, nor the unknown."""
     one, two = {1: "turnserver"}, {2: "turnserver"}
     assert ["two-servers-one-port"] == judged(made("192.0.2.2", 1, one), made("0.0.0.0", 2, two))
     assert [] == judged(made("192.0.2.2", 1, one), made("192.0.2.3", 2, two))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turnctl.doctor.log import judge, look
-from turnctl.doctor.storage import Log
+from turnctl.doctor.storage import CoturnLog
 
 LOG = """0: : Bad configuration format: x
 0: : Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478
@@ -20,13 +20,13 @@ def test_each_complaint_is_a_finding() -> None:
             "log",
             "coturn says: Cannot bind DTLS/UDP listener socket to addr 192.0.2.77:3478",
         ),
-    ] == [(one.code, one.url, one.summary) for one in judge(Log("log", LOG))]
+    ] == [(one.code, one.url, one.summary) for one in judge(CoturnLog("log", LOG))]
     assert ["0: : Bad configuration format: x"] == [
-        one.evidence["line"] for one in look(Log("log", LOG.splitlines()[0])).findings
+        one.evidence["line"] for one in look(CoturnLog("log", LOG.splitlines()[0])).findings
     ]
 
 
 def test_a_log_without_complaints() -> None:
     """The look says how long it is."""
-    seen = look(Log("the log", "a\nb\n"))
+    seen = look(CoturnLog("the log", "a\nb\n"))
     assert ("the log: 2 lines", "pass") == (seen.seen, seen.verdict)

@@ -8,12 +8,12 @@ import json
 from turnctl.diagnosis.catalogue import Severity
 from turnctl.doctor.catalogue import found
 from turnctl.doctor.look import Look
-from turnctl.doctor.report import Report
+from turnctl.doctor.report import DoctorReport
 
 FIRST = found("stun-only", Severity.WARN, "a:1", "one")
 SECOND = found("stun-only", Severity.WARN, "b:2", "two")
 WRONG = found("loopback-peers-allowed", Severity.FAIL, "c", "three", port=5)
-REPORT = Report(
+REPORT = DoctorReport(
     (
         Look("configuration", "f: 3 options", (FIRST, WRONG)),
         Look("firewall", unknown=("nft isn't installed here",)),

@@ -1,4 +1,4 @@
-"""Secret files: modes, owners, values, and whether coturn has the same."""
+"""Secret files: modes, owners, values, and whether coturn has the same secret."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from turnctl.doctor.dockerengine import Project
 from turnctl.doctor.readfile import File
 from turnctl.doctor.storage import (
     ContainerStorage,
+    CoturnLog,
     DirectoryStorage,
-    Log,
     container_obstacle,
 )
 
@@ -32,7 +32,7 @@ def test_a_directory(tmp_path: Path) -> None:
     assert storage.file("id-key") is None
     assert storage.log() is None
     (tmp_path / "coturn.log").write_text("0: : started\n")
-    assert Log(f"{tmp_path}/coturn.log", "0: : started\n") == storage.log()
+    assert CoturnLog(f"{tmp_path}/coturn.log", "0: : started\n") == storage.log()
     assert storage.obstacle(parse(str(tmp_path / "f"), ""))("x", file) is None
 
 
@@ -73,7 +73,7 @@ def test_containers() -> None:
     assert conf == storage.file("coturn/turnserver.conf")
     assert key == storage.file("api-key")
     assert "signal:/var/lib/signalpost/api-key" == storage.place("api-key")
-    assert Log("coturn's log", "coturn started") == storage.log()
+    assert CoturnLog("coturn's log", "coturn started") == storage.log()
     assert storage.obstacle(parse("f", ""))("x", key) is not None
     assert storage.obstacle(parse("f", ""))("x", conf) is None
 

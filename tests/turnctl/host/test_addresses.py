@@ -1,4 +1,4 @@
-"""Address classes, and the deny list that the relay's configuration is made of."""
+"""Kinds of addresses, and the deny list for the relay's configuration."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from turnctl.host import addresses
     ],
 )
 def test_classes(address: str, private: bool, documentation: bool, public: bool) -> None:
-    """Each address has the class that decides whether a relay there is reachable."""
+    """Each address has the kind that decides whether a relay there is reachable."""
     assert (private, documentation, public) == (
         addresses.is_private(address),
         addresses.is_documentation(address),
@@ -48,13 +48,13 @@ def test_classes(address: str, private: bool, documentation: bool, public: bool)
 
 
 def test_no_address_raises() -> None:
-    """A name is no address, and saying so beats a wrong class."""
+    """A name isn't an address: an error is better than a wrong kind."""
     with pytest.raises(ValueError, match=r"example\.org"):
         addresses.is_private("example.org")
 
 
 def test_ranges_are_ordered_and_apart() -> None:
-    """Within a family the deny list is sorted and no range overlaps another."""
+    """Within a family the deny list is sorted, and no ranges overlap."""
     for version in (4, 6):
         ranges = [r for r in addresses.DENIED if r.first.version == version]
         bounds = [(int(r.first), int(r.last)) for r in ranges]
@@ -64,20 +64,20 @@ def test_ranges_are_ordered_and_apart() -> None:
 
 
 def test_everything_private_is_denied() -> None:
-    """No private or documentation address slips past the deny list, at either end of a range."""
+    """The deny list has every private and documentation range, up to both ends."""
     for network in (*addresses._PRIVATE, *addresses._DOCUMENTATION):
         assert addresses.is_denied(network[0])
         assert addresses.is_denied(network[-1])
 
 
 def test_no_rule_denies_everybody() -> None:
-    """coturn takes a range that begins at :: or a lone 0.0.0.0 as the whole address space."""
+    """coturn reads a range that begins at ::, or a single 0.0.0.0, as all addresses."""
     assert all(str(r) not in {"::", "0.0.0.0"} for r in addresses.DENIED)
     assert all(r.first != ipaddress.IPv6Address("::") for r in addresses.DENIED)
 
 
 def test_embedded_ipv4_is_denied_in_ipv6_form() -> None:
-    """The IPv6 forms that carry an IPv4 address are ranges of their own, for coturn before 4.9."""
+    """The IPv6 forms that embed IPv4 have their own ranges, for coturn before 4.9."""
     mapped = ipaddress.IPv6Address("::ffff:127.0.0.1")
     assert any(mapped in denied for denied in addresses.DENIED)
 

@@ -10,15 +10,15 @@ from turnctl.host.addresses import MappedAddress
 
 
 def test_the_primary_address_comes_first(own_address: str) -> None:
-    """The address the default route leaves from is the first, and loopback is none of them."""
+    """The default route's address comes first, and loopback isn't among them."""
     own = interfaces.own_addresses()
     assert own.v4[0] == own_address
     assert "127.0.0.1" not in own.v4
     assert not [address for address in own.v6 if address.startswith(("fe80", "fd", "::1"))]
 
 
-def test_stun_tells_the_mapped_address(own_address: str) -> None:
-    """A STUN server that answers is believed and named; a dead one beside it costs nothing."""
+def test_stun_sees_the_mapped_address(own_address: str) -> None:
+    """The server that answers is named. One that doesn't answer costs no time."""
     with coturn.running(own_address) as server:
         seen = interfaces.ask_stun(
             [(own_address, closed_port(own_address)), (own_address, server.port)]
@@ -27,7 +27,7 @@ def test_stun_tells_the_mapped_address(own_address: str) -> None:
 
 
 def test_silent_stun_servers_are_named(own_address: str) -> None:
-    """Silence ends, and the reason names who was asked."""
+    """Waiting ends, and the reason names the servers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((own_address, 0))
         port = silent.getsockname()[1]
@@ -37,29 +37,28 @@ def test_silent_stun_servers_are_named(own_address: str) -> None:
 
 
 def test_no_servers_no_question() -> None:
-    """With STUN switched off nobody is asked."""
+    """With STUN switched off, no server is asked."""
     assert interfaces.ask_stun([]) == "no STUN server was asked"
 
 
 def test_a_packet_to_the_own_address_comes_back(own_address: str) -> None:
-    """Sent to an address of this host a packet is back at once."""
+    """A packet to one of this host's addresses comes back."""
     assert interfaces.udp_comes_back(own_address, own_address, closed_port(own_address))
 
 
 def test_a_taken_port_is_asked_by_stun(own_address: str) -> None:
-    """While coturn has the port, its answer proves the way back."""
+    """While coturn has the port, its answer is the proof."""
     with coturn.running(own_address) as server:
         assert interfaces.udp_comes_back(own_address, own_address, server.port)
 
 
 def test_a_packet_to_nowhere_does_not(own_address: str) -> None:
-    """An address that answers nothing is not taken for this host's."""
+    """An address that doesn't answer isn't this host's."""
     assert not interfaces.udp_comes_back("203.0.113.250", own_address, closed_port(own_address))
 
 
 def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
-    """Over TCP: through a port that is free, or to coturn that has it; another program's proves
-    nothing."""
+    """Over TCP: to a free port, or to coturn on it. Another program's answer proves nothing."""
     with web.serving(web.answering(b"It works!"), host=own_address) as url:
         port = int(url.rpartition(":")[2])
         assert not interfaces.tcp_comes_back(own_address, own_address, port)
@@ -70,7 +69,7 @@ def test_a_connection_to_the_own_address_comes_back(own_address: str) -> None:
 
 
 def closed_port(address: str) -> int:
-    """A UDP port nobody listens on."""
+    """A UDP port that no process listens on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
         held.bind((address, 0))
         return int(held.getsockname()[1])

@@ -1,4 +1,4 @@
-"""An address that changed is noticed."""
+"""A changed address is noticed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEN = MappedAddress("8.8.4.4", "stun.example.org:3478")
 
 
 @pytest.mark.parametrize(
-    ("seen", "led", "wrong"),
+    ("seen", "advertised", "wrong"),
     [
         (SEEN, ["8.8.4.4"], False),
         (SEEN, ["8.8.4.4", "1.1.1.1"], False),
@@ -28,20 +28,20 @@ SEEN = MappedAddress("8.8.4.4", "stun.example.org:3478")
         ("nobody answers", ["1.1.1.1"], False),
     ],
 )
-def test_what_is_wrong(seen: MappedAddress | str, led: list[str], wrong: bool) -> None:
-    """A public address that is not ours any more; a relay for the local network is left alone."""
-    assert wrong == (judge(seen, led) is not None)
+def test_what_is_wrong(seen: MappedAddress | str, advertised: list[str], wrong: bool) -> None:
+    """A public address that is no longer this host's. A relay for the local network is ignored."""
+    assert wrong == (judge(seen, advertised) is not None)
 
 
-def test_the_line_says_what_to_do() -> None:
-    """Both addresses, who says so, and the way out."""
+def test_the_text_says_what_to_do() -> None:
+    """Both addresses, the STUN server, and what to do."""
     said = judge(SEEN, ["1.1.1.1"]) or ""
     for word in ("8.8.4.4", "stun.example.org:3478", "1.1.1.1", "EXTERNAL_IP", "docker compose"):
         assert word in said
 
 
-async def test_only_relays_lead_to_this_host() -> None:
-    """A STUN URL may be anybody's; an IPv6 one is not translated."""
+async def test_only_relays_are_this_hosts() -> None:
+    """A STUN URL may be another server's, and NAT doesn't translate IPv6."""
     servers = [
         IceServer(("stun:9.9.9.9",)),
         IceServer(("turn:8.8.4.4", "turns:8.8.4.4:443?transport=tcp", "turn:[2a00::5]"), "u", "p"),
@@ -49,13 +49,13 @@ async def test_only_relays_lead_to_this_host() -> None:
     assert {"8.8.4.4"} == await relay_addresses(servers)
 
 
-async def test_it_tells_changes_alone() -> None:
-    """Once when it goes wrong and once when it is right again, whatever fails in between: then it
-    looks again soon, and no silence is taken for good news."""
+async def test_only_changes_are_reported() -> None:
+    """Once when it goes wrong and once when it's right again. A comparison that fails in between is
+    repeated soon and never counts as good news."""
     gone = MappedAddress("1.1.1.1", "s")
     story: list[MappedAddress | str | WireError] = [SEEN, gone, "silence", WireError("lost"), SEEN]
     answers = iter(story)
-    told: list[str | None] = []
+    reported: list[str | None] = []
     pauses: list[float] = []
 
     async def ask() -> MappedAddress | str:
@@ -73,6 +73,6 @@ async def test_it_tells_changes_alone() -> None:
         pauses.append(seconds)
 
     with contextlib.suppress(asyncio.CancelledError):
-        await AddressWatch(ask, servers, told.append, sleep).forever()
-    assert [True, False] == [one is not None for one in told]
+        await AddressWatch(ask, servers, reported.append, sleep).forever()
+    assert [True, False] == [one is not None for one in reported]
     assert [INTERVAL, INTERVAL, RETRY_INTERVAL, RETRY_INTERVAL, INTERVAL] == pauses

@@ -68,7 +68,7 @@ def test_healthy_while_the_last_check_is_fresh_and_did_not_fail(
     clock.now += 3 * INTERVAL
     assert 200 == exporter.health().status
     clock.now += 1
-    assert (503, "the last check ended 91 s ago\n") == (
+    assert (503, "the last check finished 91 s ago\n") == (
         exporter.health().status,
         exporter.health().body,
     )

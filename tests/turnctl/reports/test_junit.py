@@ -52,7 +52,7 @@ def test_a_failing_finding_is_a_failure() -> None:
     assert "tls-expired" == case(parsed(BROKEN), f"{TLS} IPv4")[0].get("type")
 
 
-def test_a_finding_of_no_url_is_told() -> None:
+def test_a_finding_without_a_url_has_a_test_case() -> None:
     """A warning about the issuer has a test case of its own, which passes."""
     assert ["system-out"] == [
         child.tag for child in case(parsed(BROKEN), "https://calls.example.org")

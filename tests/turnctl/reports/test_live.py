@@ -59,7 +59,7 @@ def test_the_rows_of_the_plain_report() -> None:
 
 
 def test_a_narrow_terminal_keeps_addresses_whole() -> None:
-    """Where there is no room the URL folds: a folded address misleads."""
+    """If there is no room, the URL folds and not the address, which would mislead."""
     screen = drawn(report(), width=100)
     for address in ("192.0.2.5:40000", "203.0.113.7:50000", "10.0/19.0/19.0"):
         assert address in screen
@@ -84,12 +84,12 @@ def test_a_servers_words_are_one_line() -> None:
 
 
 def test_nothing_is_left_where_nothing_was_gathered() -> None:
-    """The waiting line goes when there is no candidate."""
+    """The line that says to wait disappears if there is no candidate."""
     assert "gathering" not in drawn(report((), (), (), ()))
 
 
 def test_the_cursor_comes_back() -> None:
-    """Whatever happens after `stop`, the terminal is as it was."""
+    """After `stop` the terminal is as it was before."""
     on, screen = console(terminal=True)
     terminal = Terminal(on)
     terminal.start("turn:x")

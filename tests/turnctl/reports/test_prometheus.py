@@ -83,6 +83,6 @@ def test_a_url_with_two_credentials_is_one_series() -> None:
 
 @pytest.mark.parametrize("target", [HOSTILE, "\\n", 'ends in \\"'])
 def test_labels_are_escaped(target: str) -> None:
-    """Whatever a target holds comes back as it was."""
+    """Any target comes back unchanged."""
     read = series(dataclasses.replace(EMPTY, target=target))
     assert ("turnctl_check_success", frozenset({("target", target)})) in read

@@ -20,7 +20,7 @@ verdict  URL                 over  mapped           relayed            allocated
 PASS     turn:turn.example   IPv4  192.0.2.5:40000  203.0.113.7:50000  4.6 ms     10.0/19.0/19.0  1/20
 FAIL     turns:turn.example  IPv4
 
-TLS at turns:turn.example: certificate for turn.example, *.turn.example by CN=Example CA, ended 1 days ago
+TLS at turns:turn.example: certificate for turn.example, *.turn.example by CN=Example CA, expired 1 day ago
 ICE over relay: connected in 23 ms, 203.0.113.7:50000 ↔ 203.0.113.7:50001 (relay)
 ICE over srflx: not connected, no pair connected
 
@@ -62,13 +62,13 @@ def test_candidates_are_printed_as_they_come() -> None:
 
 def test_a_report_of_nothing() -> None:
     """Without any server there is the closing line alone."""
-    assert "FAIL  no server was asked, 1.23 s\n" == plain(report((), (), (), ()))
+    assert "FAIL  no server was tested, 1.23 s\n" == plain(report((), (), (), ()))
 
 
 def test_nobody_could_be_asked() -> None:
-    """Where every URL was passed over there is no talk of STUN servers that did not answer."""
+    """If every URL was skipped, the report doesn't mention STUN servers that did not answer."""
     unknown = report((UDP,), [], ("skipped", "skipped"), ())
-    assert "FAIL  no server was asked, 1.23 s" == closing(unknown)
+    assert "FAIL  no server was tested, 1.23 s" == closing(unknown)
 
 
 def test_a_servers_words_are_one_line() -> None:
@@ -77,14 +77,14 @@ def test_a_servers_words_are_one_line() -> None:
 
 
 def test_one_blank_line_between_parts() -> None:
-    """Whatever a report leaves out, its parts stand apart by one line."""
+    """One line separates the parts of a report, even if some are left out."""
     for made in (report(), report((UDP,), [], ("skipped", "skipped")), report((), (), ())):
         assert "\n\n\n" not in plain(made)
         assert not plain(made).startswith("\n")
 
 
 def test_ipv6_addresses_stand_in_brackets() -> None:
-    """So that the port can be told from the address."""
+    """So the port can't be mistaken for a part of the address."""
     remote, mapped = ("2001:db8::7", 3478), ("2001:db8::5", 40000)
     binding = Binding(
         url=UDP, family=6, outcome=Outcome.OK, protocol="udp", remote=remote, mapped=mapped

@@ -5,18 +5,16 @@ from __future__ import annotations
 import pytest
 
 from signalpost.credentials import Secret
-from signalpost.tokens import MAX_TTL
 from turnctl.rotation.steps import (
-    LONGEST_TOKEN,
     MARGIN,
     Kind,
     Rotation,
-    Step,
+    Stage,
     digest,
     dump,
     load,
-    next_step,
     rest,
+    stage_of,
     switched,
 )
 
@@ -28,22 +26,22 @@ SETTLED = BEGUN.settled(1000.7, 60)
 @pytest.mark.parametrize(
     ("rotation", "values", "now", "expected"),
     [
-        (None, [OLD], 0, Step.BEGIN),
-        (None, [NEW, OLD], 0, Step.BEGIN),
-        (BEGUN, [OLD], 0, Step.BEGIN),
-        (BEGUN, [OLD, NEW], 0, Step.SWITCH),
-        (BEGUN, [OTHER, OLD, NEW], 0, Step.SWITCH),
-        (BEGUN, [NEW, OLD], 0, Step.SETTLE),
-        (SETTLED, [NEW, OLD], 1064, Step.WAIT),
-        (SETTLED, [NEW, OLD], 1065, Step.REMOVE),
-        (SETTLED, [NEW], 2000, Step.REMOVE),
+        (None, [OLD], 0, Stage.BEGIN),
+        (None, [NEW, OLD], 0, Stage.BEGIN),
+        (BEGUN, [OLD], 0, Stage.BEGIN),
+        (BEGUN, [OLD, NEW], 0, Stage.SWITCH),
+        (BEGUN, [OTHER, OLD, NEW], 0, Stage.SWITCH),
+        (BEGUN, [NEW, OLD], 0, Stage.SETTLE),
+        (SETTLED, [NEW, OLD], 1064, Stage.WAIT),
+        (SETTLED, [NEW, OLD], 1065, Stage.REMOVE),
+        (SETTLED, [NEW], 2000, Stage.REMOVE),
     ],
 )
 def test_the_next_step(
-    rotation: Rotation | None, values: list[Secret], now: float, expected: Step
+    rotation: Rotation | None, values: list[Secret], now: float, expected: Stage
 ) -> None:
     """It follows from the file's values in their order, the note and the time alone."""
-    assert expected is next_step(rotation, values, now)
+    assert expected is stage_of(rotation, values, now)
 
 
 def test_the_old_one_outlives_what_was_made_with_it() -> None:
@@ -78,19 +76,14 @@ ENTRY = '{"turn-secret": {"incoming": "a", "outgoing": %s, "longest": %s, "until
     ("text", "said"),
     [
         ("", "Expecting value"),
-        ("[]", "no JSON object"),
+        ("[]", "isn't a JSON object"),
         ('{"turn-secret": {}}', "a field is missing"),
         ('{"tea": {}}', "tea"),
-        (ENTRY % ("[1]", "1"), "another type"),
-        (ENTRY % ("[]", '"1"'), "another type"),
+        (ENTRY % ("[1]", "1"), "wrong type"),
+        (ENTRY % ("[]", '"1"'), "wrong type"),
     ],
 )
 def test_another_text_is_no_note(text: str, said: str) -> None:
     """It is refused, not guessed at."""
     with pytest.raises(ValueError, match=said):
         load(text)
-
-
-def test_the_longest_token_is_the_services() -> None:
-    """turnctl cannot import it from there."""
-    assert MAX_TTL == LONGEST_TOKEN

@@ -18,7 +18,7 @@ from tests.lab import coturn, web
 from tests.lab.ports import free_port
 from turnctl.commands.init import init
 from turnctl.host.ports import Listener
-from turnctl.setup.freeports import Holder, Need, taken
+from turnctl.setup.freeports import NeededPort, UsedBy, taken
 from turnctl.wire.links import open_datagram
 from turnctl.wire.session import Login, Session
 
@@ -35,9 +35,9 @@ def run(directory: Path, address: str, **ports: int) -> Result:
     )  # fmt: skip
 
 
-def need(address: str, *, ours: bool = False) -> Need:
-    holder = Holder.OURS if ours else Holder.OTHER
-    return Need("tcp", address, 80, "edge", "HTTP_PORT", lambda: holder)
+def need(address: str, *, ours: bool = False) -> NeededPort:
+    used_by = UsedBy.OURS if ours else UsedBy.OTHER
+    return NeededPort("tcp", address, 80, "edge", "HTTP_PORT", lambda: used_by)
 
 
 @pytest.mark.parametrize(

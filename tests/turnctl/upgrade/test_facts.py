@@ -7,11 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from turnctl.commands import turnctl
 from turnctl.upgrade.facts import Container, Host, Note, Result, dump, load, read
-from turnctl.upgrade.log import complaints, sections, tail
 from turnctl.upgrade.memory import Watched
 
 
@@ -98,55 +95,3 @@ def test_a_note_of_another_shape_is_none() -> None:
     """A field more."""
     document = json.loads(dump(replace(Note(), image="x")))
     assert Note() == load(json.dumps({**document, "more": 1}))
-
-
-LOG = """== coturn-next
-0: : ERROR: Bad configuration format: no-such-option
-0: : Listener opened on : 203.0.113.1:3479
-== coturn-edge-next
-0: : Listener opened on : 127.0.0.1:3483
-"""
-
-
-def test_sections_of_what_was_printed() -> None:
-    """A relay each."""
-    assert ["coturn-next", "coturn-edge-next"] == [*sections(LOG)]
-    assert "127.0.0.1:3483" in sections(LOG)["coturn-edge-next"]
-    assert {} == sections("no section")
-
-
-def test_options_that_are_not_accepted() -> None:
-    """coturn runs on after them, so the log is the only place that tells."""
-    (told,) = complaints(LOG)
-    assert "coturn-next" in told
-    assert "no-such-option" in told
-    assert [] == complaints(LOG.replace("Bad configuration", "Good configuration"))
-
-
-def test_the_last_lines() -> None:
-    """Of each relay."""
-    text = "== a\n" + "\n".join(map(str, range(100))) + "\n== b\nx"
-    assert [*map(str, range(85, 100)), "x"] == tail(text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["coturn/coturn:1"], "run deploy/upgrade coturn/coturn:1 on the host"),
-        (["--next", "$(reboot)"], "is not an image such as"),
-        (["--next", "a b"], "is not an image such as"),
-        (["--next", "--drain", "2h", "x"], "RELAY_DRAIN=2h is not a number of seconds"),
-        (["--next", "--drain", "", "x"], "RELAY_DRAIN= is not a number of seconds"),
-    ],
-)
-def test_nonsense_is_wrong_usage(arguments: list[str], told: str) -> None:
-    """Before anything is read."""
-    done = CliRunner().invoke(turnctl, ["upgrade", *arguments])
-    assert (2, True) == (done.exit_code, told in done.output), done.output
-
-
-def test_what_cannot_be_read_is_said() -> None:
-    """An old deploy/upgrade with a new turnctl."""
-    done = CliRunner().invoke(turnctl, ["upgrade", "--next", "x"], input="something")
-    assert 3 == done.exit_code
-    assert "the input from deploy/upgrade can't be read" in done.output

@@ -7,11 +7,11 @@ import pytest
 from turnctl.upgrade.memory import (
     MOST_ROUNDS,
     WINDOW,
+    Growth,
     Sample,
-    Standing,
     Watched,
+    growth,
     read,
-    standing,
     watched,
 )
 
@@ -21,10 +21,10 @@ MEASURED = [size * KB for size in (4824, 6828, 7620, 7860, 7940, 7940, 7940, 796
 """coturn 4.18.0 on two cores: at its start, and after each of nine rounds."""
 
 
-def rounds(sizes: list[int], threads: int = 7) -> tuple[int, Standing]:
+def rounds(sizes: list[int], threads: int = 7) -> tuple[int, Growth]:
     """After how many rounds it is known, and what."""
     for count in range(1, len(sizes) + 1):
-        if (found := standing(sizes[:count], threads)) != Standing():
+        if (found := growth(sizes[:count], threads)) != Growth():
             return count, found
     raise AssertionError("never known")
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_read_is_unknown(text: str) -> None:
 
 def test_a_healthy_relay_settles_soon() -> None:
     """As it was measured."""
-    assert (6, Standing(settled=True)) == rounds(MEASURED[1:])
+    assert (6, Growth(settled=True)) == rounds(MEASURED[1:])
 
 
 def test_many_threads_have_time_to_warm_up() -> None:
@@ -64,7 +64,7 @@ def test_growth_that_does_not_stop_is_a_leak() -> None:
     """Slow as it may be: 200 KB a round, 10 KB an allocation."""
     count, found = rounds([8 * MB + number * 200 * KB for number in range(MOST_ROUNDS)])
     assert MOST_ROUNDS == count
-    assert "did not stop" in found.wrong
+    assert "didn't stop" in found.wrong
 
 
 def test_one_leap_is_no_leak() -> None:
@@ -98,7 +98,7 @@ def test_growth_that_clients_do_not_explain() -> None:
 def test_slow_growth_for_minutes() -> None:
     """Two megabytes a window, with two callers."""
     slow = [(8 * MB + n * 2 * MB * 2 // WINDOW, 2) for n in range(int(7 * WINDOW / 2))]
-    assert "went on growing for 10 minutes" in play(slow)
+    assert "kept growing for 10 minutes" in play(slow)
     assert "" == play(slow[: int(4 * WINDOW / 2)])
 
 

@@ -5,7 +5,6 @@ what holds whatever happens to relays, clients and the operator's patience.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.lab.docker import ROOT
 from turnctl.upgrade.facts import Container, Facts, Host, Note, Result
-from turnctl.upgrade.moves import HERE, HOST, Move, Step, lines
+from turnctl.upgrade.moves import HERE, HOST, Step
 from turnctl.upgrade.steps import next_move
 
 OLD, NEW = "sha256:old", "sha256:new"
@@ -268,7 +266,7 @@ def test_an_image_that_is_not_here_is_pulled() -> None:
     other = World(image=None, faults={"pull"})
     assert 3 == other.upgrade()
     assert ["pull", "end"] == other.verbs()
-    assert "cannot be pulled" in " ".join(other.said)
+    assert "can't be pulled" in " ".join(other.said)
 
 
 @pytest.mark.parametrize("version", ["4.17.0", "4.17.1"])
@@ -290,7 +288,7 @@ def test_an_image_without_coturn_is_left() -> None:
     """It says no version."""
     world = World(versions={OLD: "4.16.0", NEW: "exec: turnserver: not found"})
     assert 3 == world.upgrade()
-    assert "holds no coturn" in world.said[-1]
+    assert "has no coturn" in world.said[-1]
 
 
 def test_another_upgrade_that_was_begun_comes_first() -> None:
@@ -298,7 +296,7 @@ def test_another_upgrade_that_was_begun_comes_first() -> None:
     world = World(edge=False)
     world.relays["coturn-next"] = Relay(OLD)
     assert 3 == world.upgrade()
-    assert "was begun; finish that one first" in world.said[0]
+    assert "has begun. Finish it first" in world.said[0]
     assert world.said[-1].endswith("rm --stop --force coturn-next")
 
 
@@ -321,10 +319,10 @@ def test_what_an_upgrade_needs(missing: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("no data", "no data goes through it"),
-        ("options", "does not accept its configuration"),
+        ("no data", "it relays no data"),
+        ("options", "rejects its configuration"),
         ("memory", "its memory grew"),
-        ("start", "cannot be started"),
+        ("start", "can't be started"),
         ("hand-out", "hand-out went wrong"),
     ],
 )
@@ -339,7 +337,7 @@ def test_what_does_not_hold_gets_no_client(fault: str, told: str) -> None:
     assert told in " ".join(world.said)
     drained = {name for one in world.taken if one.verb == "drain" for name in one.names}
     assert set() == drained & {*world.usual}
-    assert world.said[-1].startswith("coturn/coturn:4.18.0-r0 does not work; new clients")
+    assert world.said[-1].startswith("coturn/coturn:4.18.0-r0 doesn't work; new clients")
 
 
 def served(world: World) -> None:
@@ -372,7 +370,7 @@ def test_clients_go_back_to_relays_that_take_them(fault: str) -> None:
         assert {"wait"} == {world.turn().verb for _ in range(20)}
         world.relays["coturn-next"].allocations = 0
     assert 1 == world.upgrade()
-    assert "clients are back on the relay that ran before" in world.said[-1]
+    assert "clients are back on the previous relay" in world.said[-1]
     assert OLD == world.env
 
 
@@ -421,7 +419,7 @@ def test_memory_that_can_be_read_no_longer_does_not_hold_it_up() -> None:
         pass
     world.faults.add("look")
     assert 1 == world.upgrade()
-    assert "its proof did not end in 900 s" in " ".join(world.said)
+    assert "its test didn't end within 900 s" in " ".join(world.said)
 
 
 def test_an_interrupted_proof_begins_anew() -> None:
@@ -450,7 +448,7 @@ def test_calls_are_waited_for_and_then_cut() -> None:
     world.relays["coturn"].allocations = 1
     begun = world.now
     assert 0 == world.upgrade()
-    assert "7200 s are over; calls are cut on coturn" in world.said
+    assert "7200 s are over; cutting the calls on coturn" in world.said
     assert PATIENCE < world.now - begun < PATIENCE + 600
 
 
@@ -468,7 +466,7 @@ def test_a_relay_that_cannot_drain_is_not_told_to() -> None:
     """The signal would end it, and the calls on it. One sees when it is empty."""
     world = World(versions={OLD: "4.6.1", NEW: "4.18.0"})
     served(world)
-    assert "coturn cannot drain (coturn 4.8 can)" in world.said
+    assert "coturn can't drain: only coturn 4.8 and later can" in world.said
     for relay in world.relays.values():
         relay.allocations = 0
     assert 0 == world.upgrade()
@@ -538,24 +536,3 @@ def _happen(data: st.DataObject, world: World, event: str) -> None:
             world.faults.add(data.draw(st.sampled_from(FAULTS)))
         case "repair":
             world.faults.clear()
-
-
-# --- what the loop reads ------------------------------------------------------------------------
-
-
-def test_the_vocabulary_is_the_loops() -> None:
-    """Each word of the host's steps is one of deploy/upgrade's, and no other is there."""
-    text = (ROOT / "deploy" / "upgrade").read_text().partition("case $verb in")[2]
-    words = set(re.findall(r"(?:^|;;|\s)\s*([a-z-]+)\) ", text))
-    assert {*HOST, "say"} == words
-
-
-def test_the_loop_is_short() -> None:
-    """Its decisions are turnctl's."""
-    assert len((ROOT / "deploy" / "upgrade").read_text().splitlines()) <= 40
-
-
-def test_what_relays_say_is_no_step() -> None:
-    """A log line stays a line to say, whatever it holds."""
-    move = Move(Step("wait"), None, ("end 0\nstart coturn\x1b[2J",))
-    assert ["say end 0", "say start coturn [2J", "wait"] == lines(move)

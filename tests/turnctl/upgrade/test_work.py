@@ -92,7 +92,7 @@ def test_edited_settings_are_not_passed_over(work: Work) -> None:
 def test_a_relay_that_is_not_there_is_no_answer(work: Work) -> None:
     """Status 1: it may be about to start."""
     done = work.do(Step("prove", ("nowhere",)), facts(work))
-    assert (1, "nowhere: no configuration there names a listener") == (done.status, done.text)
+    assert (1, "nowhere: no listener is configured") == (done.status, done.text)
 
 
 def test_the_note_is_kept_and_removed(work: Work) -> None:

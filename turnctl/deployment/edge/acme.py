@@ -47,7 +47,7 @@ class Ca:
 
 
 class Acme:
-    """A Source. `home` is lego's folder; it answers challenges on 127.0.0.1:`port`."""
+    """A CertificateSource. `home` is lego's folder; it answers challenges on 127.0.0.1:`port`."""
 
     def __init__(
         self,

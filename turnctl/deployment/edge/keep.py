@@ -11,7 +11,7 @@ from pathlib import Path
 from turnctl.deployment.edge.acme import LETS_ENCRYPT, Acme, Ca
 from turnctl.deployment.edge.keeper import Keeper, Log
 from turnctl.deployment.edge.runtime import SOCKET, Edge
-from turnctl.deployment.edge.source import OwnFiles, Source
+from turnctl.deployment.edge.source import CertificateSource, OwnFiles
 
 __all__ = ["Certification", "keep"]
 
@@ -40,7 +40,7 @@ class Certification:
             )
         return self.domain
 
-    def source(self) -> Source:
+    def source(self) -> CertificateSource:
         """Where the certificate comes from. Raises ValueError."""
         if self.certificate_key_file and not self.certificate_file:
             raise ValueError("--certificate-key-file needs --certificate-file")

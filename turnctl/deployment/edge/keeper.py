@@ -15,7 +15,7 @@ from typing import Protocol
 
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read
 from turnctl.deployment.edge.runtime import NotThere, Refused
-from turnctl.deployment.edge.source import Clock, Source, Unobtainable, utc_now
+from turnctl.deployment.edge.source import CertificateSource, Clock, Unobtainable, utc_now
 from turnctl.host import files
 
 __all__ = ["EdgePort", "Keeper", "Log"]
@@ -43,7 +43,7 @@ class Keeper:
 
     domain: str
     file: Path
-    source: Source
+    source: CertificateSource
     edge: EdgePort
     log: Log
     clock: Clock = utc_now

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read
 
-__all__ = ["Clock", "OwnFiles", "Source", "Unobtainable", "utc_now"]
+__all__ = ["CertificateSource", "Clock", "OwnFiles", "Unobtainable", "utc_now"]
 
 Clock = Callable[[], datetime.datetime]
 """The time in UTC."""
@@ -28,7 +28,7 @@ class Unobtainable(Exception):
         self.detail = detail
 
 
-class Source(Protocol):
+class CertificateSource(Protocol):
     """A source decides when to ask it: after a failure it isn't due until a new try makes sense."""
 
     def due(self, present: Certificate | None) -> bool:

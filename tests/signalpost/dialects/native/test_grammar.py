@@ -49,7 +49,7 @@ def test_longest(member: str, most: int) -> None:
     ],
 )
 def test_out_of_bounds(members: str) -> None:
-    """What is empty, out of range or of another shape than documented is malformed."""
+    """A value that is empty, out of range or of another shape than documented is malformed."""
     with pytest.raises(Malformed):
         messages.parse(f"{{{members}}}".encode())
 
@@ -77,7 +77,7 @@ def test_room_names(room: str) -> None:
     ],
 )
 def test_the_sentence(message: object, sentence: str | None) -> None:
-    """Each mistake has a sentence; members that nobody knows are no mistake."""
+    """Each mistake has a sentence. Unknown members aren't mistakes."""
     assert sentence == grammar.explain(message)
 
 

@@ -49,7 +49,7 @@ def test_nothing_is_replayed_with_a_gap() -> None:
 
 
 def test_receipts() -> None:
-    """A sender who asked hears of the arrival when the client acknowledges, once."""
+    """A sender that asked gets one receipt when the client acknowledges."""
     outgoing = OutgoingNumbers()
     outgoing.number(body("a"), Receipt(ALICE, "m1"))
     outgoing.number(body("b"))

@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.lab.certs import Authority
 from turnctl.deployment.edge.certificate import Bad, Certificate, flaw, read, renewal
-from turnctl.deployment.edge.issuer import ISSUER
-from turnctl.deployment.edge.placeholder import placeholder
 
 NAME = "turn.example.org"
 NOW = dt.datetime.now(dt.UTC)
@@ -121,12 +119,3 @@ def test_renewal(lifetime: float, left: float) -> None:
     certificate = made(dt.timedelta(0), lifetime * DAY)
     assert pytest.approx(left) == (certificate.ends - renewal(certificate, 0.0)) / DAY
     assert pytest.approx(left * 1.1) == (certificate.ends - renewal(certificate, 1.0)) / DAY
-
-
-def test_the_placeholder() -> None:
-    """It can be served for the name, and is known for what it is."""
-    text = placeholder(NAME, NOW).encode()
-    found = read(text, text)
-    assert found.is_placeholder
-    assert f"CN={ISSUER}" == found.issuer
-    assert flaw(found, NAME, NOW) is None

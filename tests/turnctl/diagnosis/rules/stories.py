@@ -1,7 +1,7 @@
 """Stories: hand-made observations of one URL, for the rules to judge.
 
-A story is healthy up to the step that is given, and ends there: what comes after a broken link is
-not observed.
+A story is healthy up to the given step and ends there, since nothing is observed after a broken
+step.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ HEALTHY: dict[type[Observation], dict[str, Any]] = {
 """The steps in their order, with what a healthy server gives."""
 
 GOES_ON = {Permission, Inbound, Echo}
-"""Steps of which a failure does not keep the next ones from being made."""
+"""Steps after which the next ones are made even if they fail."""
 
 
 def step(kind: type[Observation], url: str = UDP, family: Family = 4, **changes: Any) -> Any:
@@ -112,16 +112,16 @@ def steps_of(url: str) -> list[type[Observation]]:
 
 
 def story(*changed: Exchange, url: str = UDP, family: Family = 4) -> list[Observation]:
-    """Healthy steps, in which those that are given stand for their kind; it ends with the first
-    given one that broke.
+    """Healthy steps, in which each given one replaces its kind. The story ends with the first given
+    one that broke.
     """
-    told: list[Observation] = []
+    seen: list[Observation] = []
     for kind in steps_of(url):
         given = [one for one in changed if type(one) is kind]
-        told += given or [step(kind, url, family)]
+        seen += given or [step(kind, url, family)]
         if kind not in GOES_ON and any(_broken(one) for one in given):
             break
-    return told
+    return seen
 
 
 def _broken(one: Exchange) -> bool:

@@ -33,7 +33,7 @@ from turnctl.wire.outcome import Outcome
     ("code", "expected"), [(508, "relay-ports-exhausted"), (None, "server-unresponsive")]
 )
 def test_an_allocate_that_another_url_keeps_waiting(code: int | None, expected: str) -> None:
-    """What answers Allocate over UDP is no STUN server, though it is silent over TCP meanwhile."""
+    """A server that answers Allocate over UDP does TURN, even while it is silent over TCP."""
     outcome = OK if code is None else ERROR
     busy = story(step(Allocation, outcome=outcome, code=code))
     waiting = story(step(Challenge, TCP, outcome=SILENT, code=None), url=TCP)
@@ -114,14 +114,14 @@ def test_a_refused_allocation(label: str, facts: dict[str, Any], expected: Codes
     ],
 )
 def test_whose_quota(outcome: Outcome, code: int | None, expected: tuple[str, str]) -> None:
-    """Another user who is refused alike makes it the server's limit, not one user's."""
+    """If another user is refused too, it is the server's limit, not one user's."""
     refused = step(Allocation, outcome=ERROR, code=486, held=7)
     other = step(Allocation, label="other-user", outcome=outcome, code=code)
     assert [expected] == codes(plan(UDP), story(refused, other))
 
 
 def test_a_made_up_password_is_taken() -> None:
-    """Whoever takes any password is an open relay, whatever else works."""
+    """A server that accepts any password is an open relay, even if everything else works."""
     seen = [*story(), step(WrongCredential, outcome=OK)]
     taken = [one for one in seen if not isinstance(one, WrongCredential) or one.outcome is OK]
     assert [("open-relay", "fail")] == codes(plan(UDP), taken)
@@ -145,7 +145,7 @@ def test_sockets_that_do_not_agree(taken: int, refused: int, code: str) -> None:
 
 
 def test_allocations_that_do_not_agree() -> None:
-    """So does one that is granted an allocation and refused the next, whatever others say then."""
+    """So does one that gets an allocation and is refused the next, even if others agree then."""
     pair = [step(Allocation), step(Allocation, label="b", outcome=ERROR, code=401, username=USER)]
     shown = Agreement(url=UDP, family=4, taken=0, refused=12)
     assert [("two-servers-one-port", "fail")] == codes(plan(UDP), [*story(*pair), shown])

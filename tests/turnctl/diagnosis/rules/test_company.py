@@ -89,7 +89,7 @@ KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a list: its URL, and what its probe meets, whatever stands beside it."""
+    """One entry of a list: its URL, and what its probe sees, beside any other entries."""
 
     host: str
     protocol: Literal["udp", "tcp", "tls"]

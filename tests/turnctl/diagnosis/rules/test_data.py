@@ -163,7 +163,7 @@ def test_a_relay_over_ipv6(relayed: tuple[str, int], expected: Codes) -> None:
     ],
 )
 def test_where_the_relay_sends_from(leaves: tuple[str, int] | None, expected: Codes) -> None:
-    """As an independent server sees it; nothing is said when that one was silent."""
+    """As an independent server sees it; without its answer there is no finding."""
     outcome = OK if leaves else SILENT
     echo = RelayEcho(url=UDP, family=4, outcome=outcome, relayed=RELAYED, seen=leaves)
     assert expected == codes(plan(UDP), [*story(), echo])
@@ -198,7 +198,7 @@ HARDENED = PeerPolicy(url=UDP, family=4, asked=13, allowed=())
     ],
 )
 def test_the_audit(audited: list[Observation], software: str, expected: Codes) -> None:
-    """What `--audit` asked for; without it nothing is said of the version."""
+    """Findings of `--audit`; without it there is none about the version."""
     seen = [*story(step(Binding, software=software)), *audited]
     assert expected == codes(plan(UDP), seen)
 

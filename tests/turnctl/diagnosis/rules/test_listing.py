@@ -153,7 +153,7 @@ def test_a_list_for_the_local_network(near: list[Exchange]) -> None:
     ],
 )
 def test_names(addresses: tuple[tuple[str, ...], tuple[str, ...]], expected: Codes) -> None:
-    """A host needs an address of one family; of which is no matter."""
+    """A host needs an address of one family; either will do."""
     seen: list[Observation] = []
     families: tuple[Family, Family] = (4, 6)
     for family, found in zip(families, addresses, strict=True):

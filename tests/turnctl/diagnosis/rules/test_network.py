@@ -46,7 +46,7 @@ GONE: dict[str, Any] = {"outcome": UNROUTABLE, "detail": "no way any more", "cod
 
 @pytest.mark.parametrize("kind", [Challenge, Allocation, Inbound, Echo, Refresh])
 def test_a_network_lost_after_the_server_answered(kind: type[Observation]) -> None:
-    """Whatever step it meets, it is no fault of a server that had answered."""
+    """At any step, it isn't the fault of a server that had answered."""
     assert LOST == codes(plan(UDP), story(step(kind, **GONE)))
 
 
@@ -100,7 +100,9 @@ UNANSWERED = {"outcome": SILENT, "detail": "the resolver did not answer in 3.0 s
     ],
 )
 def test_a_resolver_without_an_answer(seen: list[Observation], expected: Codes) -> None:
-    """No answer is no empty answer; a resolver that gave another points at the name's servers."""
+    """No answer differs from an empty one. If the resolver answered for another name, this name's
+    servers are at fault.
+    """
     families = (4, 6) if len(seen) > 1 else (4,)
     assert expected == codes(plan(UDP, families=families), seen)  # type: ignore[arg-type]
 
@@ -132,7 +134,7 @@ def test_an_address_is_no_answer_of_a_resolver() -> None:
     ],
 )
 def test_a_reference_without_address(answers: list[dict[str, Any]], expected: Codes) -> None:
-    """It would tell nothing apart, and whoever named it shall know."""
+    """It can't help to find a cause, so the report says so."""
     seen = [looked_up("stun:stun.example.net", **facts) for facts in answers]
     assert expected == codes(plan(UDP), [*story(), *seen])
 

@@ -180,7 +180,7 @@ ELSEWHERE = [
 def test_first_contact(
     url: str, broken: dict[str, Any], around: list[Observation], expected: Codes
 ) -> None:
-    """What STUN Binding says, alone and beside what else answers."""
+    """The result of STUN Binding, alone and beside other answers."""
     made = plan(url, "stun:stun.example.net") if ELSEWHERE[0] in around else plan(url)
     seen = [*story(step(Binding, url, **broken), url=url), *around]
     assert expected == codes(made, seen)
@@ -189,7 +189,7 @@ def test_first_contact(
 def test_turn_alone() -> None:
     """Where TURN answers and STUN does not, nothing is blocked: who asks for STUN alone fails."""
     silent = [step(Binding, url, outcome=SILENT) for url in (UDP, STUN)]
-    asked = step(Challenge, STUN)  # without a relay's credential: STUN's silence is told alone
+    asked = step(Challenge, STUN)  # without a relay's credential: STUN's silence stands alone
     seen = [step(Resolution, STUN), *silent, asked, *story()[:1], *story()[2:]]
     assert [("srflx-missing", "warn"), ("srflx-missing", "fail")] == codes(plan(UDP, STUN), seen)
     assert ("fail", ["warn", "fail"]) == verdicts(plan(UDP, STUN), seen)
@@ -221,7 +221,7 @@ def test_silence_has_one_cause() -> None:
     ],
 )
 def test_tcp_connect(url: str, outcome: Outcome, around: list[Observation], code: str) -> None:
-    """A connection that is not made, told apart by what else answers on the host."""
+    """A connection that fails; the cause follows from what else answers on the host."""
     seen = [*story(step(Connection, url, outcome=outcome), url=url), *around]
     assert [(code, "fail")] == codes(plan(url), seen)
 
@@ -373,7 +373,7 @@ def test_one_family_of_two(outcome: Outcome, code: str | None) -> None:
 
 
 def test_turns_over_udp() -> None:
-    """Such a URL is a warning of its own, whatever becomes of it."""
+    """Such a URL gets a warning of its own in any case."""
     url = f"{TLS}?transport=udp"
     seen = [step(Resolution, url, addresses=())]
     assert [("dns-no-address", "fail"), ("turns-over-udp", "warn")] == codes(plan(url), seen)

@@ -1,4 +1,4 @@
-"""A 401 to our credential: the secret, the time, both, or unknown, a row for each branch."""
+"""A 401 to our credential: the secret, the time, both, or unknown. One case for each row."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_experiments(user: str, trials: list[Trial], expected: list[str]) -> Non
     [
         pytest.param([asked(86_400, ERROR)], [SECRET], id="the longest is refused too"),
         pytest.param([asked(86_400, OK)], [SKEW], id="the longest is taken"),
-        pytest.param([asked(600, ERROR)], [SECRET], id="a service that knows one life alone"),
+        pytest.param([asked(600, ERROR)], [SECRET], id="a service with only one lifetime"),
         pytest.param([asked(86_400, SILENT)], [SECRET], id="no answer"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_service_that_issues_others(trials: list[Trial], expected: list[str]) 
 
 
 def test_a_life_that_is_no_longer_proves_nothing() -> None:
-    """A fresh credential that ends with the refused one says only that it is unknown."""
+    """A new credential that ends with the refused one leaves the cause unknown."""
     [finding] = judge(plan(UDP), refused(asked(600, ERROR)), now=NOW)
     assert "it isn't known whether" in finding.summary
     assert "refusedWithLeft" not in finding.evidence
@@ -218,7 +218,7 @@ def test_a_life_that_is_no_longer_proves_nothing() -> None:
 def test_the_servers_clock_in_its_nonce(
     user: str, server: int, others: list[Observation], expected: list[str]
 ) -> None:
-    """coturn from 4.17 on tells its time in the nonce, and so whether the credential has ended."""
+    """coturn from 4.17 on has its time in the nonce, which shows whether the credential ended."""
     assert expected == found(*others, user=user, server=server)
 
 
@@ -304,7 +304,7 @@ def test_another_issuers_clock() -> None:
 def test_whose_clock_is_off(
     others: list[Observation], server: int | None, off: str, said: str
 ) -> None:
-    """Two that agree tell on the third; with fewer it is unknown, and said to be."""
+    """If two agree, the third is wrong. With fewer it is unknown, and the summary says so."""
     user = (
         EXPIRED
         if any(EXPIRED in one.usernames for one in others if isinstance(one, Issuer))
@@ -342,7 +342,7 @@ def test_whose_clock_is_off(
 def test_the_evidence(
     others: list[Observation], server: int | None, expected: dict[str, Any]
 ) -> None:
-    """Clocks in seconds ahead of this machine's, and what is not known by that name."""
+    """Clocks in seconds ahead of this machine's; an unknown one is called unknown."""
     [finding] = judge(plan(UDP), refused(*others, server=server), now=NOW)
     assert {"expires": NOW + 600, "left": 600} | expected == {
         name: value

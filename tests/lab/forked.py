@@ -1,6 +1,6 @@
 """Many runs of `turnctl check` side by side in one namespace, for a fraction of their start-up.
 
-As a program (`python -m tests.referee.checker`) it imports turnctl once, and forks for each line of
+As a program (`python -m tests.lab.forked`) it imports turnctl once, and forks for each line of
 JSON on standard input, {"number", "arguments", "input", "output"}: the child is `turnctl` with
 these arguments, its standard input and output the two files. For each child that ends it prints
 {"number", "status"}.
@@ -66,7 +66,7 @@ class Checker:
 def started(namespace: Namespace, directory: Path) -> Iterator[Checker]:
     """The program in that namespace while the block lasts; `directory` is for it alone."""
     directory.mkdir()
-    process = namespace.popen([sys.executable, "-m", "tests.referee.checker"])
+    process = namespace.popen([sys.executable, "-m", "tests.lab.forked"])
     assert process.stdin is not None
     assert process.stdout is not None
     checker = Checker(directory, process.stdin)
