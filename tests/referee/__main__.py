@@ -26,7 +26,7 @@ def main(names: list[str]) -> None:
         directory = Path(name)
         directory.chmod(0o755)  # coturn may give its rights up
         with built(directory) as (place, clients):
-            rows = run(chosen, place, clients, told=_print)
+            rows = run(chosen, place, clients, report=_print)
             browsers = [f"{one.name} {one.version}" for one in (clients.chromium, clients.firefox)]
     known = dict(document.read(document.PATH.read_text())) if document.PATH.exists() else {}
     known |= {row.key: row for row in rows}

@@ -127,18 +127,18 @@ def run(
     clients: Clients,
     *,
     side_by_side: int = SIDE_BY_SIDE,
-    told: Callable[[Row], object] = lambda _: None,
+    report: Callable[[Row], object] = lambda _: None,
 ) -> list[Row]:
     """Try these configurations, each with its number in the whole corpus, in every version.
 
-    `told` hears of each row as it is there.
+    `report` gets each row as soon as it is there.
     """
     jobs = [(number, one, version) for number, one in corpus for version in one.versions]
 
     def try_one(job: tuple[int, Configuration, Version]) -> list[Row]:
         rows = []
         for row in _Trial(*job, place, clients).rows():
-            told(row)
+            report(row)
             rows.append(row)
         return rows
 

@@ -20,7 +20,7 @@ from turnctl.wire import retransmission
 from turnctl.wire.errors import Silent, WireError
 from turnctl.wire.outcome import Address, Outcome
 
-__all__ = ["PLACES", "can_relay", "relay_leg", "srflx_leg"]
+__all__ = ["PLACES", "Agent", "can_relay", "make_agent", "relay_leg", "srflx_leg"]
 
 PLACES = 2
 """Allocations a leg may hold."""
@@ -33,7 +33,7 @@ MESSAGE = b"signalpost"
 retransmission.hasten_ice()
 
 
-class _Agent(Connection):
+class Agent(Connection):
     """A Connection that gathers on one address, within the check's patience.
 
     aioice gathers on every interface and waits up to 5 s for the slowest. A Docker bridge without
@@ -65,7 +65,7 @@ class _NothingGathered(ConnectionError):
     """An agent has no candidate to offer."""
 
 
-def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> _Agent:
+def make_agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> Agent:
     login = attempt.login()
     context: ssl.SSLContext | bool = False
     # TLS needs the name, and aioice uses the host that it connects to.
@@ -73,7 +73,7 @@ def _agent(attempt: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> 
     if attempt.probe.protocol == "tls":
         context = attempt.tls(not attempt.insecure)
         host = attempt.probe.uri.host.rstrip(".")
-    agent = _Agent(
+    agent = Agent(
         ice_controlling=controlling,
         stun_server=(attempt.address, attempt.probe.stun_port) if srflx else None,
         turn_server=(host, attempt.probe.uri.port) if relay and login else None,
@@ -93,8 +93,11 @@ def can_relay(attempt: Attempt) -> bool:
     return attempt.relayed is not None and ":" not in attempt.relayed[0]
 
 
-async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
-    """relay ↔ relay through the attempt's URL."""
+async def relay_leg(
+    attempt: Attempt, relay: bool = True, *, make: Callable[..., Agent] | None = None
+) -> None:
+    """relay ↔ relay through the attempt's URL. `make` makes an agent, as `make_agent` does."""
+    make = make or make_agent
     if not can_relay(attempt):
         detail = "not tried: aioice can't ask for an IPv6 relay"
         attempt.emit(IceLeg, kind="relay", outcome=Outcome.UNKNOWN, detail=detail)
@@ -103,7 +106,7 @@ async def relay_leg(attempt: Attempt, relay: bool = True) -> None:
         attempt,
         "relay",
         lambda: [
-            _agent(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
+            make(attempt, controlling=first, relay=relay, srflx=False) for first in (True, False)
         ],
         ({"relay"}, {"relay"}),
     )
@@ -118,8 +121,8 @@ async def srflx_leg(attempt: Attempt, relay: bool) -> None:
         attempt,
         "srflx",
         lambda: [
-            _agent(attempt, controlling=True, relay=False, srflx=True),
-            _agent(attempt, controlling=False, relay=relay, srflx=True),
+            make_agent(attempt, controlling=True, relay=False, srflx=True),
+            make_agent(attempt, controlling=False, relay=relay, srflx=True),
         ],
         ({"srflx"}, {"srflx", "relay"}),
     )
@@ -128,7 +131,7 @@ async def srflx_leg(attempt: Attempt, relay: bool) -> None:
 async def _run(
     attempt: Attempt,
     kind: str,
-    make: Callable[[], Sequence[_Agent]],
+    make: Callable[[], Sequence[Agent]],
     types: Sequence[set[str]],
 ) -> None:
     """Connect two agents; if they gathered nothing and there is time, connect two new ones.
@@ -149,7 +152,7 @@ async def _run(
 async def _meet(
     attempt: Attempt,
     kind: str,
-    agents: Sequence[_Agent],
+    agents: Sequence[Agent],
     types: Sequence[set[str]],
     begun: float,
 ) -> Exception | None:
@@ -176,7 +179,7 @@ async def _meet(
                 await asyncio.gather(*(agent.close() for agent in agents))
 
 
-async def _gather(agents: Sequence[_Agent]) -> None:
+async def _gather(agents: Sequence[Agent]) -> None:
     """Finish gathering even if cancelled: aioice forgets an allocation that has no answer yet, and
     then nothing could release it.
     """
@@ -189,7 +192,7 @@ async def _gather(agents: Sequence[_Agent]) -> None:
 
 
 async def _connect(
-    agents: Sequence[_Agent], types: Sequence[set[str]]
+    agents: Sequence[Agent], types: Sequence[set[str]]
 ) -> tuple[Address, Address, str]:
     await _gather(agents)
     if lacking := _lacking(agents, types):
@@ -210,11 +213,11 @@ async def _connect(
     return selected
 
 
-def _offered(agent: _Agent, types: set[str]) -> list[Candidate]:
+def _offered(agent: Agent, types: set[str]) -> list[Candidate]:
     return [one for one in agent.local_candidates if one.type in types]
 
 
-def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
+def _lacking(agents: Sequence[Agent], types: Sequence[set[str]]) -> str:
     """The kind of candidate that the first agent without any lacks; "" if both have one."""
     for agent, offered in zip(agents, types, strict=True):
         if not _offered(agent, offered):
@@ -222,7 +225,7 @@ def _lacking(agents: Sequence[_Agent], types: Sequence[set[str]]) -> str:
     return ""
 
 
-async def _deliver(sender: _Agent, receiver: _Agent) -> bytes:
+async def _deliver(sender: Agent, receiver: Agent) -> bytes:
     """The first packet that arrives: a lost one is sent again."""
     receiving = asyncio.ensure_future(receiver.recv())
     try:

@@ -23,11 +23,11 @@ from turnctl.wire.session import Login
 
 __all__ = ["compare_servers", "explain_quota", "explain_refusal"]
 
-SHOWS = 12
+SOCKETS = 12
 """Sockets that present the credential. If two servers share a port, all sockets reach the same one
 in 1 of 2048 checks."""
 
-EACH = 1.0
+SOCKET_PATIENCE = 1.0
 """Seconds for one. The check asks only if something is wrong already, or beside other steps."""
 
 LIFETIMES = tuple(round(600 * 1.25**step) for step in range(60))
@@ -41,8 +41,8 @@ credential."""
 
 async def compare_servers(attempt: Attempt) -> None:
     """Present the credential from several sockets: do all of them reach the same server?"""
-    shown = await asyncio.gather(*(_present(attempt, attempt.login()) for _ in range(SHOWS)))
-    outcomes = [outcome for outcome, _ in shown]
+    seen = await asyncio.gather(*(_present(attempt, attempt.login()) for _ in range(SOCKETS)))
+    outcomes = [outcome for outcome, _ in seen]
     taken, refused = outcomes.count(Outcome.OK), outcomes.count(Outcome.ERROR)
     attempt.emit(Agreement, taken=taken, refused=refused)
 
@@ -53,7 +53,7 @@ async def explain_quota(attempt: Attempt, source: CredentialSource) -> None:
     user = f"turnctl-{secrets.token_hex(4)}"
     try:
         name, password = await source.issue(
-            attempt.probe, LIFETIMES[0], patience=attempt.patience(EACH), user=user
+            attempt.probe, LIFETIMES[0], patience=attempt.patience(SOCKET_PATIENCE), user=user
         )
         probe = dataclasses.replace(attempt.probe, username=name, credential=password)
         other = dataclasses.replace(attempt, probe=probe)
@@ -104,7 +104,9 @@ async def explain_refusal(attempt: Attempt, source: CredentialSource) -> None:
 async def _try_other(attempt: Attempt, source: CredentialSource, ttl: int) -> Trial:
     begun = attempt.clock()
     try:
-        login = Login(*await source.issue(attempt.probe, ttl, patience=attempt.patience(EACH)))
+        login = Login(
+            *await source.issue(attempt.probe, ttl, patience=attempt.patience(SOCKET_PATIENCE))
+        )
     except (NotIssued, WireError) as error:
         elapsed = (attempt.clock() - begun) * 1000
         facts = {"outcome": Outcome.UNKNOWN, "elapsed_ms": elapsed, "detail": str(error)}
@@ -126,7 +128,7 @@ async def _present(attempt: Attempt, login: Login | None) -> tuple[Outcome, Wire
     """OK if the server accepted the credential, ERROR if not, else UNKNOWN; with its error."""
     try:
         async with opened(attempt, login) as session:
-            await session.refresh(patience=attempt.patience(EACH))
+            await session.refresh(patience=attempt.patience(SOCKET_PATIENCE))
     except ErrorResponse as error:
         return VERDICTS.get(error.code, Outcome.UNKNOWN), error
     except WireError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from signalpost.iceservers import parse_uri
 from tests.lab import coturn
 from tests.lab.responders import turn_responder
@@ -19,23 +17,19 @@ from turnctl.wire.outcome import Outcome
 from turnctl.wire.tls import context
 
 
-async def test_two_agents_ask_from_other_ports(
-    own_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_agents_ask_from_other_ports(own_address: str) -> None:
     """aioice waits for another answer than an unsigned 437, until two new agents are made."""
-    made: list[ice._Agent] = []
-    real = ice._agent
+    made: list[ice.Agent] = []
     seen: list[Observation] = []
     with coturn.running(own_address) as server, turn_responder("mismatch") as port:
 
-        def agent(at: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> ice._Agent:
-            one = real(at, controlling=controlling, relay=relay, srflx=srflx)
+        def agent(at: Attempt, *, controlling: bool, relay: bool, srflx: bool) -> ice.Agent:
+            one = ice.make_agent(at, controlling=controlling, relay=relay, srflx=srflx)
             if not made:
                 one.turn_server = ("127.0.0.1", port)
             made.append(one)
             return one
 
-        monkeypatch.setattr(ice, "_agent", agent)
         credential = server.credential()
         uri = parse_uri(server.uri("udp"))
         tried = Attempt(
@@ -52,7 +46,7 @@ async def test_two_agents_ask_from_other_ports(
             local=server.host,
             relayed=(server.host, 50_000),
         )
-        await ice.relay_leg(tried)
+        await ice.relay_leg(tried, make=agent)
     [leg] = seen
     assert isinstance(leg, IceLeg)
     assert (Outcome.OK, "relay", 4) == (leg.outcome, leg.via, len(made))
