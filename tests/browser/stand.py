@@ -57,7 +57,7 @@ class Service:
     def stop(self) -> None:
         """As an operator does: SIGTERM, and time to drain."""
         self.process.terminate()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=300)
 
     def start(self) -> None:
         self.process = _serve(self.config)

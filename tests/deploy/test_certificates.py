@@ -363,7 +363,7 @@ def test_sigterm_ends_it_while_lego_runs(deployed: Deployment, tmp_path: Path) -
             wait_until(lambda: bool(_children(process)), lambda: deployed.log("certify"))
             children = _children(process)
             process.terminate()
-            assert 0 == process.wait(timeout=60)
+            assert 0 == process.wait(timeout=300)
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 

@@ -53,6 +53,8 @@ BESIDE, BESIDE6 = "203.0.113.5", "2001:db8::5"
 NOWHERE = "203.0.113.254"
 SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
+DEADLINE = 300.0
+"""Seconds for a command that ends by itself: what only a hang takes, however busy the machine is."""
 PREFIX = "signalpost-"
 """How the names of the lab's namespaces begin."""
 
@@ -73,7 +75,7 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *argv] if self.name else [*argv]
 
     def run(
-        self, argv: Sequence[str], *, check: bool = False, timeout: float = 60
+        self, argv: Sequence[str], *, check: bool = False, timeout: float = DEADLINE
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end inside, output captured as text."""
         return subprocess.run(
@@ -132,7 +134,7 @@ class Site:
                 return (4,)
 
     def run(
-        self, argv: Sequence[str], *, check: bool = False, timeout: float = 60
+        self, argv: Sequence[str], *, check: bool = False, timeout: float = DEADLINE
     ) -> subprocess.CompletedProcess[str]:
         return self.client.run(argv, check=check, timeout=timeout)
 

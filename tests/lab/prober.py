@@ -14,7 +14,7 @@ from typing import Any
 from signalpost.credentials import Credential
 from signalpost.iceservers import IceServer
 from tests.lab.clocks import shifted
-from tests.lab.netns import Namespace
+from tests.lab.netns import DEADLINE, Namespace
 
 __all__ = ["GRACE", "TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
@@ -61,7 +61,7 @@ def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> C
     else:
         clock = shifted(ahead)
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, check=False, env=clock
+            argv, capture_output=True, text=True, timeout=DEADLINE, check=False, env=clock
         )
     seconds = time.monotonic() - begun
     if done.returncode not in (0, 1) or not done.stdout:

@@ -69,7 +69,7 @@ class Process:
         """Ask it to stop, and wait until it has: its exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=300)
 
     def __enter__(self) -> Process:
         self.start()

@@ -52,7 +52,7 @@ def test_control_c_before_it_listens(tmp_path: Path) -> None:
         try:
             with pipe.open("w"):  # opens once the other end is read
                 process.send_signal(signal.SIGINT)
-                assert "" == process.communicate(timeout=60)[1]
+                assert "" == process.communicate(timeout=300)[1]
         finally:
             process.kill()
     assert 130 == process.returncode

@@ -30,7 +30,7 @@ def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]
         [TURNCTL, *arguments],
         input=given,
         capture_output=True,
-        timeout=30,
+        timeout=300,
         check=False,
         env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
     )
@@ -197,7 +197,7 @@ def test_a_secret_file_of_somebody_elses() -> None:
             [*nobody, "check", "--secret-file", str(path), NOWHERE],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=300,
             check=False,
         )
     assert_refused(done, str(path), "is not readable")
@@ -322,7 +322,7 @@ def test_a_closed_standard_input(arguments: list[str], said: str) -> None:
         ["sh", "-c", 'exec "$0" "$@" <&-', TURNCTL, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert_refused(done, said)
@@ -342,7 +342,7 @@ def test_a_full_standard_output(arguments: list[str]) -> None:
     """The report has no place to go to."""
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [TURNCTL, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False
+            [TURNCTL, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=300, check=False
         )
     assert (FAILED, b"turnctl: standard output: No space left on device\n") == (
         done.returncode,
@@ -355,7 +355,7 @@ def test_a_terminal_of_another_alphabet() -> None:
     done = subprocess.run(
         [TURNCTL, "check", *LOGIN, NOWHERE],
         capture_output=True,
-        timeout=30,
+        timeout=300,
         check=False,
         env=os.environ | {"PYTHONIOENCODING": "latin-1"},
     )
@@ -370,7 +370,7 @@ def test_nobody_reads_the_output(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [TURNCTL, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
+        [TURNCTL, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=300, check=False
     )
     os.close(writer)
     assert (FAILED, b"") == (done.returncode, done.stderr)
@@ -381,7 +381,7 @@ def test_a_closed_standard_output() -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" "$@" >&-', TURNCTL, "check", *LOGIN, NOWHERE],
         stderr=subprocess.PIPE,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert (1, b"") == (done.returncode, done.stderr)
@@ -396,7 +396,7 @@ def test_control_c_while_a_pipe_is_awaited(tmp_path: Path) -> None:
         pipe.open("w"),  # opens once the other side reads
     ):
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     assert (130, b"") == (process.returncode, stderr)
 
 

@@ -185,7 +185,7 @@ def test_an_edge_that_hides_its_clients(
             checked = check("--ca", str(authority.root), path, inside=site.client)
         finally:
             edge.terminate()
-            edge.communicate(timeout=10)
+            edge.communicate(timeout=300)
     assert_only("tls-proxy-hides-client", checked, "warn", beside=["tls-ip-literal"])
 
 

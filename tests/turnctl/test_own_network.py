@@ -78,7 +78,7 @@ def test_an_interface_that_vanishes(
         )
         wait_for(process, moment)
         subprocess.run(["ip", "-n", site.client.name, "link", *action], check=True)
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=300)
     report = json.loads(out)
     assert "Traceback" not in err
     codes = {one["code"]: one["severity"] for one in report["findings"]}
@@ -112,7 +112,7 @@ def test_a_watch_outlives_its_network(site: netns.Site, tmp_path: Path) -> None:
             assert "pass" == next_change(process)["verdict"]
         finally:
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=90)
+            _, err = process.communicate(timeout=300)
     assert (0, "") == (process.returncode, err)
 
 
@@ -130,7 +130,7 @@ def test_a_bench_whose_interface_vanishes(site: netns.Site, tmp_path: Path) -> N
             time.sleep(0.05)
         subprocess.run(["ip", "-n", site.client.name, "link", "delete", "eth0"], check=True)
         begun = time.monotonic()
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=300)
     assert time.monotonic() - begun < GRACE
     assert (1, "") == (process.returncode, err)
     assert ["client-network-lost"] == [one["code"] for one in json.loads(out)["findings"]]
@@ -167,7 +167,7 @@ def hanging_resolver(site: netns.Site) -> Iterator[None]:
         with resolver(site.client, "127.0.0.1"):
             yield
     finally:
-        process.communicate(timeout=10)
+        process.communicate(timeout=300)
 
 
 @pytest.mark.parametrize("timeout", [1.0, 3.0])
@@ -207,7 +207,7 @@ def test_ctrl_c_while_a_resolver_hangs(site: netns.Site) -> None:
         wait_until_it_resolves(process.pid)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=300)
     assert (130, "") == (process.returncode, err)
     assert time.monotonic() - begun < GRACE
     assert "PASS" not in out

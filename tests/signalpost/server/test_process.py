@@ -43,7 +43,7 @@ def test_a_signal_ends_it(config: Path, number: signal.Signals) -> None:
     config.write_text(CONFIG + PATIENT)
     with serving(config) as service:
         service.process.send_signal(number)
-        assert service.process.wait(timeout=60) == 0
+        assert service.process.wait(timeout=300) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -55,7 +55,7 @@ def test_a_second_signal_ends_it_at_once(config: Path, number: signal.Signals) -
         service.process.terminate()
         service.event("stopping")
         service.process.send_signal(number)
-        assert 128 + number == service.process.wait(timeout=60)
+        assert 128 + number == service.process.wait(timeout=300)
 
 
 def test_connections_beyond_the_soft_limit_of_files(config: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_request_in_flight_is_finished(config: Path) -> None:
         service.event("stopping")
         one.sendall(b'":1')
         assert one.makefile("rb").readline().startswith(b"HTTP/1.1 400")
-        assert 0 == service.process.wait(timeout=60)
+        assert 0 == service.process.wait(timeout=300)
 
 
 def test_a_terminal_that_goes_away(config: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_terminal_that_goes_away(config: Path) -> None:
             _read_until(master, b"settings unchanged")
             os.close(master)
             process.send_signal(signal.SIGHUP)
-            assert 0 == process.wait(timeout=60)
+            assert 0 == process.wait(timeout=300)
         finally:
             process.kill()
 

@@ -81,6 +81,6 @@ def test_a_check_that_is_stopped_for_a_while(moment: str, own_address: str, tmp_
             os.kill(process.pid, signal.SIGSTOP)
             time.sleep(6)
             os.kill(process.pid, signal.SIGCONT)
-            stdout, stderr = process.communicate(timeout=60)
+            stdout, stderr = process.communicate(timeout=300)
     assert 0 == process.returncode, stdout + stderr
     assert "FAIL" not in stdout

@@ -35,7 +35,7 @@ def test_help_imports_no_command() -> None:
         "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     loaded = set(done.stderr.split())
     unwanted = {f"turnctl.commands.{name}" for name in COMMANDS} | {

@@ -34,7 +34,7 @@ def turnctl(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         cwd=cwd,
         env={"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nonexistent.sock"},
     )

@@ -62,7 +62,7 @@ def sites(internet: Internet) -> Mapping[Kind, Site]:
 
 def read(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     """The exit status and the JSON report of a `turnctl nat` that was started."""
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode in (0, 1), stderr
     return process.returncode, json.loads(stdout)
 
@@ -71,7 +71,7 @@ def nat(*arguments: str, inside: Site | None = None) -> subprocess.CompletedProc
     argv = [TURNCTL, "nat", *arguments]
     if inside is not None:
         return inside.run(argv)
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("version", coturn.VERSIONS)

@@ -47,7 +47,7 @@ def test_a_report_in_a_file(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "turnserver.conf").write_text("use-auth-secret\n")
     argv = [TURNCTL, *arguments, "--format", "json", "--output", "report"]
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+        argv, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
     )
     assert (1, "", "") == (done.returncode, done.stdout, done.stderr)
     schema = json.loads((tmp_path / "report").read_text())["schema"]

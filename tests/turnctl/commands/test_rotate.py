@@ -200,7 +200,7 @@ def test_ctrl_c_says_that_nothing_is_lost(host: Host) -> None:
     while "valid until" not in (line := waiting.stdout.readline()):
         assert line
     waiting.send_signal(signal.SIGINT)
-    _, said = waiting.communicate(timeout=60)
+    _, said = waiting.communicate(timeout=300)
     assert 130 == waiting.returncode
     assert "nothing is lost" in said
     assert old in host.secrets()

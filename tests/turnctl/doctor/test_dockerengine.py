@@ -41,7 +41,7 @@ def container() -> Iterator[tuple[str, int]]:
 
 
 def run(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=300).stdout
 
 
 def test_what_the_engine_has(container: tuple[str, int]) -> None:
@@ -75,7 +75,7 @@ def test_doctor_sees_it(container: tuple[str, int]) -> None:
     """The command reports an ended coturn, a missing service and the log's complaints."""
     turnctl = str(Path(sys.executable).with_name("turnctl"))
     argv = [turnctl, "doctor", "--compose-project", container[0], "--no-stun"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     assert 1 == done.returncode, done.stderr
     for code in ("container-ended", "container-missing", "configuration-refused"):
         assert f"\nFAIL  {code}\n" in done.stdout
@@ -103,7 +103,7 @@ def test_a_container_without_compose(plain: str) -> None:
     """Its command line is its configuration. The ports that it lacks are named."""
     turnctl = str(Path(sys.executable).with_name("turnctl"))
     argv = [turnctl, "doctor", "--container", plain, "--no-stun"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     assert 1 == done.returncode, done.stderr
     assert "listening port 3478/udp isn't published to other hosts" in done.stdout
     assert "relay range 49181-49190/udp isn't published to other hosts" in done.stdout
