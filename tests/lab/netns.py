@@ -54,7 +54,7 @@ NOWHERE = "203.0.113.254"
 SERVER6, SECOND_SERVER6 = "2001:db8::1", "2001:db8::2"
 
 DEADLINE = 300.0
-"""Seconds for a command that ends by itself: what only a hang takes, however busy the machine is."""
+"""Seconds for a command that ends by itself: only one that hangs takes so long."""
 PREFIX = "signalpost-"
 """How the names of the lab's namespaces begin."""
 
