@@ -18,6 +18,9 @@ from tests.lab.netns import Namespace
 
 __all__ = ["GRACE", "TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
+PATIENCE = 300
+"""Seconds for one check, which ends by itself long before, also on a busy machine."""
+
 TIMEOUT = "10"
 """Seconds a URL unless a test says otherwise: of a busy machine's delay nothing shall come."""
 
@@ -57,11 +60,11 @@ def check(*arguments: str, inside: Namespace | None = None, ahead: int = 0) -> C
     argv = [TURNCTL, "check", "--format", "json", *timeout, *arguments]
     begun = time.monotonic()
     if inside is not None:
-        done = inside.run(argv)
+        done = inside.run(argv, timeout=PATIENCE)
     else:
         clock = shifted(ahead)
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, check=False, env=clock
+            argv, capture_output=True, text=True, timeout=PATIENCE, check=False, env=clock
         )
     seconds = time.monotonic() - begun
     if done.returncode not in (0, 1) or not done.stdout:
