@@ -135,7 +135,7 @@ def test_two_faults(
         credential = mint([Secret(secret)], "lab", now=issued, ttl=600)
         urls = [server.uri("udp"), server.uri("tcp"), server.uri("tls")]
         path = write_ice_servers(tmp_path / "ice.json", urls, credential)
-        options = ["--timeout", "4", "--ca", str(authority.root), "--stun-echo", reference]
+        options = ["--timeout", "6", "--ca", str(authority.root), "--stun-echo", reference]
         site.server.nft(firewall(faults))
         try:
             checked = check(*options, path, inside=site.client)
