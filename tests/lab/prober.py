@@ -14,7 +14,7 @@ from typing import Any
 from signalpost.credentials import Credential
 from signalpost.iceservers import IceServer
 from tests.lab.clocks import shifted
-from tests.lab.netns import Namespace
+from tests.lab.netns import DEADLINE, Namespace
 
 __all__ = ["GRACE", "TURNCTL", "Checked", "assert_only", "check", "write_ice_servers"]
 
