@@ -327,7 +327,7 @@ def test_a_closed_port_80_and_its_mending(deployed: Deployment, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("domain", "said"),
     [
-        ("elsewhere.example.org", "The name elsewhere.example.org does not resolve for the CA"),
+        ("elsewhere.example.org", "The CA can't resolve the name elsewhere.example.org"),
         ("forbidden.example.org", "The CA issues no certificate for forbidden.example.org"),
     ],
 )

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 PULL_PATIENCE = 300.0
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -187,8 +189,8 @@ def prometheus_image() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """compose.yaml under a name that no other test has. `files` are added to it; `environment` is
-    what a person would put into .env."""
+    """compose.yaml under a name that no other test, and no other worker, has. `files` are added to
+    it; `environment` is what a person would put into .env."""
 
     word: str
     environment: Mapping[str, str]
@@ -197,7 +199,7 @@ class Project:
 
     @property
     def name(self) -> str:
-        return f"{TEST_PROJECT}{self.word}"
+        return "-".join(filter(None, [f"{TEST_PROJECT}{self.word}", WORKER]))
 
     @property
     def _environ(self) -> dict[str, str]:
