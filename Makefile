@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest --durations=25
 # More workers than cores: most tests wait.
-WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up test soak lint bench parts clean

@@ -12,11 +12,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 
-from tests.lab import coturn
+from tests.lab import coturn, order
 from tests.lab.certs import Authority
 from tests.lab.matrix import table
-from tests.lab.order import arrange
 from tests.lab.parts import MISSING
 
 SHOWN = 25
@@ -30,7 +30,11 @@ WORDS = {"passed": "found", "skipped": "skipped", "failed": "NOT FOUND"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    arrange(items)
+    order.sort(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.Scheduler:
+    return order.Scheduler(config, log)
 
 
 def pytest_configure() -> None:

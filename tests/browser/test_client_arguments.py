@@ -274,6 +274,21 @@ async def party(**sections: Any) -> AsyncIterator[tuple[Party, Any, Any, str]]:
         yield made, bob, lobby, peer
 
 
+async def test_options_that_throw() -> None:
+    """A getter of the app's that throws is a mistake like any other."""
+    unreadable = "new Proxy({}, {get() { throw new Error('no'); }})"
+    calls = [
+        "client.join('s', %s)",
+        "client.call('u', %s)",
+        "room.signal(1, %s)",
+        "room.update(%s)",
+    ]
+    async with party() as (made, *_):
+        answers = await asyncio.gather(*(made.ask(call.format(bad)) for call in calls))
+    said = "malformed: the options can't be read"
+    assert [said] * len(calls) == [answer["outcome"] for answer in answers]
+
+
 def test_any_arguments() -> None:
     """It settles, the peer keeps its id and its one connection, and the neighbour has seen nobody
     come or go.

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.lab.composed import Composed
 from tests.lab.deployment import wait_until
 from tests.lab.docker import ROOT, Images, Project
 from tests.lab.netns import SERVER
 from tests.lab.prober import check
-
-pytestmark = pytest.mark.xdist_group("composed")
 
 FILES = (ROOT / "compose.yaml", ROOT / "compose.bridge.yaml")
 

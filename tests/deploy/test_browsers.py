@@ -26,8 +26,6 @@ from tests.lab.names import names
 from tests.lab.netns import SERVER, Internet, Kind, Site
 from tests.lab.programs import started
 
-pytestmark = pytest.mark.xdist_group("composed")
-
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 

@@ -17,8 +17,6 @@ from tests.lab.netns import SERVER, Site
 from tests.lab.prober import Checked, check
 from turnctl.coturn.versions import FIRST_SAFE
 
-pytestmark = pytest.mark.xdist_group("composed")
-
 RELAYS = [
     f"turn:{DOMAIN}:3478?transport=udp",
     f"turn:{DOMAIN}:3478?transport=tcp",

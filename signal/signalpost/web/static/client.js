@@ -12,7 +12,7 @@ import { Call } from "./client/call.js";
 import { Connection } from "./client/connection.js";
 import { Delivery, randomId, withResolvers } from "./client/delivery.js";
 import { SignalpostError } from "./client/errors.js";
-import { checked, copied } from "./client/limits.js";
+import { checked, copied, picked } from "./client/limits.js";
 import { Link } from "./client/link.js";
 import { Mesh } from "./client/mesh.js";
 import { Room } from "./client/room.js";
@@ -99,7 +99,7 @@ export class Client extends EventTarget {
 
   /** Join a room: {role: "member" | "observer", metadata}. */
   async join(name, options) {
-    const { role, metadata } = options ?? {};
+    const { role, metadata } = picked(options, "role", "metadata");
     const asked = { role, metadata: copied(metadata, "metadata") };
     const room = new Room(this, name, asked);
     const joined = await this.request(() => ({ type: "join", room: name, ...asked }));
@@ -112,7 +112,7 @@ export class Client extends EventTarget {
    * Throws a SignalpostError if it can't be a user's id. */
   call(user, options) {
     const call = new Call(this, { id: randomId(), direction: "outgoing", user });
-    call.prepare(options ?? {});
+    call.prepare(options);
     this.order({ type: "invite", call: call.id, user }, call);
     this.calls.set(call.id, call);
     return call;

@@ -2,6 +2,7 @@
 
 import { RETURN_MS } from "./delivery.js";
 import { SignalpostError } from "./errors.js";
+import { picked } from "./limits.js";
 import { Link } from "./link.js";
 
 const LAST_WORD_MS = 1_000;
@@ -35,7 +36,7 @@ export class Call extends EventTarget {
 
   /** Accept the call. `tracks`: {audio, video} to send. */
   accept(options) {
-    this.prepare(options ?? {});
+    this.prepare(options);
     this.#answered = true;
     this.#say("accept");
   }
@@ -60,7 +61,8 @@ export class Call extends EventTarget {
   }
 
   /** Set what to send, before there is a link. */
-  prepare({ tracks, iceTransportPolicy, retry }) {
+  prepare(options) {
+    const { tracks, iceTransportPolicy, retry } = picked(options, "tracks", "iceTransportPolicy", "retry");
     Object.assign(this.#tracks, tracks);
     this.#options = { iceTransportPolicy, retry };
   }

@@ -149,6 +149,15 @@ export function copied(value, noun) {
   return JSON.parse(written);
 }
 
+/** The named members of what an app gave as options. */
+export function picked(options, ...names) {
+  try {
+    return Object.fromEntries(names.map((name) => [name, options?.[name]]));
+  } catch {
+    throw malformed("the options can't be read"); // a getter of the app's throws
+  }
+}
+
 /** Half of a surrogate pair, which JSON.stringify writes as an escape. */
 function hasLoneSurrogate(json) {
   for (let at = json.indexOf("\\"); at >= 0; at = json.indexOf("\\", at + 2)) {

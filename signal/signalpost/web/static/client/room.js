@@ -1,7 +1,7 @@
 /** A room that this client is in, and its peers. */
 
 import { RETURN_MS } from "./delivery.js";
-import { copied } from "./limits.js";
+import { copied, picked } from "./limits.js";
 
 /** Events: `peer-joined`, `peer-left`, `peer-returned` (after a restart of the service) with the
  * peer; `text` {from, text, id}; `signal` {from, data}; `changed`; `left` {reason}. */
@@ -32,7 +32,7 @@ export class Room extends EventTarget {
   /** Send any JSON to everybody, or to one peer: then the promise resolves when its client has it. */
   signal(data, options) {
     return this.#client.deliver(() => {
-      const to = options?.to ?? undefined;
+      const to = picked(options, "to").to ?? undefined;
       return { type: "signal", room: this.name, data: copied(data, "a signal's data"), to };
     }, this);
   }
@@ -40,7 +40,7 @@ export class Room extends EventTarget {
   /** Change the room, as its host: {locked, capacity, metadata}. */
   update(changes) {
     return this.#client.request(() => {
-      const { locked, capacity, metadata } = changes ?? {};
+      const { locked, capacity, metadata } = picked(changes, "locked", "capacity", "metadata");
       return { type: "room", room: this.name, locked, capacity, metadata: copied(metadata, "metadata") };
     });
   }
