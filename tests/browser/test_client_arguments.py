@@ -276,15 +276,15 @@ async def party(**sections: Any) -> AsyncIterator[tuple[Party, Any, Any, str]]:
 
 async def test_options_that_throw() -> None:
     """A getter of the app's that throws is a mistake like any other."""
-    unreadable = "new Proxy({}, {get() { throw new Error('no'); }})"
+    bad = "new Proxy({}, {get() { throw new Error('no'); }})"
     calls = [
-        "client.join('s', %s)",
-        "client.call('u', %s)",
-        "room.signal(1, %s)",
-        "room.update(%s)",
+        f"client.join('s', {bad})",
+        f"client.call('u', {bad})",
+        f"room.signal(1, {bad})",
+        f"room.update({bad})",
     ]
     async with party() as (made, *_):
-        answers = await asyncio.gather(*(made.ask(call.format(bad)) for call in calls))
+        answers = await asyncio.gather(*map(made.ask, calls))
     said = "malformed: the options can't be read"
     assert [said] * len(calls) == [answer["outcome"] for answer in answers]
 
