@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 import zipfile
@@ -60,7 +61,6 @@ PURE = (
     "turnctl.coturn.versions",
     "turnctl.deployment.domain",
     "turnctl.deployment.edge.certificate",
-    "turnctl.deployment.edge.issuer",
     "turnctl.deployment.placement",
     "turnctl.deployment.relays",
     "turnctl.doctor.addressrules",
@@ -228,6 +228,22 @@ def test_pure_modules_do_no_io() -> None:
 def test_no_circle_of_files() -> None:
     """Imports inside functions count as well."""
     assert [] == _circle({name: _reads(name) for name in MODULES})
+
+
+def test_the_rooms_stand_in_order() -> None:
+    """Imports go down the table of turnctl's rooms in docs/architecture.md, which has them all."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The rooms of turnctl")[2].partition("\n## ")[0]
+    rooms = [f"turnctl.{name}" for name in re.findall(r"(?m)^\| `(\w+)(?:/|\.py)`", table)]
+    own = [name for name in MODULES if _within(name, "turnctl") and name != "turnctl"]
+    assert set(rooms) == set(map(_room, own))
+    upward = [
+        f"{name} → {read}"
+        for name in own
+        for read in _reads(name)
+        if _within(read, "turnctl") and rooms.index(_room(read)) < rooms.index(_room(name))
+    ]
+    assert upward == []
 
 
 def test_no_circle_of_rooms() -> None:

@@ -25,7 +25,7 @@ from tests.lab.netns import Site
 from tests.lab.ports import free_port
 from tests.lab.prober import check
 from turnctl.deployment.edge.certificate import fingerprint
-from turnctl.deployment.edge.issuer import ISSUER
+from turnctl.diagnosis.placeholder import ISSUER
 
 PORTS = (
     "PORT", "TURN_PORT", "TURN_NEXT_PORT", "EDGE_TURN_PORT", "EDGE_TURN_NEXT_PORT", "METRICS_PORT",

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from turnctl.deployment.edge.issuer import ISSUER
+from turnctl.diagnosis.placeholder import ISSUER
 
 __all__ = ["Bad", "Certificate", "fingerprint", "flaw", "read", "renewal"]
 

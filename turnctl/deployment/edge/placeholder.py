@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from turnctl.deployment.edge.issuer import ISSUER
+from turnctl.diagnosis.placeholder import ISSUER
 
 __all__ = ["placeholder"]
 

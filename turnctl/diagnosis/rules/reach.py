@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterator
 
 from signalpost.iceservers import DEFAULT_PORTS
-from turnctl.deployment.edge.issuer import ISSUER
 from turnctl.diagnosis.approots import TAKEN, known_to_apps
 from turnctl.diagnosis.case import Case, Record
 from turnctl.diagnosis.catalogue import Finding
@@ -19,6 +18,7 @@ from turnctl.diagnosis.observations import (
     PlainBinding,
     TlsHandshake,
 )
+from turnctl.diagnosis.placeholder import ISSUER
 from turnctl.diagnosis.rules import (
     FAIL,
     INFO,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.lab.certs import Authority
 from turnctl.deployment.edge.certificate import read
-from turnctl.deployment.edge.issuer import ISSUER
 from turnctl.deployment.edge.placeholder import placeholder
+from turnctl.diagnosis.placeholder import ISSUER
 
 
 def test_the_placeholder_alone_has_it(tmp_path: Path) -> None:
