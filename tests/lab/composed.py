@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import browser, docker, netns
+from tests.lab import browser, coturn, docker, netns
 from tests.lab.coturn import within
 from tests.lab.deployment import DOMAIN, wait_until
 from tests.lab.docker import ROOT, Images, Project
@@ -74,7 +75,10 @@ class Composed:
         self.env.chmod(0o600)
         self.project.compose("up", "--detach", "--no-build")
         wait_until(
-            lambda: all(accepts(*one, self.internet.server.name) for one in LISTENERS),
+            lambda: (
+                all(accepts(*one, self.internet.server.name) for one in LISTENERS)
+                and within(self.internet.server.name, _relays_through_edge)
+            ),
             lambda: self.project.compose("logs").stdout,
         )
         self.whole = True
@@ -82,6 +86,20 @@ class Composed:
     def down(self) -> None:
         self.project.down()
         self.whole = False
+
+
+def _relays_through_edge() -> bool:
+    """Whether TURN over TLS is answered: the edge has found its relay healthy."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((SERVER, 443), timeout=10) as connection,
+        context.wrap_socket(connection, server_hostname=DOMAIN) as tls,
+    ):
+        tls.sendall(coturn.ALLOCATE_REQUEST + bytes(12))
+        return tls.recv(2) == coturn.ALLOCATE_ERROR
+    return False
 
 
 @contextlib.contextmanager

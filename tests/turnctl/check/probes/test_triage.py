@@ -227,7 +227,7 @@ def test_a_service_that_keeps_its_answers(
     """What it issues has ended, and what it issues anew is taken; its clock is not blamed."""
     with coturn.running(own_address, version=version) as server, keeping(server) as url:
         seen = only("credential-expired", check("--api-key-file", secret_file(tmp_path, "k"), url))
-    assert "ended 40" in seen["summary"]
+    assert "expired 40" in seen["summary"]
     assert [ahead(600)] == seen["takenWithLeft"][:1]
 
 
