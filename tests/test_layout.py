@@ -233,7 +233,7 @@ def test_no_circle_of_files() -> None:
 def test_the_rooms_stand_in_order() -> None:
     """Imports go down the table of turnctl's rooms in docs/architecture.md, which has them all."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = page.partition("## The rooms of turnctl")[2].partition("\n## ")[0]
+    table = page.partition("## The packages of turnctl")[2].partition("\n## ")[0]
     rooms = [f"turnctl.{name}" for name in re.findall(r"(?m)^\| `(\w+)(?:/|\.py)`", table)]
     own = [name for name in MODULES if _within(name, "turnctl") and name != "turnctl"]
     assert set(rooms) == set(map(_room, own))

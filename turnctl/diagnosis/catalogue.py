@@ -87,7 +87,7 @@ CHECK: Mapping[str, Entry] = {
         "Make the app take the list out of the answer and use the names that browsers read: urls, "
         "username, credential. Nothing is wrong with the service.",
         WARN,
-        (INFO, "where the answer has a list, only in another place or under other names"),
+        (INFO, "if the answer does have a list, only in another place or under other names"),
     ),
     "iceserver-malformed": Entry(
         "Write each entry as {{urls: [URL, …], username: TEXT, credential: TEXT}}. A STUN entry "
@@ -386,7 +386,10 @@ CHECK: Mapping[str, Entry] = {
     "permission-refused": Entry(
         "Look for a denied-peer-ip that denies everything: `denied-peer-ip=::` and "
         "`denied-peer-ip=0.0.0.0` both do.",
-        lower=(WARN, "if the relay has a private address, since it may be meant for that network"),
+        lower=(
+            WARN,
+            "if the relay has a private address, since it may be meant only for that network",
+        ),
     ),
     "own-relay-refused": Entry(
         "Behind NAT, set external-ip=PUBLIC/PRIVATE. Otherwise allow the relay's own address with "
@@ -395,7 +398,7 @@ CHECK: Mapping[str, Entry] = {
     "relay-data-lost": Entry(
         "Run the check from another network, since the loss may be on the way. On the server, "
         "check max-bps and bps-capacity, the MTU, and the host's UDP buffers.",
-        lower=(WARN, "if some packets came back, or the connection loses too many to tell"),
+        lower=(WARN, "if some packets came back, or if the path loses too many to tell"),
     ),
     "private-peers-allowed": Entry(
         "Add the deny list to turnserver.conf (`turnctl init` writes it). Until then clients can "
