@@ -34,7 +34,7 @@ def test_nonsense_changes_nothing(upgradable: Deployment) -> None:
         ((), {}, 2, "usage: "),
         (("--help",), {}, 2, "usage: "),
         ((OTHER, "more"), {}, 2, "usage: "),
-        ((OTHER,), {"RELAY_DRAIN": "2h"}, 2, "RELAY_DRAIN=2h is not a number of seconds"),
+        ((OTHER,), {"RELAY_DRAIN": "2h"}, 2, "(RELAY_DRAIN) '2h' is not a whole number of seconds"),
         ((OTHER,), {"COTURN_IMAGE": "x"}, 2, "COTURN_IMAGE or COTURN_VERSION is set in your shell"),
         (("127.0.0.1:9/coturn:1",), {}, 3, "127.0.0.1:9/coturn:1 can't be pulled"),
         (

@@ -95,5 +95,7 @@ def _plan(found: Sequence[Target], request: Request) -> Plan:
     )
     faulty = any(target.faults for target in found)
     if not plan and not faulty and any(target.servers for target in found):
-        raise NothingLeft("--relay-only and --family exclude every URL of the target")
+        raise NothingLeft(
+            "nothing is left to check: --relay-only or --family excludes every URL of the target"
+        )
     return plan

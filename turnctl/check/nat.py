@@ -49,7 +49,8 @@ async def _uris(target: str, request: Request) -> list[IceUri]:
         status = f"HTTP {found.issuer.code}" if found.issuer.code else ""
         said = ": ".join(filter(None, [status, found.issuer.detail]))
         raise NoServers(
-            f"{found.issuer.url} gave no iceServers ({said}); --stun URI works without them"
+            f"can't get iceServers from {found.issuer.url} ({said}). Start the service or give its "
+            "URL, or name a STUN server with --stun URI"
         )
     return list(_readable(url for server in found.servers for url in server.urls))
 

@@ -17,8 +17,8 @@ COMMANDS = {
     "inspect": "Read a TURN REST credential: its user, its expiry, and whether it's right.",
     "mint": "Make a TURN REST credential.",
     "nat": "Find out how the NAT here behaves, and what that means for calls.",
-    "rotate": "Change the TURN secret while calls go on, or the API, token or id key.",
-    "upgrade": "Take the next step of deploy/upgrade, which moves to another coturn.",
+    "rotate": "Replace the TURN secret while calls continue, or the API, token or id key.",
+    "upgrade": "Print the next step of deploy/upgrade, the script that upgrades coturn.",
     "watch": "Check again and again: metrics for Prometheus, and a line for each change.",
 }
 """Name → its sentence in --help."""

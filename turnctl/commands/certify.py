@@ -40,7 +40,7 @@ OPTIONS: dict[str, Option] = {
     "domain": _option(
         "--domain", "DOMAIN", callback=_domain, help="Name that the certificate is for."
     ),
-    "email": _option("--email", "ACME_EMAIL", help="Where the CA may write; optional."),
+    "email": _option("--email", "ACME_EMAIL", help="Contact address for the CA; optional."),
     "acme_directory": _option(
         "--acme-directory",
         "ACME_DIRECTORY",

@@ -31,8 +31,8 @@ def check(options: CheckOptions, format_: str, output: Path | None, verbose: boo
     standard input). Without a TARGET it is http://127.0.0.1:8080.
 
     \b
-    Exit status (with --format nagios: 0 to 3 as Nagios plugins have it):
-      0  a relay carries data, and nothing is wrong with the server
+    Exit status (--format nagios uses OK 0, WARNING 1, CRITICAL 2, UNKNOWN 3 instead):
+      0  no finding of severity fail; there may be warnings
       1  a finding of severity fail
       2  wrong usage
       3  the check could not be made

@@ -44,7 +44,7 @@ def _version(_: click.Context, __: click.Parameter, value: str | None) -> Versio
 @click.option(
     "--container",
     metavar="NAME",
-    help="Look only at this container, which runs coturn, however it was started.",
+    help="Look only at this coturn container, whether Compose started it or not.",
 )
 @click.option(
     "--config",
@@ -74,7 +74,7 @@ def doctor(
 ) -> int:
     """Look at this host from inside: containers, ports, configuration, secrets, firewall.
 
-    A look that can't be made is reported as skipped, with the reason. Root can see the most.
+    What can't be looked at is reported as skipped, with the reason. As root it sees everything.
 
     \b
     Exit status:
@@ -88,11 +88,15 @@ def doctor(
     from turnctl.host import interfaces
 
     if config is not None and (directory or compose_project or container):
-        raise click.UsageError("--config looks at one file: use it alone")
+        raise click.UsageError(
+            "--config looks at one file: leave out --dir, --compose-project and --container"
+        )
     if config is None and coturn_version is not None:
-        raise click.UsageError("--coturn-version needs --config: a running coturn's log has it")
+        raise click.UsageError(
+            "--coturn-version goes with --config FILE: a running coturn's log says its version"
+        )
     if container is not None and directory:
-        raise click.UsageError("--container looks at one container: use it alone")
+        raise click.UsageError("--container looks at one container: leave out --dir")
     servers = stunservers.chosen(stun, no_stun)
     selection = Selection(directory, compose_project, container, config, coturn_version)
     started, begun = datetime.datetime.now(datetime.UTC), time.monotonic()

@@ -129,7 +129,7 @@ OPTIONS: dict[str, Option] = {
         "ACME_EMAIL",
         metavar="ADDRESS",
         callback=_reads(_email),
-        help="Where the CA may write about the certificate.",
+        help="Contact address for the CA, with --domain.",
     ),
     "env_file": _given(
         "--env-file",
@@ -148,7 +148,7 @@ OPTIONS: dict[str, Option] = {
         metavar="ADDRESS",
         callback=_reads(_relay_address),
         multiple=True,
-        help="Own address to listen and relay on; repeatable. Default: detected.",
+        help="An address of this host to listen and relay on. Can be repeated. Default: detected.",
     ),
     "local": click.option(
         "--local", is_flag=True, help="Let the service listen on 127.0.0.1 only."
@@ -158,12 +158,12 @@ OPTIONS: dict[str, Option] = {
         "COTURN_VERSION",
         metavar="VERSION",
         callback=_reads(versions.parse_version),
-        help="coturn version that will run. Default: the installed turnserver's.",
+        help="The coturn version to write the files for. Default: the installed one.",
     ),
     "coturn_image": click.option(
         "--coturn-image",
         metavar="IMAGE",
-        help="Image that will run. Rejected if its tag is a version that is known not to work.",
+        help="The coturn image you will run. Rejected if its tag is a version known not to work.",
     ),
     "realm": _given("--realm", callback=_reads(_realm), help="TURN realm."),
     "relay": _given(
@@ -224,7 +224,7 @@ OPTIONS: dict[str, Option] = {
         "--http-host",
         metavar="ADDRESS",
         callback=_reads(_address),
-        help="Address of the service. Default: all; with a domain 127.0.0.1.",
+        help="Address the service listens on. Default: all, or 127.0.0.1 with --domain.",
     ),
     "http_port": _option(
         "--http-port",
@@ -238,13 +238,13 @@ OPTIONS: dict[str, Option] = {
         "--edge-http",
         "HTTP_PORT",
         type=_PORT,
-        help="With a domain: port of the edge for the CA's challenge and redirects.",
+        help="With --domain: the edge's HTTP port, for the CA's challenge and redirects.",
     ),
     "edge_https": _given(
         "--edge-https",
         "HTTPS_PORT",
         type=_PORT,
-        help="With a domain: port of the edge for HTTPS and TURN over TLS.",
+        help="With --domain: the edge's port for HTTPS and TURN over TLS.",
     ),
     "metrics_port": _given(
         "--metrics-port",
@@ -276,8 +276,8 @@ OPTIONS: dict[str, Option] = {
 def init(choices: Choices, stun: tuple[Server, ...], no_stun: bool) -> None:
     """Write secrets, signalpost.yaml and coturn's turnserver.conf for this host.
 
-    You can run it again at any time: it never overwrites a secret, writes turnserver.conf again,
-    and keeps a signalpost.yaml that you edited.
+    You can run it again at any time. It never overwrites a secret, and keeps a signalpost.yaml that
+    you edited, but it always writes turnserver.conf anew: your own changes there are lost.
     """
     choices = replace(choices, stun_servers=stunservers.chosen(stun, no_stun))
     record = _typed({"DOMAIN": choices.domain, "ACME_EMAIL": choices.email})

@@ -43,7 +43,7 @@ def _only_uris(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
             default=2.0,
             show_default=True,
             metavar="SECONDS",
-            help="How long to wait before silence counts.",
+            help="How long to wait for an answer.",
         ),
     },
 )

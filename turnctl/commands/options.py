@@ -155,10 +155,10 @@ _DECLARED: dict[str, Option] = {
         "--secret-file",
         type=_FILE,
         metavar="FILE",
-        help="coturn's static-auth-secret: makes credentials for a URI, and explains a 401.",
+        help="File with coturn's static-auth-secret, to make credentials and to explain a 401.",
     ),
     "username": click.option(
-        "--username", metavar="NAME", help="A fixed credential for stun:/turn: targets."
+        "--username", metavar="NAME", help="User name of a fixed credential, for turn: targets."
     ),
     "credential": click.option(
         "--credential", metavar="PASSWORD", help="The password for --username."
@@ -184,7 +184,7 @@ _DECLARED: dict[str, Option] = {
     "stun_echo": click.option(
         "--stun-echo",
         type=_StunUri(),
-        help="An independent STUN server. Shows whether this network or the server blocks.",
+        help="An independent STUN server: shows whether this network or the server blocks UDP.",
     ),
     "ca": click.option(
         "--ca",

@@ -51,11 +51,13 @@ def _url(_: click.Context, __: click.Parameter, value: str | None) -> str | None
 @click.option(
     "--revoke", is_flag=True, help="Remove the old secret at once: it leaked, or nobody uses it."
 )
-@click.option("--yes", is_flag=True, help="Replace the id key, although users get new ids.")
+@click.option(
+    "--yes", is_flag=True, help="For `rotate id`: confirm that every user and guest gets a new id."
+)
 def rotate(
     word: str, directory: Path, url: str | None, no_wait: bool, revoke: bool, yes: bool
 ) -> None:
-    """Replace the TURN secret while calls continue; or the API, token or id key.
+    """Replace the TURN secret while calls continue, or replace the API, token or id key.
 
     The new secret is added beside the old one, proved by an allocation at every relay, and then
     used. The old one is removed when the last credential made with it has expired. If a run is
@@ -65,7 +67,7 @@ def rotate(
     Exit status:
       0  done; with --no-wait: the new secret is in use
       2  wrong usage
-      3  could not continue; everything that was valid still is
+      3  could not continue; what was valid stays valid. Run it again after the fix
     """
     kind = Kind[word.upper()]
     if kind is Kind.ID and (revoke or no_wait):

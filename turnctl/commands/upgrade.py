@@ -27,10 +27,12 @@ IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 """Stricter than Docker's references; none of these characters is special in a shell."""
 
 
-@click.command(short_help="The next step of deploy/upgrade.")
+@click.command(short_help="Print the next step of deploy/upgrade.")
 @click.argument("image")
 @click.option("--next", "next_", is_flag=True, help="Print the next step.")
-@click.option("--drain", default="7200", metavar="SECONDS", help="How long to wait for calls.")
+@click.option(
+    "--drain", default="7200", metavar="SECONDS", help="How long to wait for calls. Default: 7200."
+)
 @click.option(
     "--dir",
     "directory",
@@ -71,15 +73,18 @@ def upgrade(
 ) -> None:
     """Print the next step of an upgrade of coturn to IMAGE, for the loop in deploy/upgrade.
 
-    Run deploy/upgrade IMAGE on the host instead. Standard input is what Docker shows there. The
-    output is messages for the operator and one step from a fixed list.
+    Don't run this yourself: run deploy/upgrade IMAGE on the host, which calls it in a loop. It
+    reads what Docker reports there from standard input, and prints messages for the operator and
+    one step from a fixed list.
     """
     if not next_:
         raise Misuse(f"run deploy/upgrade {image} on the host; it calls this command with --next")
     if not IMAGE.fullmatch(image):
         raise Misuse(f"{image!r} is not an image such as coturn/coturn:4.18.0-r0")
     if not re.fullmatch(r"[0-9]{1,7}", drain):
-        raise Misuse(f"RELAY_DRAIN={drain} is not a number of seconds")
+        raise Misuse(
+            f"--drain (RELAY_DRAIN) {drain!r} is not a whole number of seconds, such as 7200"
+        )
     from turnctl.host.files import Unusable
     from turnctl.upgrade.run import next_lines
     from turnctl.upgrade.work import Work

@@ -52,13 +52,13 @@ class _Listen(click.ParamType[tuple[str, int]]):
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time from one check to the next, varied by a tenth.",
+    help="Time between checks, varied at random by up to a tenth.",
 )
 @click.option(
     "--own-relay",
     is_flag=True,
-    help="The relay is on this host. Also warn, once an hour, if clients are sent to another "
-    "address than this host's.",
+    help="The relay is on this host: also check once an hour that clients are sent to this host's "
+    "public address, and warn if not.",
 )
 @stunservers.options
 @click.option(
@@ -66,7 +66,7 @@ class _Listen(click.ParamType[tuple[str, int]]):
     type=_Listen(),
     default="127.0.0.1:9465",
     show_default=True,
-    help="Where to serve /metrics and /healthz. Port 0 takes a free one.",
+    help="Where to serve /metrics and /healthz. Port 0 picks a free port.",
 )
 def watch(
     options: CheckOptions,
@@ -78,10 +78,10 @@ def watch(
 ) -> int:
     """Check TARGETs again and again, until SIGTERM or Ctrl-C.
 
-    Takes the same options as `check`. GET /metrics is for Prometheus. GET /healthz answers 200 if
-    the last check did not fail and ended less than three intervals ago, and 503 otherwise. If a
-    URL's verdict or findings change, standard output gets a line: a sentence on a terminal, JSON
-    elsewhere. STUN servers are asked only with --own-relay.
+    Takes the options of `check`, except --format, --output and --verbose. GET /metrics is for
+    Prometheus. GET /healthz answers 200 if the last check did not fail and ended less than three
+    intervals ago, and 503 otherwise. If a URL's verdict or findings change, standard output gets a
+    line: a sentence on a terminal, JSON elsewhere. STUN servers are asked only with --own-relay.
 
     \b
     Exit status:

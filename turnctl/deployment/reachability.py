@@ -100,11 +100,11 @@ def render(
         return
     yield "Ports to open:"
     for port, passed in came_back.items():
-        known = "open: a packet came back" if passed else "unknown from here"
+        known = "open: a packet came back" if passed else "can't be tested from this host"
         yield f"  {port!s:<15}  {port.purpose:<45}  {known}"
     yield (
-        "Once everything runs, test all of them from a machine outside, with a copy of the file "
-        f"api-key: turnctl check --api-key-file api-key https://{_at(name, wanted)}"
+        "Once everything runs, copy the file api-key to a machine outside this network, and test "
+        f"all ports from there: turnctl check --api-key-file api-key https://{_at(name, wanted)}"
     )
 
 

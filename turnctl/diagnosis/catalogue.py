@@ -108,7 +108,7 @@ CHECK: Mapping[str, Entry] = {
         WARN,
     ),
     "url-blocked-port": Entry(
-        "Use port 3478, 5349, 80 or 443. Browsers block every other port below 1024, and the bad "
+        "Use port 3478, 5349, 80 or 443. Browsers block all other ports below 1024, and the bad "
         "ports of the Fetch standard."
     ),
     "url-port-unusual": Entry(
@@ -339,8 +339,8 @@ CHECK: Mapping[str, Entry] = {
         "that coturn's database answers quickly, and how busy the host is."
     ),
     "server-unresponsive": Entry(
-        "Read coturn's log of this moment, and check whether it restarted. Check that each "
-        "relay-ip is an address of the host, that min-port isn't above max-port, and that the "
+        "Read coturn's log from the time of this check, and check whether it restarted. Check that "
+        "each relay-ip is an address of the host, that min-port isn't above max-port, and that the "
         "database (redis-userdb and so on) answers. If no coturn runs there, see not-turn."
     ),
     "allocation-lifetime-short": Entry(
@@ -360,8 +360,8 @@ CHECK: Mapping[str, Entry] = {
         "Put the other server into iceServers. Some clients don't follow the redirect."
     ),
     "allocation-refused": Entry(
-        "Read coturn's log of this moment for the reason. 442: remove no-udp-relay from "
-        "turnserver.conf. 440: add a relay-ip of the family that clients use."
+        "Read coturn's log from the time of this check for the reason. 442: remove no-udp-relay "
+        "from turnserver.conf. 440: add a relay-ip of the family that clients use."
     ),
     "refresh-failed": Entry(
         "Read coturn's log. Calls through this relay end when the allocation's lifetime does."

@@ -181,8 +181,8 @@ _DIRECT = {
 def _meaning(mapping: Mapping, filtering: Filtering, outside: Sequence[BindingResult]) -> str:
     if not outside:
         return (
-            "No server answered over UDP. If they are up, this network blocks UDP, and calls need "
-            "a TURN relay over TCP or TLS, preferably turns: on port 443."
+            "None of the servers answered over UDP. If they are running, this network blocks UDP, "
+            "and calls need a TURN relay over TCP or TLS, preferably turns: on port 443."
         )
     match mapping:
         case Mapping.UNKNOWN if all(is_private(one.asked[0]) for one in outside):

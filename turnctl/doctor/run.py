@@ -82,7 +82,7 @@ def _project(name: str | None) -> Project | Unseen:
         return error
     if not project.containers and name is None:
         project.close()
-        return Unseen(f"there is no container of a compose project {PROJECT}")
+        return Unseen(f"the compose project {PROJECT} has no container")
     return project
 
 
@@ -103,4 +103,7 @@ def _storage(selection: Selection, project: Project | Unseen) -> Storage:
             return DirectoryStorage(directory)
     reason = project if isinstance(project, Unseen) else "the project has no container coturn"
     tried = " nor ".join(map(str, DIRECTORIES))
-    raise NothingToLookAt(f"nothing to look at: neither {tried} exists (--dir), and {reason}")
+    raise NothingToLookAt(
+        f"nothing to look at: neither {tried} exists, and {reason}. Give --dir, --compose-project, "
+        "--container or --config"
+    )

@@ -55,7 +55,7 @@ REVOKED = {
 }
 ID_EFFECT = (
     "Users and guests get new ids at the relay and in the logs, so their quotas, mint limits and "
-    "bans start over. Running calls continue. There is no time in which both keys are valid."
+    "bans start over. Running calls continue. The two keys are never valid at the same time."
 )
 
 

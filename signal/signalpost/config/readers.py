@@ -137,7 +137,7 @@ def host(node: yaml.Node) -> str:
     try:
         uri = parse_uri(f"stun:{literal}:1")
     except IceUriError:
-        raise _wrong(node, f"{text!r} is not a host name or an address, without a port") from None
+        raise _wrong(node, f"{text!r} must be a host name or an address, without a port") from None
     return uri.host
 
 
@@ -273,7 +273,7 @@ def relay(node: yaml.Node) -> Relay:
     given: dict[str, Any] = {}
     for name, key, value in entries(node, problems):
         if name not in _RELAY:
-            problems.append((key, f".{name}", f"is unknown; {suggestion(name, _RELAY)}"))
+            problems.append((key, f".{name}", f"is unknown: {suggestion(name, _RELAY)}"))
             continue
         try:
             given[name] = _RELAY[name](value)

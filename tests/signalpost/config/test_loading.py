@@ -178,7 +178,7 @@ logs: {}
         " https://app.example.org (no path, no *; an empty list admits every origin)",
         "signalpost.yaml:8: turn.secrets[0] is refused: it has 8 characters, and at least 16 are"
         " needed",
-        "signalpost.yaml:10: turn.relays[0].host 'turn:example.org' is not a host name or an"
+        "signalpost.yaml:10: turn.relays[0].host 'turn:example.org' must be a host name or an"
         " address, without a port",
         "signalpost.yaml:10: turn.relays[0].udp '70000' is not a whole number from 1 to 65535",
         "signalpost.yaml:11: turn.relays[1] has no port: set udp, tcp or tls",

@@ -288,7 +288,7 @@ def test_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
         (["--config", "/x", "--dir", "/"], 2, "--config looks at one file"),
         (["--container", "x", "--dir", "/"], 2, "--container looks at one container"),
         (["--container", "x"], 3, "no Docker engine answers (No such file or directory)"),
-        (["--coturn-version", "4.18"], 2, "--coturn-version needs --config"),
+        (["--coturn-version", "4.18"], 2, "--coturn-version goes with --config"),
         (["--config", "/x", "--coturn-version", "new"], 2, "is not a coturn version such as"),
         (["--no-stun", "--stun", "x"], 2, "--stun and --no-stun exclude each other"),
         (["--stun", "a b"], 2, "is not a host name"),

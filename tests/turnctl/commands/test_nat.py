@@ -176,7 +176,7 @@ table inet closed {{
         (["--ca", "/nonexistent", "stun:127.0.0.1"], 2, "--ca /nonexistent"),
         (["stun:nowhere.invalid"], 3, "no address of nowhere.invalid"),
         (["--family", "6", "stun:127.0.0.1"], 3, "no address of 127.0.0.1"),
-        (["http://127.0.0.1:1"], 3, "gave no iceServers (Connection refused)"),
+        (["http://127.0.0.1:1"], 3, "(Connection refused). Start the service"),
     ],
 )
 def test_what_cannot_be_asked(arguments: Sequence[str], status: int, said: str) -> None:

@@ -14,8 +14,8 @@ from turnctl.commands import turnctl
         (["coturn/coturn:1"], "run deploy/upgrade coturn/coturn:1 on the host"),
         (["--next", "$(reboot)"], "is not an image such as"),
         (["--next", "a b"], "is not an image such as"),
-        (["--next", "--drain", "2h", "x"], "RELAY_DRAIN=2h is not a number of seconds"),
-        (["--next", "--drain", "", "x"], "RELAY_DRAIN= is not a number of seconds"),
+        (["--next", "--drain", "2h", "x"], "(RELAY_DRAIN) '2h' is not a whole number of seconds"),
+        (["--next", "--drain", "", "x"], "(RELAY_DRAIN) '' is not a whole number of seconds"),
     ],
 )
 def test_nonsense_is_wrong_usage(arguments: list[str], told: str) -> None:

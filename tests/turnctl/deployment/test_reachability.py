@@ -100,7 +100,7 @@ def test_what_is_right_is_told_once() -> None:
     ] == list(render(OWN, wrong, came_back, full=False))
     whole = "\n".join(render(OWN, right, came_back, full=True))
     assert "turnctl check --api-key-file api-key https://turn.example.org" in whole
-    assert re.search(r"443/tcp +HTTPS, and TURN over TLS +unknown from here", whole)
+    assert re.search(r"443/tcp +HTTPS, and TURN over TLS +can't be tested from this host", whole)
     assert re.search(r"3478/udp +STUN and TURN +open: a packet came back", whole)
 
 

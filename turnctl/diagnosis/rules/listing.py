@@ -170,7 +170,7 @@ def ports(plan: Plan) -> Iterator[Finding]:
         # Chromium gathers srflx from other ports below 1024, and no relay.
         low = uri.relays and uri.port < 1024 and uri.port not in {80, 443}
         if low or uri.port in BAD_PORTS:
-            summary = f"browsers gather nothing from port {uri.port}"
+            summary = f"browsers block port {uri.port} and gather no candidates from it"
             yield finding("url-blocked-port", FAIL, summary, **where)
         elif uri.port == DEFAULT_PORTS["stun" if uri.secure else "stuns"]:
             summary = (
