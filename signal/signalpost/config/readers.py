@@ -115,7 +115,7 @@ def choice(kind: type[Enum]) -> Reader:
         # YAML 1.1 reads a bare `off` as false. The text as written counts.
         text = _text(node, f"one of {', '.join(names)}")
         if text not in names:
-            raise _wrong(node, f"{text!r} is unknown: {suggestion(text, names)}")
+            raise _wrong(node, f"{text!r} is unknown; {suggestion(text, names)}")
         return kind(text)
 
     return read
@@ -273,7 +273,7 @@ def relay(node: yaml.Node) -> Relay:
     given: dict[str, Any] = {}
     for name, key, value in entries(node, problems):
         if name not in _RELAY:
-            problems.append((key, f".{name}", f"is unknown: {suggestion(name, _RELAY)}"))
+            problems.append((key, f".{name}", f"is unknown; {suggestion(name, _RELAY)}"))
             continue
         try:
             given[name] = _RELAY[name](value)

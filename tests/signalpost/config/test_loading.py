@@ -183,7 +183,7 @@ logs: {}
         "signalpost.yaml:10: turn.relays[0].udp '70000' is not a whole number from 1 to 65535",
         "signalpost.yaml:11: turn.relays[1] has no port: set udp, tcp or tls",
         "signalpost.yaml:12: turn.relays[2].hots is unknown; did you mean host?",
-        "SIGNALPOST_LOG__LEVEL: log.level 'loud' is unknown: accepted: debug, error, info, warning",
+        "SIGNALPOST_LOG__LEVEL: log.level 'loud' is unknown; accepted: debug, error, info, warning",
         "signalpost.yaml: auth.id_key is missing (it makes the stable opaque ids of users and"
         " guests): run `turnctl init` to create one, or set auth.id_key_file",
     ]
@@ -205,7 +205,7 @@ logs: {}
         ("http: {trusted_proxies: [10.0.0.1/8]}", "'10.0.0.1/8' is not an address or a network"),
         ("limits: {messages: 10}", "'10' is not a rate such as 60/min"),
         ("auth: {token_keys: [only-20-characters-x]}", "needs at least 32 characters"),
-        ("auth: {guests: of}", "'of' is unknown: did you mean off?"),
+        ("auth: {guests: of}", "'of' is unknown; did you mean off?"),
         ("auth: {guests: off}", "so nobody can connect"),
         ("hooks: {url: app.example.org}", "hooks.url is not a URL such as https://"),
         ("hooks: {url: 'ftp://app.example.org/'}", "hooks.url is not a URL such as https://"),
@@ -218,7 +218,7 @@ logs: {}
         ),
         ("hooks: {secret: whsec_c2hvcnQ=}", "the base64 of 24 to 64 random bytes"),
         (f"hooks: {{secret: whsec_{'A' * 32}}}", "it repeats a few bytes"),
-        ("hooks: {events: [room.open]}", "hooks.events[0] 'room.open' is unknown: did you mean"),
+        ("hooks: {events: [room.open]}", "hooks.events[0] 'room.open' is unknown; did you mean"),
         ("turn: {ttl: {page: 600, cap: 60}}", "turn.ttl.page is 600, but turn.ttl.cap is only 60"),
         ("turn: {ttl: {cap: 999999}}", "'999999' is not a whole number from 1 to 86400"),
         ("turn: {secrets: [x], secrets_file: y}", "turn.secrets is given together with"),
