@@ -22,7 +22,7 @@ from tests.lab.scripted import Browser, opened
 
 __all__ = ["FAKE_MEDIA", "OPTIONS", "PATIENCE", "inside", "page", "pin", "scripted"]
 
-PATIENCE = 60_000
+PATIENCE = 180_000
 """Milliseconds: Chromium starts in one second, in twenty when the machine is busy."""
 
 OPTIONS = [

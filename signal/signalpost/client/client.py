@@ -295,7 +295,7 @@ class Client:
 
     def _forgotten(self, lost: list[Message]) -> None:
         peers = {str(room.name): tuple(room.peers) for room in self._rooms.values()}
-        for peer in self._delivery.forgotten(lost, peers):
+        for peer in self._delivery.forgotten(lost, peers, self._calls.peers()):
             self._expect(peer)
         asked, self._asked = self._asked, {}
         for room in self._rooms.values():

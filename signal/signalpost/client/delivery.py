@@ -122,9 +122,15 @@ class Delivery:
 
     # --- peers that go and come ----------------------------------------------------------------
 
-    def forgotten(self, lost: Iterable[object], rooms: Mapping[str, Iterable[str]]) -> set[str]:
+    def forgotten(
+        self,
+        lost: Iterable[object],
+        rooms: Mapping[str, Iterable[str]],
+        calls: Iterable[str] = (),
+    ) -> set[str]:
         """The service has forgotten everything, and never acknowledged `lost`. `rooms` are our
-        rooms' peers. A message to a room now goes to each of them. Returns the absent peers.
+        rooms' peers, and `calls` those of answered calls: they are absent until they're back. A
+        message to a room now goes to each of its peers. Returns the absent peers.
         """
         for message in lost:
             if isinstance(message, Addressed) and isinstance(message.id, int):
@@ -136,7 +142,7 @@ class Delivery:
                 said.waiting = set()
             self._settle(said)
             self._absent |= said.waiting
-        self._absent.update(*rooms.values())
+        self._absent.update(calls, *rooms.values())
         return set(self._absent)
 
     def gone(self, peer: str) -> bool:

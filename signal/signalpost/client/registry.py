@@ -60,8 +60,13 @@ class Calls:
         self.going[call.id] = call
         return call
 
+    def peers(self) -> set[str]:
+        """The other ends of answered calls."""
+        calls = self.going.values()
+        return {call.peer for call in calls if call.peer is not None and call.is_answered}
+
     def talks_to(self, peer: str) -> bool:
-        return any(call.peer == peer and call.is_answered for call in self.going.values())
+        return peer in self.peers()
 
     # --- for a call ----------------------------------------------------------------------------
 

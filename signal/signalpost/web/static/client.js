@@ -209,7 +209,8 @@ export class Client extends EventTarget {
    * calls, then undelivered messages, as soon as their addressees are back. */
   #reset(unacknowledged) {
     const rooms = new Map([...this.rooms].map(([name, room]) => [name, [...room.peers.keys()]]));
-    this.#delivery.reset(unacknowledged, rooms);
+    const answered = [...this.calls.values()].filter((call) => call.link !== null);
+    this.#delivery.reset(unacknowledged, rooms, answered.map((call) => call.peer));
     const asked = this.#requests;
     this.#requests = new Map();
     for (const room of this.rooms.values()) {

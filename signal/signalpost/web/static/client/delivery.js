@@ -77,9 +77,10 @@ export class Delivery {
     else said.reject(error);
   }
 
-  /** The service has forgotten everything, and never acknowledged `lost`. `rooms`: name → its peers.
-   * A message to a room now goes to each of them when it is back. */
-  reset(lost, rooms) {
+  /** The service has forgotten everything, and never acknowledged `lost`. `rooms`: name → its peers;
+   * `calls`: the peers of answered calls. They are absent until they're back. A message to a room now
+   * goes to each of its peers. */
+  reset(lost, rooms, calls) {
     for (const { id, room } of lost) {
       const said = this.#said.get(id);
       if (said?.waiting === null) said.waiting = new Set(rooms.get(room) ?? []);
@@ -89,7 +90,7 @@ export class Delivery {
       for (const peer of said.waiting) this.#expect(peer);
       this.#settle(said);
     }
-    for (const peers of rooms.values()) for (const peer of peers) this.#expect(peer);
+    for (const peers of [...rooms.values(), calls]) for (const peer of peers) this.#expect(peer);
   }
 
   #expect(peer) {
