@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from signalpost import logs
+from signalpost.config.settings import Log
 from tests.signalpost.running import API_KEY
 
 
@@ -18,6 +22,18 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """The stream of the log, as JSON. The loggers are restored afterwards."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before = root.handlers[:], root.level, logs.LOGGER.level
+    logs.configure(Log(), stream)
+    yield stream
+    root.handlers[:], level, own = before
+    root.setLevel(level)
+    logs.LOGGER.setLevel(own)
 
 
 CONFIG = f"""\

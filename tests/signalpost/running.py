@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -201,3 +202,9 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def settings(**sections: Any) -> Settings:
     """SETTINGS with whole sections replaced."""
     return replace(SETTINGS, **sections)
+
+
+def logged(stream: io.StringIO, event: str) -> list[dict[str, Any]]:
+    """The lines of this event in the log of the fixture `stream`."""
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [line for line in lines if line["event"] == event]

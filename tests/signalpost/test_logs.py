@@ -6,11 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
-
-import pytest
 
 from signalpost import logs
 from signalpost.config.settings import Log, LogFormat, LogLevel
@@ -21,26 +17,10 @@ from tests.signalpost.running import (
     SETTINGS,
     TOKEN_KEY,
     TURN_SECRET,
+    logged,
     running,
     settings,
 )
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """The stream of the log, as JSON. The loggers are restored afterwards."""
-    root, stream = logging.getLogger(), io.StringIO()
-    before = root.handlers[:], root.level, logs.LOGGER.level
-    logs.configure(Log(), stream)
-    yield stream
-    root.handlers[:], level, own = before
-    root.setLevel(level)
-    logs.LOGGER.setLevel(own)
-
-
-def _lines(stream: io.StringIO, event: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    return [line for line in lines if line["event"] == event]
 
 
 async def test_one_line_a_session(stream: io.StringIO) -> None:
@@ -49,8 +29,8 @@ async def test_one_line_a_session(stream: io.StringIO) -> None:
         peer = await run.peer()
         await peer.ask(type="join", room="lobby")
         await peer.socket.close(code=4000)
-    (line,) = _lines(stream, "session")
-    assert _lines(stream, "request") == []
+    (line,) = logged(stream, "session")
+    assert logged(stream, "request") == []
     assert (line["peer"], line["messages"], line["close"]) == (peer.id, 2, 4000)
     assert len(line["rooms"]) == 1
     assert line["seconds"] == 0

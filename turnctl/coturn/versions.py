@@ -8,7 +8,6 @@ from typing import NamedTuple
 __all__ = [
     "FIRST_SAFE",
     "KNOWN_AS_OF",
-    "TTL_FAULT",
     "Version",
     "describe_holes",
     "holes",
