@@ -71,6 +71,18 @@ def test_a_service_that_works(page: Page, relay: Server) -> None:
     assert "pass" == report["signaling"]["verdict"]
 
 
+def test_the_language_is_switched(page: Page, relay: Server) -> None:
+    """After a check, too: no row keeps its name in the other language."""
+    _report(page)
+    english = page.inner_text("#urls")
+    assert "signaling (WebSocket)" in english
+    page.click("#language")
+    assert "信令（WebSocket）" in page.inner_text("#urls")
+    assert "signaling (WebSocket)" not in page.inner_text("#urls")
+    page.click("#language")
+    assert english == page.inner_text("#urls")
+
+
 def test_a_credential_that_is_refused(page: Page, relay: Server) -> None:
     """Causes have the names that turnctl gives them."""
     assert _codes(_check(page, relay.uri(), "9999999999:ann", "wrong")) >= {"secret-mismatch"}

@@ -63,14 +63,17 @@ function showError({ elapsedMs, code, text, url }) {
   );
 }
 
-function showUrl({ url, state, result = {} }) {
+/** `words` is the key of a name that changes with the language. */
+function showUrl({ url, state, result = {}, words = null }) {
   const marked = document.createElement("td");
   marked.append(mark(state));
   const { p50, p95, max } = result.rttMs ?? {};
   const trips = p50 == null ? "" : `${p50.toFixed(1)} / ${p95.toFixed(1)} / ${max.toFixed(1)} ms`;
+  const name = cell(url, "td", "url");
+  if (words !== null) name.dataset.words = words;
   const made = tableRow(
     marked,
-    cell(url, "td", "url"),
+    name,
     cell(milliseconds(result.allocateMs), "td", "number"),
     cell(trips, "td", "number"),
     cell(result.sent ? `${result.received}/${result.sent}` : "", "td", "number"),
@@ -162,7 +165,7 @@ async function checkSignaling(mine, current) {
   const state = result.finding === null ? "pass" : "fail";
   const url = language.text("signaling");
   mine.signaling = { verdict: state, elapsedMs: result.elapsedMs };
-  showUrl({ url, state, result: { allocateMs: result.elapsedMs } });
+  showUrl({ url, state, result: { allocateMs: result.elapsedMs }, words: "signaling" });
   return result.finding === null ? [] : [result.finding];
 }
 
